@@ -1,0 +1,267 @@
+//! The secret a client presents, and the digest a store knows it by.
+
+use std::fmt;
+use std::hash::{Hash, Hasher};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use sha2::{Digest as _, Sha256};
+use zeroize::Zeroize;
+
+use crate::Route;
+
+/// The secret that stands for a session: a [`Route`] and 256 random bits. OWASP calls it the "session ID".
+///
+/// In text it is `cr1_` and 46 characters of base64url, recognisable to log scrubbers and secret scanners.
+///
+/// # Security
+/// Whoever has the token has the session. Hence there is no `Display`, no `Serialize`, no comparison and no `Clone`;
+/// `Debug` writes `SessionToken(..)`; the bytes are wiped when it is dropped. Stores see [`TokenDigest`] only.
+/// The one way to the text is [`expose`](Self::expose), which is easy to find in a review.
+///
+/// ```
+/// use cloakroom_core::{Route, SessionToken};
+///
+/// let token = SessionToken::from_random(Route::from_bytes([1, 2]), [7; 32]);
+/// assert_eq!(format!("{token:?}"), "SessionToken(..)");
+/// let presented = SessionToken::parse(token.expose().as_str().as_bytes()).unwrap();
+/// assert_eq!(presented.digest(), token.digest());
+/// ```
+pub struct SessionToken([u8; SessionToken::BYTES]);
+
+impl SessionToken {
+    /// Random bytes in a token (256 bits; ASVS 7.2.3 asks for at least 128).
+    pub const RANDOM_BYTES: usize = 32;
+    /// Characters in a token's text, prefix included.
+    pub const TEXT_LENGTH: usize = PREFIX.len() + ENCODED;
+
+    const BYTES: usize = Route::LENGTH + Self::RANDOM_BYTES;
+
+    /// The token made of `route` and `random`, which must come from a cryptographic generator.
+    #[must_use]
+    pub fn from_random(route: Route, mut random: [u8; Self::RANDOM_BYTES]) -> Self {
+        let mut bytes = [0; Self::BYTES];
+        let (head, tail) = bytes.split_at_mut(Route::LENGTH);
+        head.copy_from_slice(route.as_bytes());
+        tail.copy_from_slice(&random);
+        random.zeroize();
+        Self(bytes)
+    }
+
+    /// Reads the text of a token. Exactly one text belongs to each token: other lengths, prefixes, alphabets, padding
+    /// or stray low bits are malformed.
+    ///
+    /// # Errors
+    /// [`MalformedToken`], without saying what was wrong: the text may be somebody's secret.
+    ///
+    /// # Cost
+    /// No allocation; a few tens of nanoseconds.
+    pub fn parse(text: &[u8]) -> Result<Self, MalformedToken> {
+        let encoded = text.strip_prefix(PREFIX).filter(|rest| rest.len() == ENCODED).ok_or(MalformedToken)?;
+        let mut token = Self([0; Self::BYTES]);
+        match URL_SAFE_NO_PAD.decode_slice(encoded, &mut token.0) {
+            Ok(Self::BYTES) => Ok(token),
+            _ => Err(MalformedToken),
+        }
+    }
+
+    /// What stores file this token's record under.
+    #[must_use]
+    pub fn digest(&self) -> TokenDigest {
+        TokenDigest { route: self.route(), hash: Sha256::digest(self.0).into() }
+    }
+
+    /// Where this token's session lives.
+    #[must_use]
+    pub fn route(&self) -> Route {
+        let [first, second, ..] = self.0;
+        Route::from_bytes([first, second])
+    }
+
+    /// The token in clear, to hand it to its client and to nobody else.
+    #[must_use]
+    pub fn expose(&self) -> TokenText {
+        let mut text = TokenText([0; Self::TEXT_LENGTH]);
+        let (prefix, encoded) = text.0.split_at_mut(PREFIX.len());
+        prefix.copy_from_slice(PREFIX);
+        let written = URL_SAFE_NO_PAD.encode_slice(self.0, encoded).expect("34 bytes are 46 characters");
+        debug_assert_eq!(written, ENCODED);
+        text
+    }
+}
+
+impl Drop for SessionToken {
+    fn drop(&mut self) {
+        self.0.zeroize();
+    }
+}
+
+impl fmt::Debug for SessionToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SessionToken(..)")
+    }
+}
+
+/// A token in clear, on its way to its client; wiped when dropped.
+pub struct TokenText([u8; SessionToken::TEXT_LENGTH]);
+
+impl TokenText {
+    /// The text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        std::str::from_utf8(&self.0).expect("base64url is ASCII")
+    }
+}
+
+impl Drop for TokenText {
+    fn drop(&mut self) {
+        self.0.zeroize();
+    }
+}
+
+impl fmt::Debug for TokenText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("TokenText(..)")
+    }
+}
+
+/// SHA-256 of a token, together with its [`Route`]: what stores file a record under.
+///
+/// # Security
+/// A digest does not lead back to its token: a leaked store, backup or dump lets nobody in. Looking up by digest also
+/// hides from timing how much of a guessed token was right.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct TokenDigest {
+    route: Route,
+    hash: [u8; 32],
+}
+
+impl TokenDigest {
+    /// Bytes in a digest: route, then hash.
+    pub const LENGTH: usize = Route::LENGTH + 32;
+
+    /// Where this digest's session lives.
+    #[must_use]
+    pub const fn route(&self) -> Route {
+        self.route
+    }
+
+    /// SHA-256 of the token's 34 bytes.
+    #[must_use]
+    pub const fn hash(&self) -> &[u8; 32] {
+        &self.hash
+    }
+
+    /// Route and hash, for a store's key.
+    #[must_use]
+    pub fn to_bytes(self) -> [u8; Self::LENGTH] {
+        let mut bytes = [0; Self::LENGTH];
+        let (route, hash) = bytes.split_at_mut(Route::LENGTH);
+        route.copy_from_slice(self.route.as_bytes());
+        hash.copy_from_slice(&self.hash);
+        bytes
+    }
+
+    /// The digest that [`to_bytes`](Self::to_bytes) wrote; `None` for another length.
+    #[must_use]
+    pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let (route, hash) = bytes.split_at_checked(Route::LENGTH)?;
+        Some(Self { route: Route::from_bytes(route.try_into().ok()?), hash: hash.try_into().ok()? })
+    }
+}
+
+impl Hash for TokenDigest {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        // The bytes are uniformly distributed already: eight of them are as good as thirty-four.
+        let [a, b, c, d, e, f, g, h, ..] = self.hash;
+        state.write_u64(u64::from_ne_bytes([a, b, c, d, e, f, g, h]));
+    }
+}
+
+impl fmt::Debug for TokenDigest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [a, b, c, d, ..] = self.hash;
+        write!(f, "TokenDigest({a:02x}{b:02x}{c:02x}{d:02x}..)")
+    }
+}
+
+/// A text is no session token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not a session token")]
+pub struct MalformedToken;
+
+const PREFIX: &[u8] = b"cr1_";
+/// base64url characters of 34 bytes.
+const ENCODED: usize = 46;
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn token(fill: u8) -> SessionToken {
+        SessionToken::from_random(Route::from_bytes([fill, fill]), [fill; 32])
+    }
+
+    #[test]
+    fn nothing_that_prints_a_token_prints_the_token() {
+        let token = token(0xAB);
+        let text = token.expose();
+        for printed in [format!("{token:?}"), format!("{text:?}"), format!("{:?}", token.digest())] {
+            assert!(!printed.contains(&text.as_str()[4..12]), "{printed}");
+        }
+    }
+
+    #[test]
+    fn only_the_exact_text_is_a_token() {
+        let text = token(0xAB).expose().as_str().to_owned();
+        assert_eq!(text.len(), SessionToken::TEXT_LENGTH);
+        for malformed in [
+            String::new(),
+            "cr1_".into(),
+            text[..49].into(),
+            format!("{text}A"),
+            format!("{text}="),
+            format!(" {text}"),
+            text.replacen("cr1_", "cr2_", 1),
+            text.replacen("cr1_", "CR1_", 1),
+            text.to_lowercase().replacen('q', "+", 1),
+            "cr1_".to_owned() + &"!".repeat(46),
+        ] {
+            assert!(SessionToken::parse(malformed.as_bytes()).is_err(), "{malformed}");
+        }
+    }
+
+    #[test]
+    fn stray_low_bits_in_the_last_character_are_refused() {
+        let mut text = token(0).expose().as_str().to_owned();
+        assert_eq!(text.pop(), Some('A'));
+        for last in ['B', 'C', 'P', '_'] {
+            assert!(SessionToken::parse(format!("{text}{last}").as_bytes()).is_err(), "{last}");
+        }
+    }
+
+    #[test]
+    fn the_digest_is_sha_256_of_the_bytes_and_never_changes() {
+        let digest = token(7).digest();
+        assert_eq!(digest.hash(), &<[u8; 32]>::from(Sha256::digest([7_u8; 34])));
+        assert_eq!(TokenDigest::from_bytes(&digest.to_bytes()), Some(digest));
+        assert_eq!(TokenDigest::from_bytes(&digest.to_bytes()[1..]), None);
+    }
+
+    proptest! {
+        #[test]
+        fn every_token_reads_back(route in any::<[u8; 2]>(), random in any::<[u8; 32]>()) {
+            let token = SessionToken::from_random(Route::from_bytes(route), random);
+            let read = SessionToken::parse(token.expose().as_str().as_bytes()).unwrap();
+            prop_assert_eq!(read.digest(), token.digest());
+            prop_assert_eq!(read.route(), Route::from_bytes(route));
+        }
+
+        #[test]
+        fn no_bytes_make_the_parser_panic(bytes in proptest::collection::vec(any::<u8>(), 0..80)) {
+            let _ = SessionToken::parse(&bytes);
+        }
+    }
+}

@@ -1,0 +1,164 @@
+//! What went wrong where nothing could be found out.
+
+use std::fmt;
+
+/// A store could not answer.
+///
+/// Never a "no": a missing session, a conflict or a reached limit are outcomes. Whoever gets this error knows nothing
+/// about the session, and must neither let anyone in nor sign anyone out.
+#[derive(Debug, thiserror::Error)]
+#[error("{store} store: {verb} failed: {kind}")]
+pub struct StoreError {
+    kind: ErrorKind,
+    store: &'static str,
+    verb: Verb,
+    applied: Applied,
+    #[source]
+    source: Option<Box<dyn std::error::Error + Send + Sync>>,
+}
+
+impl StoreError {
+    /// An error of `kind` in `store` during `verb`, after which nothing has changed.
+    #[must_use]
+    pub fn new(kind: ErrorKind, store: &'static str, verb: Verb) -> Self {
+        Self { kind, store, verb, applied: Applied::No, source: None }
+    }
+
+    /// The same error, caused by `source`.
+    #[must_use]
+    pub fn caused_by(self, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Self { source: Some(source.into()), ..self }
+    }
+
+    /// The same error, after which the change may have been applied or not.
+    #[must_use]
+    pub fn maybe_applied(self) -> Self {
+        Self { applied: Applied::Unknown, ..self }
+    }
+
+    /// What kind of failure it was.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        self.kind
+    }
+
+    /// The name of the store, for example `sqlite`.
+    #[must_use]
+    pub fn store(&self) -> &'static str {
+        self.store
+    }
+
+    /// What the store was asked to do.
+    #[must_use]
+    pub fn verb(&self) -> Verb {
+        self.verb
+    }
+
+    /// Whether the change was applied.
+    #[must_use]
+    pub fn applied(&self) -> Applied {
+        self.applied
+    }
+}
+
+/// Kinds of failure, by what can be done about them.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// The store cannot be reached, or answers that it cannot serve now. Try again later.
+    Unavailable,
+    /// The store did not answer in time. Try again later.
+    Timeout,
+    /// There is no room left. Make room.
+    Full,
+    /// The store accepts no writes (a replica, a read-only file system).
+    ReadOnly,
+    /// A record exists but cannot be decoded. The rest of the store is unharmed.
+    Corrupt,
+    /// The store does not claim to be able to do this ([`Capabilities`](crate::Capabilities)).
+    Unsupported,
+    /// A defect, in the store's code or in what it was asked.
+    Internal,
+}
+
+impl ErrorKind {
+    /// The name of this kind, for a metric's label.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Unavailable => "unavailable",
+            Self::Timeout => "timeout",
+            Self::Full => "full",
+            Self::ReadOnly => "read_only",
+            Self::Corrupt => "corrupt",
+            Self::Unsupported => "unsupported",
+            Self::Internal => "internal",
+        }
+    }
+}
+
+impl fmt::Display for ErrorKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Unavailable => "the store is unavailable",
+            Self::Timeout => "the store did not answer in time",
+            Self::Full => "the store is full",
+            Self::ReadOnly => "the store is read-only",
+            Self::Corrupt => "a record cannot be decoded",
+            Self::Unsupported => "the store does not support this",
+            Self::Internal => "internal error",
+        })
+    }
+}
+
+/// Whether a change was applied before an error.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Applied {
+    /// Nothing has changed.
+    No,
+    /// It may have been applied, whole, or not at all.
+    Unknown,
+}
+
+/// The verbs of a store, for errors, spans and metrics.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[expect(missing_docs, reason = "each is the method of `Store` of the same name")]
+pub enum Verb {
+    Open,
+    Insert,
+    Get,
+    Replace,
+    Rekey,
+    Touch,
+    End,
+    List,
+    Sweep,
+    Count,
+    Ping,
+}
+
+impl Verb {
+    /// The name of this verb, for a metric's label.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::Insert => "insert",
+            Self::Get => "get",
+            Self::Replace => "replace",
+            Self::Rekey => "rekey",
+            Self::Touch => "touch",
+            Self::End => "end",
+            Self::List => "list",
+            Self::Sweep => "sweep",
+            Self::Count => "count",
+            Self::Ping => "ping",
+        }
+    }
+}
+
+impl fmt::Display for Verb {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}

@@ -1,0 +1,25 @@
+//! The narrow waist between Cloakroom's engine and where sessions live.
+//!
+//! A store implements [`Store`]: ten verbs, all conditional. There is no upsert: nothing that replaces ever creates,
+//! nothing that creates ever overwrites, ending is idempotent, and so an ended session cannot come back. The suite in
+//! `cloakroom-conformance` says what each verb owes; a store passes all of it.
+//!
+//! Three outcomes have three shapes. Absence and every expected "no" are variants of an outcome
+//! ([`Lookup`], [`Inserted`], [`Replaced`], [`Rekeyed`]). Only "could not find out" is a [`StoreError`], and it says
+//! whether a write may have been applied.
+
+mod codec;
+mod error;
+mod future;
+mod list;
+mod outcome;
+mod request;
+mod store;
+
+pub use codec::{CodecError, FORMAT_VERSION, decode_record, encode_record};
+pub use error::{Applied, ErrorKind, StoreError, Verb};
+pub use future::StoreFuture;
+pub use list::{Cursor, ListFilter, ListItem, ListPage, ListQuery, MalformedCursor, StateFilter};
+pub use outcome::{Counts, Ended, Ending, Inserted, Live, Lookup, Rekeyed, Replaced, Retired, Swept, TouchReport};
+pub use request::{EndRequest, InsertRequest, RekeyRequest, ReplaceRequest, Selector, SweepRequest, Touch, Version};
+pub use store::{Capabilities, Store};

@@ -1,0 +1,112 @@
+//! The trait every store implements.
+
+use std::fmt::Debug;
+
+use cloakroom_core::{Timestamp, TokenDigest};
+
+use crate::{
+    Counts, EndRequest, Ending, InsertRequest, Inserted, ListPage, ListQuery, Lookup, RekeyRequest, Rekeyed,
+    ReplaceRequest, Replaced, StoreFuture, SweepRequest, Swept, Touch, TouchReport,
+};
+
+/// Where sessions live.
+///
+/// Every verb is atomic: it happens whole or not at all, and verbs of one session happen in some order that every
+/// node agrees on. No verb revives: once a session has ended, by whichever verb or by time, `get` never answers
+/// [`Lookup::Live`] for it again. Time comes as an argument and is judged by [`cloakroom_core::judge`]; a store's own
+/// expiry may only ever remove what is over.
+///
+/// `cloakroom_conformance` tests all of this; a store that passes it can be used.
+///
+/// # Errors
+/// Every verb fails with [`StoreError`](crate::StoreError) where nothing could be found out. An error before the write
+/// says [`Applied::No`](crate::Applied::No); one after it, or where that is not known, says
+/// [`Applied::Unknown`](crate::Applied::Unknown).
+///
+/// # Cost
+/// One round trip each.
+pub trait Store: Debug + Send + Sync + 'static {
+    /// The name of this kind of store in errors, logs and metrics: `memory`, `sqlite`, ….
+    fn name(&self) -> &'static str;
+
+    /// What this store can do.
+    fn capabilities(&self) -> Capabilities;
+
+    /// Files a new session. Never overwrites.
+    ///
+    /// The limit is decided inside, exactly: however many inserts run at once, the principal never has more than
+    /// `limit.max` live sessions. The sessions that end for it are chosen by `limit.on_limit` and reported.
+    fn insert<'a>(&'a self, request: InsertRequest<'a>) -> StoreFuture<'a, Inserted>;
+
+    /// The session filed under `digest` as of `now`.
+    ///
+    /// Never answers an expired record as live, whether or not a sweep has seen it.
+    ///
+    /// # Errors
+    /// Also [`ErrorKind::Corrupt`](crate::ErrorKind::Corrupt) where the record cannot be decoded.
+    fn get(&self, digest: TokenDigest, now: Timestamp) -> StoreFuture<'_, Lookup>;
+
+    /// Replaces a live session's record if it still has the version it was read at. Never creates.
+    fn replace<'a>(&'a self, request: ReplaceRequest<'a>) -> StoreFuture<'a, Replaced>;
+
+    /// Replaces a live session's record and moves it to a new digest in one step: at no instant are both digests
+    /// live, at no instant neither. The old digest answers [`Lookup::Retired`] from then on, for as long as a
+    /// tombstone would be kept, and for as long as the session lives not as anything else.
+    ///
+    /// Counts as activity at `now`.
+    fn rekey<'a>(&'a self, request: RekeyRequest<'a>) -> StoreFuture<'a, Rekeyed>;
+
+    /// Moves the last activity of live sessions forward. Never revives, never moves it back, never past the absolute
+    /// instant. A touch that comes when the session is already idle by its own `seen_at` changes nothing.
+    ///
+    /// Touches of one batch may name the same session more than once.
+    fn touch<'a>(&'a self, touches: &'a [Touch]) -> StoreFuture<'a, TouchReport>;
+
+    /// Ends sessions by decision, leaving tombstones. Idempotent: what has ended before is not reported again and
+    /// keeps its reason.
+    ///
+    /// When this returns, `get` answers for none of them [`Lookup::Live`]. Ending everything costs no more than
+    /// ending one: it is an epoch that every `get` compares with, and what it ended is swept later.
+    fn end<'a>(&'a self, request: EndRequest<'a>) -> StoreFuture<'a, Ending>;
+
+    /// A page of sessions as of `now`. A session that is there throughout is on exactly one page.
+    fn list<'a>(&'a self, query: &'a ListQuery, now: Timestamp) -> StoreFuture<'a, ListPage>;
+
+    /// Buries sessions that are over, and removes tombstones and retired tokens after their retention. Bounded work.
+    ///
+    /// A record that cannot be decoded does not stop it.
+    fn sweep(&self, request: SweepRequest) -> StoreFuture<'_, Swept>;
+
+    /// How many sessions there are as of `now`. May count sessions that expired since the last sweep.
+    fn count(&self, now: Timestamp) -> StoreFuture<'_, Counts>;
+
+    /// Whether the store can be written to; its own clock's reading, where it has one.
+    fn ping(&self) -> StoreFuture<'_, Option<Timestamp>>;
+}
+
+/// What a store can do. Tested both ways: what is claimed works; what isn't answers
+/// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "a list of independent claims")]
+#[non_exhaustive]
+pub struct Capabilities {
+    /// What was acknowledged is there after a restart.
+    pub durable: bool,
+    /// Other processes may use the same sessions at the same time.
+    pub shared: bool,
+    /// `list` and `count` work, and `end` by principal.
+    pub listing: bool,
+    /// `insert` can keep a limit.
+    pub limits: bool,
+}
+
+impl Capabilities {
+    /// All of them.
+    pub const ALL: Self = Self { durable: true, shared: true, listing: true, limits: true };
+
+    /// The same without surviving a restart, and for this process alone.
+    #[must_use]
+    pub const fn in_process(self) -> Self {
+        Self { durable: false, shared: false, ..self }
+    }
+}
