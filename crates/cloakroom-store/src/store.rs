@@ -56,11 +56,11 @@ pub trait Store: Debug + Send + Sync + 'static {
     /// Counts as activity at `now`.
     fn rekey<'a>(&'a self, request: RekeyRequest<'a>) -> StoreFuture<'a, Rekeyed>;
 
-    /// Moves the last activity of live sessions forward. Never revives, never moves it back, never past the absolute
-    /// instant. A touch that comes when the session is already idle by its own `seen_at` changes nothing.
+    /// Moves the last activity of sessions that live at `now` forward. Never revives: a session that is over by `now`
+    /// stays over, however early its `seen_at`. Never moves the last activity back, never past the absolute instant.
     ///
     /// Touches of one batch may name the same session more than once.
-    fn touch<'a>(&'a self, touches: &'a [Touch]) -> StoreFuture<'a, TouchReport>;
+    fn touch<'a>(&'a self, touches: &'a [Touch], now: Timestamp) -> StoreFuture<'a, TouchReport>;
 
     /// Ends sessions by decision, leaving tombstones. Idempotent: what has ended before is not reported again and
     /// keeps its reason.
