@@ -1,0 +1,107 @@
+//! How the suite gets hold of a store.
+
+use std::any::Any;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use cloakroom_core::TokenDigest;
+use cloakroom_store::Store;
+
+/// How the suite gets hold of a store: where one can live, and how to open it there.
+pub trait Harness: Send + Sync + 'static {
+    /// Where a store lives: a directory, a schema, a key prefix; `()` for a store that lives in its own memory.
+    /// Dropped when the case is over.
+    type Place: Send + Sync + 'static;
+
+    /// A new place with nothing in it, shared with no other case: cases run at the same time.
+    fn place(&self) -> Self::Place;
+
+    /// Opens the store at `place`.
+    ///
+    /// The suite opens a place again after dropping the store (that is a restart; a store that claims `durable` has
+    /// everything then), and while the store is open (that is another process; a store that claims `shared` has the
+    /// same sessions then).
+    ///
+    /// # Panics
+    /// Where the store cannot be opened: the case fails.
+    fn open(&self, place: &Self::Place) -> impl Future<Output = Arc<dyn Store>> + Send;
+
+    /// Damages the bytes of the record filed under `digest`, so that they cannot be decoded, behind the store's back.
+    ///
+    /// A store that is durable keeps bytes, and so has to be able to answer [`Corruption::Done`].
+    fn corrupt(&self, place: &Self::Place, digest: TokenDigest) -> impl Future<Output = Corruption> + Send {
+        let _ = (place, digest);
+        std::future::ready(Corruption::KeepsNoBytes)
+    }
+
+    /// How often to repeat what only repetition can show.
+    fn effort(&self) -> Effort {
+        Effort::default()
+    }
+}
+
+/// What came of [`Harness::corrupt`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Corruption {
+    /// The record's bytes are damaged.
+    Done,
+    /// The store keeps values, not bytes: there is nothing that could fail to decode.
+    KeepsNoBytes,
+}
+
+/// How often to repeat what only repetition can show. Costs time, not coverage: every case runs in any case.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Effort {
+    /// Races between an end and a write of the same session, all kinds together.
+    pub races: u32,
+    /// Random sequences of calls that are compared with the model.
+    pub sequences: u32,
+}
+
+impl Default for Effort {
+    /// What a store in memory manages in seconds.
+    fn default() -> Self {
+        Self { races: 100_000, sequences: 256 }
+    }
+}
+
+pub(crate) type Boxed<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// [`Harness`] without its type of place.
+pub(crate) trait AnyHarness: Send + Sync {
+    fn place(&self) -> Box<dyn Any + Send + Sync>;
+    fn open<'a>(&'a self, place: &'a (dyn Any + Send + Sync)) -> Boxed<'a, Arc<dyn Store>>;
+    fn corrupt<'a>(
+        &'a self,
+        place: &'a (dyn Any + Send + Sync),
+        digest: TokenDigest,
+    ) -> Boxed<'a, Corruption>;
+    fn effort(&self) -> Effort;
+}
+
+impl<H: Harness> AnyHarness for H {
+    fn place(&self) -> Box<dyn Any + Send + Sync> {
+        Box::new(Harness::place(self))
+    }
+
+    fn open<'a>(&'a self, place: &'a (dyn Any + Send + Sync)) -> Boxed<'a, Arc<dyn Store>> {
+        Box::pin(Harness::open(self, typed::<H>(place)))
+    }
+
+    fn corrupt<'a>(
+        &'a self,
+        place: &'a (dyn Any + Send + Sync),
+        digest: TokenDigest,
+    ) -> Boxed<'a, Corruption> {
+        Box::pin(Harness::corrupt(self, typed::<H>(place), digest))
+    }
+
+    fn effort(&self) -> Effort {
+        Harness::effort(self)
+    }
+}
+
+fn typed<H: Harness>(place: &(dyn Any + Send + Sync)) -> &H::Place {
+    place.downcast_ref().expect("a place comes back to the harness that made it")
+}

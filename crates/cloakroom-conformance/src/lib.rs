@@ -1,0 +1,44 @@
+//! The one suite that every store passes.
+//!
+//! A store's `tests/conformance.rs` (a test target with `harness = false`) is this and no more:
+//!
+//! ```no_run
+//! use std::process::ExitCode;
+//! use std::sync::Arc;
+//!
+//! use cloakroom_conformance::Harness;
+//! use cloakroom_store::Store;
+//! # struct MemoryStore;
+//! # impl MemoryStore { fn open() -> Arc<dyn Store> { unreachable!() } }
+//!
+//! struct Memory;
+//!
+//! impl Harness for Memory {
+//!     type Place = ();
+//!     fn place(&self) {}
+//!     async fn open(&self, (): &()) -> Arc<dyn Store> {
+//!         MemoryStore::open()
+//!     }
+//! }
+//!
+//! fn main() -> ExitCode {
+//!     cloakroom_conformance::run("memory", Memory)
+//! }
+//! ```
+//!
+//! Nobody chooses which cases run. What a store claims ([`Capabilities`](cloakroom_store::Capabilities)) is tested;
+//! for what it does not claim, the case that checks it says so takes the place.
+//!
+//! Here are also the stores that tests of the engine wrap around a good one: one that fails by plan or by seed
+//! ([`FaultyStore`]), one that waits to be let through ([`GatedStore`]), one that counts ([`CountingStore`]).
+
+mod case;
+mod cases;
+mod fixtures;
+mod harness;
+mod subject;
+mod suite;
+
+pub use fixtures::{Filing, Fixtures, IDLE, LIFE, RETENTION, Seeded, T0, at, principal_id};
+pub use harness::{Corruption, Effort, Harness};
+pub use suite::{Failure, Suite, run};
