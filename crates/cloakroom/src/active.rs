@@ -1,0 +1,123 @@
+//! A session that was found alive.
+
+use std::sync::Arc;
+
+use cloakroom_core::{
+    Attribute, AttributeError, Attributes, Authentication, Device, FreshnessDemand, Persistence, Principal,
+    SessionId, SessionRecord, Timestamp, TokenDigest, idle_expires_at,
+};
+use cloakroom_store::{Live, Version};
+use serde::de::DeserializeOwned;
+
+/// A session that was alive when it was looked up, as it was then.
+///
+/// A snapshot: it does not change. [`Sessions`](crate::Sessions) takes it to change the session and gives a newer one
+/// back.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ActiveSession {
+    digest: TokenDigest,
+    live: Live,
+}
+
+impl ActiveSession {
+    pub(crate) fn new(digest: TokenDigest, live: Live) -> Self {
+        Self { digest, live }
+    }
+
+    /// The public name of this session.
+    #[must_use]
+    pub fn id(&self) -> SessionId {
+        self.live.record.id
+    }
+
+    /// Whom it speaks for; `None` while anonymous.
+    #[must_use]
+    pub fn principal(&self) -> Option<&Principal> {
+        self.live.record.principal.as_deref()
+    }
+
+    /// How its principal proved who they are; `None` while anonymous.
+    #[must_use]
+    pub fn authentication(&self) -> Option<&Authentication> {
+        self.live.record.authentication.as_deref()
+    }
+
+    /// Whether its principal proved identity as `demand` asks, as of `now` (ASVS 7.5.1). Never for an anonymous one.
+    #[must_use]
+    pub fn meets(&self, demand: &FreshnessDemand, now: Timestamp) -> bool {
+        self.authentication().is_some_and(|authentication| authentication.meets(demand, now))
+    }
+
+    /// The application's data.
+    #[must_use]
+    pub fn attributes(&self) -> &Attributes {
+        &self.live.record.attributes
+    }
+
+    /// The value of `attribute`, or `None` where there is none.
+    ///
+    /// # Errors
+    /// [`AttributeError::Decode`] where the stored value is no `T`.
+    pub fn get<T: DeserializeOwned>(&self, attribute: &Attribute<T>) -> Result<Option<T>, AttributeError> {
+        self.attributes().get(attribute)
+    }
+
+    /// What it was issued to.
+    #[must_use]
+    pub fn device(&self) -> Option<&Device> {
+        self.live.record.device.as_deref()
+    }
+
+    /// When it was issued.
+    #[must_use]
+    pub fn created_at(&self) -> Timestamp {
+        self.live.record.created_at
+    }
+
+    /// Its last activity, this look-up included where it counts as activity.
+    #[must_use]
+    pub fn last_seen_at(&self) -> Timestamp {
+        self.live.last_seen_at
+    }
+
+    /// When it ends if nothing more is heard of it.
+    #[must_use]
+    pub fn idle_expires_at(&self) -> Timestamp {
+        idle_expires_at(&self.live.record, self.live.last_seen_at)
+    }
+
+    /// When it ends whatever happens.
+    #[must_use]
+    pub fn absolute_expires_at(&self) -> Timestamp {
+        self.live.record.lifetime.absolute_expires_at
+    }
+
+    /// Whether its cookie outlives the browser.
+    #[must_use]
+    pub fn persistence(&self) -> Persistence {
+        self.live.record.lifetime.persistence
+    }
+
+    /// Its record.
+    #[must_use]
+    pub fn record(&self) -> &Arc<SessionRecord> {
+        &self.live.record
+    }
+
+    /// The version of its record.
+    #[must_use]
+    pub fn version(&self) -> Version {
+        self.live.version
+    }
+
+    /// The digest it was found under.
+    #[must_use]
+    pub fn digest(&self) -> TokenDigest {
+        self.digest
+    }
+
+    pub(crate) fn seen_at(mut self, at: Timestamp) -> Self {
+        self.live.last_seen_at = self.live.last_seen_at.max(at);
+        self
+    }
+}

@@ -1,0 +1,193 @@
+//! What the engine tells about itself: metrics, logs, and spans around the store.
+
+use std::future::Future;
+use std::time::Duration;
+
+use cloakroom_core::EndReason;
+use cloakroom_store::{ErrorKind, StoreError, Verb};
+use metrics::{Counter, Gauge, Histogram, Unit};
+
+use crate::event::Masked;
+use crate::{Clock, Event, EventKind};
+
+/// The engine's metrics, looked up once: moving one costs an atomic addition.
+///
+/// Labels are bounded: states, reasons, verbs. No label ever carries a token, digest, id, address or user agent.
+#[derive(Debug)]
+pub(crate) struct Metrics {
+    store: &'static str,
+    active: Gauge,
+    issued_anonymous: Counter,
+    issued_signed_in: Counter,
+    ended: Vec<(EndReason, Counter)>,
+    pub(crate) validated_active: Counter,
+    pub(crate) validated_ended: Counter,
+    pub(crate) validated_retired: Counter,
+    pub(crate) validated_unknown: Counter,
+    pub(crate) validated_unreadable: Counter,
+    pub(crate) validation_failed: Counter,
+    pub(crate) validation_seconds: Histogram,
+    pub(crate) touches_written: Counter,
+    pub(crate) touches_ignored: Counter,
+    pub(crate) touches_failed: Counter,
+    conflicts_replace: Counter,
+    conflicts_rekey: Counter,
+    resurrections_blocked: Counter,
+    unknown_tokens: Counter,
+    operations: Vec<(Verb, Histogram)>,
+}
+
+impl Metrics {
+    pub(crate) fn new(store: &'static str) -> Self {
+        let validated = |outcome| metrics::counter!(VALIDATIONS, "outcome" => outcome, "source" => "store");
+        let touches = |result| metrics::counter!(TOUCHES, "result" => result);
+        let operation = |verb: Verb| {
+            (verb, metrics::histogram!(OPERATION_SECONDS, "store" => store, "op" => verb.as_str()))
+        };
+        Self {
+            store,
+            active: metrics::gauge!(ACTIVE),
+            issued_anonymous: metrics::counter!(ISSUED, "kind" => "anonymous"),
+            issued_signed_in: metrics::counter!(ISSUED, "kind" => "signed_in"),
+            ended: EndReason::ALL
+                .into_iter()
+                .map(|reason| (reason, metrics::counter!(ENDED, "reason" => reason.as_str())))
+                .collect(),
+            validated_active: validated("active"),
+            validated_ended: validated("ended"),
+            validated_retired: validated("retired"),
+            validated_unknown: validated("unknown"),
+            validated_unreadable: validated("unreadable"),
+            validation_failed: validated("error"),
+            validation_seconds: metrics::histogram!(VALIDATION_SECONDS, "source" => "store"),
+            touches_written: touches("written"),
+            touches_ignored: touches("ignored"),
+            touches_failed: touches("failed"),
+            conflicts_replace: metrics::counter!(CONFLICTS, "op" => Verb::Replace.as_str()),
+            conflicts_rekey: metrics::counter!(CONFLICTS, "op" => Verb::Rekey.as_str()),
+            resurrections_blocked: metrics::counter!(RESURRECTIONS_BLOCKED),
+            unknown_tokens: metrics::counter!(UNKNOWN_TOKENS),
+            operations: VERBS.into_iter().map(operation).collect(),
+        }
+    }
+
+    /// Sets how many sessions there are, as the store counted them.
+    pub(crate) fn active_is(&self, count: u64) {
+        // A gauge is a float: exact up to 2^53 sessions.
+        self.active.set(u32::try_from(count).map_or(f64::INFINITY, f64::from));
+    }
+
+    pub(crate) fn conflict(&self, verb: Verb) {
+        match verb {
+            Verb::Rekey => self.conflicts_rekey.increment(1),
+            _ => self.conflicts_replace.increment(1),
+        }
+    }
+
+    /// Awaits a store's answer, measuring it and counting its failure.
+    pub(crate) async fn timed<T>(
+        &self,
+        clock: &dyn Clock,
+        verb: Verb,
+        answer: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, StoreError> {
+        let started = clock.monotonic();
+        let answer = answer.await;
+        self.took(verb, clock.monotonic().saturating_sub(started));
+        if let Err(error) = &answer {
+            self.store_failed(error);
+        }
+        answer
+    }
+
+    fn took(&self, verb: Verb, elapsed: Duration) {
+        if let Some((_, histogram)) = self.operations.iter().find(|(of, _)| *of == verb) {
+            histogram.record(elapsed.as_secs_f64());
+        }
+    }
+
+    fn store_failed(&self, error: &StoreError) {
+        let (op, kind) = (error.verb().as_str(), error.kind().as_str());
+        metrics::counter!(STORE_ERRORS, "store" => self.store, "op" => op, "kind" => kind).increment(1);
+        if error.kind() != ErrorKind::Corrupt {
+            let cause = std::error::Error::source(error).map(ToString::to_string).unwrap_or_default();
+            tracing::error!(store = self.store, op, kind, cause, "the session store failed");
+        }
+    }
+
+    /// Moves the metric and writes the log line that belong to an event.
+    pub(crate) fn note(&self, event: &Event) {
+        let name = event.kind.name();
+        let session = Masked(event.session);
+        let principal = Masked(event.principal.as_ref());
+        let actor = event.actor.kind();
+        match event.kind {
+            EventKind::Issued => {
+                if event.principal.is_some() { &self.issued_signed_in } else { &self.issued_anonymous }
+                    .increment(1);
+                tracing::info!(event = name, %session, %principal, actor, "session issued");
+            }
+            EventKind::Ended(reason) => {
+                if let Some((_, counter)) = self.ended.iter().find(|(of, _)| *of == reason) {
+                    counter.increment(1);
+                }
+                tracing::info!(event = name, %session, %principal, actor, %reason, "session ended");
+            }
+            EventKind::Rotated | EventKind::Reauthenticated => {
+                tracing::info!(event = name, %session, %principal, actor, "session has a new token");
+            }
+            EventKind::UnknownToken => {
+                self.unknown_tokens.increment(1);
+                tracing::debug!(event = name, "a token that names nothing was used");
+            }
+            EventKind::ResurrectionBlocked => {
+                self.resurrections_blocked.increment(1);
+                tracing::info!(event = name, %session, %principal, "a change of an ended session was refused");
+            }
+            EventKind::UsedAfterEnd(reason) => {
+                tracing::warn!(event = name, %session, %principal, %reason, "the token of an ended session was used");
+            }
+            _ => tracing::warn!(event = name, %session, %principal, actor, "noticed"),
+        }
+    }
+}
+
+/// Describes every metric of the engine to the installed recorder (the `# HELP` lines of Prometheus).
+pub fn describe_metrics() {
+    metrics::describe_gauge!(ACTIVE, "Live sessions, as the store last counted them");
+    metrics::describe_counter!(ISSUED, "Sessions issued, by kind: anonymous, signed_in");
+    metrics::describe_counter!(ENDED, "Sessions ended, by reason");
+    metrics::describe_counter!(VALIDATIONS, "Tokens looked up, by outcome and by where the answer came from");
+    metrics::describe_histogram!(VALIDATION_SECONDS, Unit::Seconds, "Time to look a token up");
+    metrics::describe_histogram!(OPERATION_SECONDS, Unit::Seconds, "Time the store took to answer, by verb");
+    metrics::describe_counter!(STORE_ERRORS, "Failures of the store, by verb and kind");
+    metrics::describe_counter!(TOUCHES, "Activity to be written down, by result: written, ignored, failed");
+    metrics::describe_counter!(CONFLICTS, "Changes made again because another request was faster");
+    metrics::describe_counter!(RESURRECTIONS_BLOCKED, "Changes refused because their session had ended");
+    metrics::describe_counter!(UNKNOWN_TOKENS, "Well-formed tokens that name no session");
+}
+
+const ACTIVE: &str = "cloakroom_sessions_active";
+const ISSUED: &str = "cloakroom_sessions_issued_total";
+const ENDED: &str = "cloakroom_sessions_ended_total";
+const VALIDATIONS: &str = "cloakroom_validations_total";
+const VALIDATION_SECONDS: &str = "cloakroom_validation_duration_seconds";
+const OPERATION_SECONDS: &str = "cloakroom_store_operation_duration_seconds";
+const STORE_ERRORS: &str = "cloakroom_store_errors_total";
+const TOUCHES: &str = "cloakroom_touches_total";
+const CONFLICTS: &str = "cloakroom_conflicts_total";
+const RESURRECTIONS_BLOCKED: &str = "cloakroom_resurrections_blocked_total";
+const UNKNOWN_TOKENS: &str = "cloakroom_unknown_tokens_total";
+
+const VERBS: [Verb; 10] = [
+    Verb::Get,
+    Verb::Insert,
+    Verb::Replace,
+    Verb::Rekey,
+    Verb::Touch,
+    Verb::End,
+    Verb::List,
+    Verb::Sweep,
+    Verb::Count,
+    Verb::Ping,
+];

@@ -1,0 +1,182 @@
+//! The engine.
+
+use std::num::NonZeroU16;
+use std::sync::Arc;
+
+use cloakroom_core::{Policy, Route, SessionId, SessionToken, Timestamp};
+use cloakroom_store::{
+    Counts, ListFilter, ListItem, ListPage, ListQuery, StateFilter, Store, StoreError, Verb,
+};
+use zeroize::Zeroize as _;
+
+use crate::observe::Metrics;
+use crate::touch::TouchQueue;
+use crate::{Clock, Event, EventSink, Random, RandomError, SessionError, SessionsBuilder};
+
+/// The engine: issues, validates, changes, lists and ends sessions that a [`Store`] keeps.
+///
+/// Cheap to clone; clones are the same engine. It holds no session itself, so any number of engines, in any number of
+/// processes, may share a store that can be shared.
+///
+/// Run [`upkeep`](Self::upkeep) beside it: it writes activity down in batches and clears up.
+#[derive(Clone, Debug)]
+pub struct Sessions {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Parts {
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) policy: Policy,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) random: Arc<dyn Random>,
+    pub(crate) events: Vec<Arc<dyn EventSink>>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    parts: Parts,
+    metrics: Metrics,
+    touches: TouchQueue,
+}
+
+impl Sessions {
+    /// Begins an engine that keeps its sessions in `store`.
+    pub fn builder(store: impl Store) -> SessionsBuilder {
+        SessionsBuilder::new(Arc::new(store))
+    }
+
+    /// Begins an engine that keeps its sessions in a store chosen at run time.
+    pub fn builder_shared(store: Arc<dyn Store>) -> SessionsBuilder {
+        SessionsBuilder::new(store)
+    }
+
+    pub(crate) fn new(parts: Parts) -> Self {
+        let metrics = Metrics::new(parts.store.name());
+        Self { inner: Arc::new(Inner { parts, metrics, touches: TouchQueue::default() }) }
+    }
+
+    /// The instant by the engine's clock.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        self.inner.parts.clock.now()
+    }
+
+    /// The rules sessions are issued under.
+    #[must_use]
+    pub fn policy(&self) -> &Policy {
+        &self.inner.parts.policy
+    }
+
+    /// Where sessions are kept.
+    #[must_use]
+    pub fn store(&self) -> &Arc<dyn Store> {
+        &self.inner.parts.store
+    }
+
+    /// The engine's clock.
+    #[must_use]
+    pub fn clock(&self) -> &Arc<dyn Clock> {
+        &self.inner.parts.clock
+    }
+
+    /// A page of sessions.
+    ///
+    /// # Errors
+    /// [`StoreError`] where the store cannot answer.
+    ///
+    /// # Cost
+    /// One round trip.
+    pub async fn list(&self, query: &ListQuery) -> Result<ListPage, StoreError> {
+        self.ask(Verb::List, self.store().list(query, self.now())).await
+    }
+
+    /// The session of this id, alive or ended, while the store knows it.
+    ///
+    /// # Errors
+    /// [`StoreError`] where the store cannot answer.
+    ///
+    /// # Cost
+    /// One round trip.
+    pub async fn find(&self, id: SessionId) -> Result<Option<ListItem>, StoreError> {
+        let mut filter = ListFilter::default();
+        filter.session = Some(id);
+        filter.state = StateFilter::Any;
+        let query = ListQuery { filter, after: None, limit: NonZeroU16::MIN };
+        Ok(self.list(&query).await?.items.pop())
+    }
+
+    /// How many sessions there are. May count sessions that expired since the last sweep.
+    ///
+    /// # Errors
+    /// [`StoreError`] where the store cannot answer.
+    ///
+    /// # Cost
+    /// One round trip.
+    pub async fn count(&self) -> Result<Counts, StoreError> {
+        let counts = self.ask(Verb::Count, self.store().count(self.now())).await?;
+        self.metrics().active_is(counts.anonymous.saturating_add(counts.signed_in));
+        Ok(counts)
+    }
+
+    /// Whether the store can be written to; its own clock's reading, where it has one.
+    ///
+    /// # Errors
+    /// [`StoreError`] where it cannot.
+    ///
+    /// # Cost
+    /// One round trip.
+    pub async fn ping(&self) -> Result<Option<Timestamp>, StoreError> {
+        self.ask(Verb::Ping, self.store().ping()).await
+    }
+
+    /// Reports an event that happened around the engine: to every sink, as one metric and one log line.
+    pub fn report(&self, event: &Event) {
+        self.metrics().note(event);
+        for sink in &self.inner.parts.events {
+            sink.record(event);
+        }
+    }
+
+    pub(crate) fn metrics(&self) -> &Metrics {
+        &self.inner.metrics
+    }
+
+    pub(crate) fn touches(&self) -> &TouchQueue {
+        &self.inner.touches
+    }
+
+    /// Awaits a verb of the store, measured and counted.
+    pub(crate) async fn ask<T>(
+        &self,
+        verb: Verb,
+        answer: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, StoreError> {
+        self.metrics().timed(&*self.inner.parts.clock, verb, answer).await
+    }
+
+    pub(crate) fn new_token(&self, route: Route) -> Result<SessionToken, RandomError> {
+        let mut bytes = [0; SessionToken::RANDOM_BYTES];
+        self.inner.parts.random.fill(&mut bytes)?;
+        let token = SessionToken::from_random(route, bytes);
+        bytes.zeroize();
+        Ok(token)
+    }
+
+    pub(crate) fn new_id(&self, route: Route) -> Result<SessionId, RandomError> {
+        let mut bytes = [0; SessionId::RANDOM_BYTES];
+        self.inner.parts.random.fill(&mut bytes)?;
+        Ok(SessionId::from_random(route, bytes))
+    }
+
+    pub(crate) fn random_route(&self) -> Result<Route, RandomError> {
+        let mut bytes = [0; Route::LENGTH];
+        self.inner.parts.random.fill(&mut bytes)?;
+        Ok(Route::from_bytes(bytes))
+    }
+
+    pub(crate) fn check_size(&self, size: usize) -> Result<(), SessionError> {
+        let limit = self.policy().attributes_max_bytes();
+        if size > limit { Err(SessionError::AttributesTooLarge { size, limit }) } else { Ok(()) }
+    }
+}
