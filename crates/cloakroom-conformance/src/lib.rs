@@ -38,7 +38,9 @@ mod fixtures;
 mod harness;
 mod subject;
 mod suite;
+mod wrappers;
 
 pub use fixtures::{Filing, Fixtures, IDLE, LIFE, RETENTION, Seeded, T0, at, principal_id};
 pub use harness::{Corruption, Effort, Harness};
 pub use suite::{Failure, Suite, run};
+pub use wrappers::{CountingStore, Fault, FaultyStore, Gate, GatedStore, Moment};

@@ -1,0 +1,187 @@
+//! A store that fails, by plan or by seed.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use cloakroom_core::{Timestamp, TokenDigest};
+use cloakroom_store::{
+    Capabilities, Counts, EndRequest, Ending, InsertRequest, Inserted, ListPage, ListQuery, Lookup,
+    RekeyRequest, Rekeyed, ReplaceRequest, Replaced, Store, StoreFuture, SweepRequest, Swept, Touch,
+    TouchReport, Verb,
+};
+use cloakroom_store::{ErrorKind, StoreError};
+
+use super::intercept;
+use crate::fixtures::Seeded;
+
+/// A store that fails, by plan or by seed: for tests of what the engine makes of it.
+#[derive(Debug)]
+pub struct FaultyStore {
+    inner: Arc<dyn Store>,
+    plan: Mutex<Plan>,
+    answers: Mutex<HashMap<TokenDigest, Lookup>>,
+}
+
+/// A way to fail.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Fault {
+    /// The store cannot be reached: [`ErrorKind::Unavailable`], nothing has changed.
+    FailBefore,
+    /// The store does what it was asked, but its answer is lost: [`ErrorKind::Timeout`], may have been applied.
+    FailAfterApply,
+    /// The store answers after others had their turn.
+    Delay,
+    /// The store is asked twice and the caller hears the first answer: a request that the network, or a client library
+    /// that retries, delivered again.
+    Duplicate,
+    /// `get` answers once more what it answered for this digest the last time: a replica that lags. Where there is no
+    /// such answer, and on other verbs, nothing happens.
+    StaleRead,
+}
+
+impl Fault {
+    /// Every way to fail.
+    pub const ALL: [Self; 5] =
+        [Self::FailBefore, Self::FailAfterApply, Self::Delay, Self::Duplicate, Self::StaleRead];
+}
+
+#[derive(Debug, Default)]
+struct Plan {
+    script: VecDeque<(Verb, Fault)>,
+    random: Option<Random>,
+    down: Option<ErrorKind>,
+}
+
+#[derive(Debug)]
+struct Random {
+    source: Seeded,
+    faults: Vec<Fault>,
+    per_mille: u16,
+}
+
+impl FaultyStore {
+    /// Passes everything on until told otherwise.
+    #[must_use]
+    pub fn new(inner: Arc<dyn Store>) -> Self {
+        Self { inner, plan: Mutex::default(), answers: Mutex::default() }
+    }
+
+    /// Lets about `per_mille` of 1000 calls suffer one of `faults`, always the same ones for the same seed and order
+    /// of calls.
+    #[must_use]
+    pub fn seeded(inner: Arc<dyn Store>, seed: u64, faults: &[Fault], per_mille: u16) -> Self {
+        let store = Self::new(inner);
+        store.plan().random = Some(Random { source: Seeded::new(seed), faults: faults.to_vec(), per_mille });
+        store
+    }
+
+    /// The next call of `verb` suffers `fault`; called again, the one after it.
+    pub fn script(&self, verb: Verb, fault: Fault) {
+        self.plan().script.push_back((verb, fault));
+    }
+
+    /// From now on every call fails with `kind` and changes nothing.
+    pub fn go_down(&self, kind: ErrorKind) {
+        self.plan().down = Some(kind);
+    }
+
+    /// From now on nothing fails.
+    pub fn heal(&self) {
+        *self.plan() = Plan::default();
+    }
+
+    fn plan(&self) -> MutexGuard<'_, Plan> {
+        self.plan.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn answers(&self) -> MutexGuard<'_, HashMap<TokenDigest, Lookup>> {
+        self.answers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn next(&self, verb: Verb) -> Next {
+        let plan = &mut *self.plan();
+        if let Some(kind) = plan.down {
+            return Next::Down(kind);
+        }
+        if let Some(position) = plan.script.iter().position(|(planned, _)| *planned == verb) {
+            return plan.script.remove(position).map_or(Next::Pass, |(_, fault)| Next::Suffer(fault, 1));
+        }
+        let Some(Random { source, faults, per_mille }) = &mut plan.random else { return Next::Pass };
+        if source.below(1000) >= u64::from(*per_mille) {
+            return Next::Pass;
+        }
+        let choices = u64::try_from(faults.len()).unwrap_or(u64::MAX);
+        let choice = usize::try_from(source.below(choices)).unwrap_or(usize::MAX);
+        let turns = 1 + source.below(MOST_TURNS);
+        faults.get(choice).map_or(Next::Pass, |fault| Next::Suffer(*fault, turns))
+    }
+
+    fn around<'a, T: Send + Unpin + 'a>(
+        &'a self,
+        verb: Verb,
+        call: impl Fn() -> StoreFuture<'a, T> + Send + 'a,
+    ) -> StoreFuture<'a, T> {
+        self.suffer(self.next(verb), verb, call)
+    }
+
+    fn around_get<'a>(
+        &'a self,
+        digest: TokenDigest,
+        call: impl Fn() -> StoreFuture<'a, Lookup> + Send + 'a,
+    ) -> StoreFuture<'a, Lookup> {
+        let next = self.next(Verb::Get);
+        if let Next::Suffer(Fault::StaleRead, _) = next
+            && let Some(stale) = self.answers().get(&digest)
+        {
+            return StoreFuture::ready(Ok(stale.clone()));
+        }
+        let answer = self.suffer(next, Verb::Get, call);
+        StoreFuture::waiting(async move {
+            let answer = answer.await?;
+            self.answers().insert(digest, answer.clone());
+            Ok(answer)
+        })
+    }
+
+    fn suffer<'a, T: Send + Unpin + 'a>(
+        &'a self,
+        next: Next,
+        verb: Verb,
+        call: impl Fn() -> StoreFuture<'a, T> + Send + 'a,
+    ) -> StoreFuture<'a, T> {
+        let error = |kind| StoreError::new(kind, self.inner.name(), verb);
+        match next {
+            Next::Pass | Next::Suffer(Fault::StaleRead, _) => call(),
+            Next::Down(kind) => StoreFuture::ready(Err(error(kind))),
+            Next::Suffer(Fault::FailBefore, _) => StoreFuture::ready(Err(error(ErrorKind::Unavailable))),
+            Next::Suffer(Fault::FailAfterApply, _) => {
+                let lost = error(ErrorKind::Timeout).maybe_applied();
+                StoreFuture::waiting(async move { call().await.and(Err(lost)) })
+            }
+            Next::Suffer(Fault::Delay, turns) => StoreFuture::waiting(async move {
+                for _ in 0..turns {
+                    tokio::task::yield_now().await;
+                }
+                call().await
+            }),
+            Next::Suffer(Fault::Duplicate, _) => StoreFuture::waiting(async move {
+                let heard = call().await;
+                // Whatever the second one answers, nobody hears it.
+                drop(call().await);
+                heard
+            }),
+        }
+    }
+}
+
+intercept!(FaultyStore);
+
+#[derive(Clone, Copy)]
+enum Next {
+    Pass,
+    Down(ErrorKind),
+    Suffer(Fault, u64),
+}
+
+/// Most turns a delayed call lets others have.
+const MOST_TURNS: u64 = 16;

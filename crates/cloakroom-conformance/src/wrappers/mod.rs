@@ -1,0 +1,66 @@
+//! Stores around a store, for tests of whatever uses one.
+
+mod counting;
+mod faulty;
+mod gated;
+
+pub use counting::CountingStore;
+pub use faulty::{Fault, FaultyStore};
+pub use gated::{Gate, GatedStore, Moment};
+
+/// Implements `Store` for a type that has `inner` and `around`, which is given each verb and how to ask it of the inner
+/// store, as often as it likes. `get` goes through `around_get`, which is also told the digest.
+macro_rules! intercept {
+    ($store:ty) => {
+        impl cloakroom_store::Store for $store {
+            fn name(&self) -> &'static str {
+                self.inner.name()
+            }
+
+            fn capabilities(&self) -> Capabilities {
+                self.inner.capabilities()
+            }
+
+            fn insert<'a>(&'a self, request: InsertRequest<'a>) -> StoreFuture<'a, Inserted> {
+                self.around(Verb::Insert, move || self.inner.insert(request))
+            }
+
+            fn get(&self, digest: TokenDigest, now: Timestamp) -> StoreFuture<'_, Lookup> {
+                self.around_get(digest, move || self.inner.get(digest, now))
+            }
+
+            fn replace<'a>(&'a self, request: ReplaceRequest<'a>) -> StoreFuture<'a, Replaced> {
+                self.around(Verb::Replace, move || self.inner.replace(request))
+            }
+
+            fn rekey<'a>(&'a self, request: RekeyRequest<'a>) -> StoreFuture<'a, Rekeyed> {
+                self.around(Verb::Rekey, move || self.inner.rekey(request))
+            }
+
+            fn touch<'a>(&'a self, touches: &'a [Touch], now: Timestamp) -> StoreFuture<'a, TouchReport> {
+                self.around(Verb::Touch, move || self.inner.touch(touches, now))
+            }
+
+            fn end<'a>(&'a self, request: EndRequest<'a>) -> StoreFuture<'a, Ending> {
+                self.around(Verb::End, move || self.inner.end(request))
+            }
+
+            fn list<'a>(&'a self, query: &'a ListQuery, now: Timestamp) -> StoreFuture<'a, ListPage> {
+                self.around(Verb::List, move || self.inner.list(query, now))
+            }
+
+            fn sweep(&self, request: SweepRequest) -> StoreFuture<'_, Swept> {
+                self.around(Verb::Sweep, move || self.inner.sweep(request))
+            }
+
+            fn count(&self, now: Timestamp) -> StoreFuture<'_, Counts> {
+                self.around(Verb::Count, move || self.inner.count(now))
+            }
+
+            fn ping(&self) -> StoreFuture<'_, Option<Timestamp>> {
+                self.around(Verb::Ping, move || self.inner.ping())
+            }
+        }
+    };
+}
+use intercept;
