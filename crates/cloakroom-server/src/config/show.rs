@@ -1,0 +1,222 @@
+//! The effective configuration, key by key, with the place each value comes from.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::Loaded;
+use super::error::Place;
+use super::keys::KEYS;
+use super::model::Config;
+use super::session::{on_limit_word, preset_word};
+use super::units::{format_bytes, format_duration};
+
+/// One key of the effective configuration.
+#[derive(Clone, PartialEq, Debug)]
+pub struct EffectiveKey {
+    path: Vec<String>,
+    value: Option<toml::Value>,
+    source: Source,
+}
+
+impl EffectiveKey {
+    /// The key, dotted.
+    #[must_use]
+    pub fn key(&self) -> String {
+        self.path.join(".")
+    }
+
+    /// Its value; `None` where it is not set and has no default.
+    #[must_use]
+    pub fn value(&self) -> Option<&toml::Value> {
+        self.value.as_ref()
+    }
+
+    /// Where the value comes from.
+    #[must_use]
+    pub fn source(&self) -> &Source {
+        &self.source
+    }
+}
+
+/// Where an effective value comes from.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Source {
+    /// Built in.
+    Default,
+    /// Follows from another key.
+    DerivedFrom(&'static str),
+    /// Was set.
+    Set(Place),
+}
+
+impl std::fmt::Display for Source {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Default => f.write_str("default"),
+            Self::DerivedFrom(key) => write!(f, "from {key}"),
+            Self::Set(place) => place.fmt(f),
+        }
+    }
+}
+
+impl Loaded {
+    /// Every key with its effective value, secrets masked, sections together.
+    #[must_use]
+    pub fn effective(&self) -> Vec<EffectiveKey> {
+        let values = values(&self.config);
+        let mut keys = Vec::new();
+        for pattern in KEYS {
+            for path in self.paths_of(pattern) {
+                let refs: Vec<&str> = path.iter().map(String::as_str).collect();
+                let source = match self.layers.place(&refs) {
+                    Some(place) => Source::Set(place.clone()),
+                    None => self.source_of_unset(pattern),
+                };
+                let value = self.masked(pattern, values.get(&path).cloned());
+                keys.push(EffectiveKey { path, value, source });
+            }
+        }
+        keys
+    }
+
+    /// The effective configuration as TOML that reads back (where nothing is masked), each value with its source.
+    #[must_use]
+    pub fn to_toml(&self) -> String {
+        let mut text = String::new();
+        let mut section: &[String] = &[];
+        let effective = self.effective();
+        for key in &effective {
+            let Some((name, parents)) = key.path.split_last() else { continue };
+            if parents != section {
+                section = parents;
+                let quoted: Vec<String> = parents.iter().map(|part| quote_key(part)).collect();
+                text.push_str(&format!("\n[{}]\n", quoted.join(".")));
+            }
+            match &key.value {
+                Some(value) => {
+                    let assignment = format!("{name} = {value}");
+                    text.push_str(&format!("{assignment:<48} # {}\n", key.source));
+                }
+                None => text.push_str(&format!("# {name} is not set\n")),
+            }
+        }
+        text
+    }
+
+    fn paths_of(&self, pattern: &str) -> Vec<Vec<String>> {
+        let split = |path: &str| path.split('.').map(str::to_owned).collect::<Vec<_>>();
+        match pattern.split_once(".*.") {
+            None => vec![split(pattern)],
+            Some((section, key)) => {
+                let names = self.config.policy.roles().keys().map(|role| role.as_str().to_owned());
+                names.map(|name| [split(section), vec![name], vec![key.to_owned()]].concat()).collect()
+            }
+        }
+    }
+
+    fn source_of_unset(&self, pattern: &str) -> Source {
+        match pattern {
+            "public_url" => Source::DerivedFrom("listen"),
+            "store" if self.layers.value(&["store_file"]).is_some() => Source::DerivedFrom("store_file"),
+            "session.roles.*.idle_timeout" => Source::DerivedFrom("session.idle_timeout"),
+            "session.roles.*.absolute_timeout" => Source::DerivedFrom("session.absolute_timeout"),
+            key if key.starts_with("session.") && self.layers.value(&["session", "preset"]).is_some() => {
+                Source::DerivedFrom("session.preset")
+            }
+            _ => Source::Default,
+        }
+    }
+
+    fn masked(&self, pattern: &str, value: Option<toml::Value>) -> Option<toml::Value> {
+        match pattern {
+            // Whoever put the address into a file of its own treats it as a secret.
+            "store" if self.layers.value(&["store_file"]).is_some() => Some(toml::Value::from(MASK)),
+            "store_file" => self.layers.value(&["store_file"])?.as_str().map(toml::Value::from),
+            _ => value,
+        }
+    }
+}
+
+/// What stands for a secret.
+const MASK: &str = "********";
+
+fn values(config: &Config) -> BTreeMap<Vec<String>, toml::Value> {
+    let mut values = BTreeMap::new();
+    let mut put = |key: &str, value: toml::Value| {
+        values.insert(key.split('.').map(str::to_owned).collect::<Vec<_>>(), value);
+    };
+    put("listen", config.listen.to_string().into());
+    put("public_url", config.public_url.to_string().into());
+    put("data_dir", config.data_dir.display().to_string().into());
+    put("store", config.store.to_string().into());
+    put("dangerously_insecure_http", config.dangerously_insecure_http.into());
+    if let Some(address) = config.metrics_listen {
+        put("metrics_listen", address.to_string().into());
+    }
+    put("cookie.name", config.cookie.name.clone().into());
+    put("cookie.same_site", config.cookie.same_site.as_str().into());
+    if let Some(domain) = &config.cookie.domain {
+        put("cookie.domain", domain.clone().into());
+    }
+    put("sign_in.attempts_per_account", i64::from(config.sign_in.attempts_per_account).into());
+    put("sign_in.attempts_per_address", i64::from(config.sign_in.attempts_per_address).into());
+    put("sign_in.window", duration(config.sign_in.window));
+    put("trust.proxies", list(config.trust.proxies.iter().map(ToString::to_string)));
+    put("trust.origins", list(config.trust.origins.iter().cloned()));
+    put("trust.return_hosts", list(config.trust.return_hosts.iter().cloned()));
+    if let Some(tls) = &config.tls {
+        put("tls.cert_file", tls.cert_file.display().to_string().into());
+        put("tls.key_file", tls.key_file.display().to_string().into());
+        if let Some(address) = tls.redirect_listen {
+            put("tls.redirect_listen", address.to_string().into());
+        }
+    }
+    put("log.format", config.log.format.as_str().into());
+    put("log.level", config.log.level.as_str().into());
+    put_session(config, &mut values);
+    values
+}
+
+fn put_session(config: &Config, values: &mut BTreeMap<Vec<String>, toml::Value>) {
+    let policy = &config.policy;
+    let mut put = |path: &[&str], value: toml::Value| {
+        let path = ["session"].iter().chain(path).map(|&part| part.to_owned()).collect();
+        values.insert(path, value);
+    };
+    put(&["preset"], preset_word(config.preset).into());
+    put(&["idle_timeout"], duration(policy.timeouts().idle));
+    put(&["absolute_timeout"], duration(policy.timeouts().absolute));
+    put(&["touch_interval"], duration(policy.touch_interval()));
+    put(&["tombstone_retention"], duration(policy.tombstone_retention()));
+    if let Some(interval) = policy.rotate_every() {
+        put(&["rotate_every"], duration(interval));
+    }
+    put(&["per_principal_max"], i64::from(policy.limit().map_or(0, |limit| limit.max.get())).into());
+    put(&["on_limit"], on_limit_word(policy.limit().map(|limit| limit.on_limit).unwrap_or_default()).into());
+    put(
+        &["attributes_max_bytes"],
+        format_bytes(policy.attributes_max_bytes().try_into().unwrap_or(u64::MAX)).into(),
+    );
+    put(&["remember_me", "enabled"], policy.remember_me().is_some().into());
+    if let Some(timeouts) = policy.remember_me() {
+        put(&["remember_me", "idle_timeout"], duration(timeouts.idle));
+        put(&["remember_me", "absolute_timeout"], duration(timeouts.absolute));
+    }
+    for (role, timeouts) in policy.roles() {
+        put(&["roles", role.as_str(), "idle_timeout"], duration(timeouts.idle));
+        put(&["roles", role.as_str(), "absolute_timeout"], duration(timeouts.absolute));
+    }
+}
+
+fn duration(duration: Duration) -> toml::Value {
+    format_duration(duration).into()
+}
+
+fn list(items: impl Iterator<Item = String>) -> toml::Value {
+    toml::Value::Array(items.map(toml::Value::from).collect())
+}
+
+fn quote_key(part: &str) -> String {
+    let bare = !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
+    if bare { part.to_owned() } else { toml::Value::from(part).to_string() }
+}

@@ -1,0 +1,198 @@
+//! Where sessions live, as an address.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use super::units::{format_bytes, parse_bytes};
+
+/// The address of a session store.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum StoreUrl {
+    /// `memory:`, in this process; gone when it ends.
+    Memory {
+        /// Most bytes of sessions kept (`?max_bytes=256MiB`); `None` leaves it to the store.
+        max_bytes: Option<u64>,
+    },
+    /// `sqlite:` or `sqlite:PATH`.
+    Sqlite {
+        /// The database file; `None` for `sessions.db` in the data directory.
+        path: Option<PathBuf>,
+    },
+}
+
+impl StoreUrl {
+    /// Reads a store's address.
+    ///
+    /// # Errors
+    /// Cause and remedy, where this build has no such store or the address has something wrong.
+    pub fn parse(text: &str) -> Result<Self, StoreUrlError> {
+        let (scheme, rest) = text.split_once(':').ok_or_else(|| StoreUrlError {
+            cause: "has no scheme".into(),
+            remedy: format!("this build supports {SUPPORTED}"),
+        })?;
+        match scheme.to_ascii_lowercase().as_str() {
+            "memory" => Self::memory(rest),
+            "sqlite" => Self::sqlite(rest),
+            other if LATER.contains(&other) => Err(StoreUrlError {
+                cause: format!("names a {other} store, which this build does not have"),
+                remedy: format!("use one of {SUPPORTED}"),
+            }),
+            other => Err(StoreUrlError {
+                cause: format!("has the unknown scheme `{}`", other.escape_debug()),
+                remedy: format!("this build supports {SUPPORTED}"),
+            }),
+        }
+    }
+
+    /// The database file of a SQLite store, in `data_dir` where the address has no path.
+    #[must_use]
+    pub fn sqlite_path(&self, data_dir: &Path) -> Option<PathBuf> {
+        match self {
+            Self::Memory { .. } => None,
+            Self::Sqlite { path } => Some(path.clone().unwrap_or_else(|| data_dir.join(SQLITE_FILE))),
+        }
+    }
+
+    /// Whether sessions survive a restart of the server.
+    #[must_use]
+    pub fn is_durable(&self) -> bool {
+        match self {
+            Self::Memory { .. } => false,
+            Self::Sqlite { .. } => true,
+        }
+    }
+
+    fn memory(rest: &str) -> Result<Self, StoreUrlError> {
+        let remedy = || "write `memory:` or `memory:?max_bytes=256MiB`".to_owned();
+        let query = match rest.split_once('?') {
+            _ if rest.is_empty() => return Ok(Self::Memory { max_bytes: None }),
+            Some(("", query)) => query,
+            _ => {
+                return Err(StoreUrlError {
+                    cause: "has a path, but memory has none".into(),
+                    remedy: remedy(),
+                });
+            }
+        };
+        let mut max_bytes = None;
+        for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+            if name != "max_bytes" {
+                let cause = format!("has the unknown option `{}`", name.escape_debug());
+                return Err(StoreUrlError { cause, remedy: remedy() });
+            }
+            let bytes = parse_bytes(&value).map_err(|why| StoreUrlError {
+                cause: format!("has a `max_bytes` that {why}"),
+                remedy: remedy(),
+            })?;
+            if bytes < MEMORY_MIN_BYTES {
+                let cause = format!("has a `max_bytes` below {}", format_bytes(MEMORY_MIN_BYTES));
+                return Err(StoreUrlError { cause, remedy: remedy() });
+            }
+            max_bytes = Some(bytes);
+        }
+        Ok(Self::Memory { max_bytes })
+    }
+
+    fn sqlite(rest: &str) -> Result<Self, StoreUrlError> {
+        if rest.contains('?') {
+            return Err(StoreUrlError {
+                cause: "has options, but a SQLite store takes none".into(),
+                remedy: "write `sqlite:` or `sqlite:PATH`".into(),
+            });
+        }
+        // `sqlite:///var/lib/x.db` is how other programs write an absolute path.
+        let path = match rest.strip_prefix("//") {
+            Some(path) if path.starts_with('/') => path,
+            _ => rest,
+        };
+        Ok(Self::Sqlite { path: (!path.is_empty()).then(|| path.into()) })
+    }
+}
+
+impl fmt::Display for StoreUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Memory { max_bytes: None } => f.write_str("memory:"),
+            Self::Memory { max_bytes: Some(bytes) } => {
+                write!(f, "memory:?max_bytes={}", format_bytes(*bytes))
+            }
+            Self::Sqlite { path: None } => f.write_str("sqlite:"),
+            Self::Sqlite { path: Some(path) } => write!(f, "sqlite:{}", path.display()),
+        }
+    }
+}
+
+/// A text is no address of a store that this build has.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the store address {cause}")]
+pub struct StoreUrlError {
+    pub(super) cause: String,
+    pub(super) remedy: String,
+}
+
+const SUPPORTED: &str = "`memory:`, `sqlite:` and `sqlite:PATH`";
+/// The database file of `sqlite:` without a path.
+const SQLITE_FILE: &str = "sessions.db";
+/// Less than this holds no meaningful number of sessions.
+const MEMORY_MIN_BYTES: u64 = 1 << 20;
+/// Stores that the configuration knows by name and that other builds may have.
+const LATER: [&str; 15] = [
+    "postgres",
+    "postgresql",
+    "mysql",
+    "mariadb",
+    "redis",
+    "rediss",
+    "redis+sentinel",
+    "redis+cluster",
+    "valkey",
+    "valkeys",
+    "valkey+sentinel",
+    "valkey+cluster",
+    "memcached",
+    "sealed",
+    "rediss+cluster",
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_of_stores_read_back_as_written() {
+        for text in
+            ["memory:", "memory:?max_bytes=256MiB", "sqlite:", "sqlite:/var/lib/a.db", "sqlite:a b.db"]
+        {
+            assert_eq!(StoreUrl::parse(text).unwrap().to_string(), text);
+        }
+        assert_eq!(StoreUrl::parse("sqlite:///x.db").unwrap().to_string(), "sqlite:/x.db");
+        assert_eq!(StoreUrl::parse("SQLite:").unwrap(), StoreUrl::Sqlite { path: None });
+    }
+
+    #[test]
+    fn what_is_no_store_of_this_build_is_refused_with_the_ones_it_has() {
+        for (text, cause) in [
+            ("sqlite", "no scheme"),
+            ("postgres://u:secret@h/db", "names a postgres store"),
+            ("redis+cluster://a,b", "names a redis+cluster store"),
+            ("mongodb://h", "unknown scheme `mongodb`"),
+            ("memory:x", "has a path"),
+            ("memory:?size=1", "unknown option `size`"),
+            ("memory:?max_bytes=1KiB", "below 1MiB"),
+            ("sqlite:a.db?mode=ro", "takes none"),
+        ] {
+            let error = StoreUrl::parse(text).unwrap_err();
+            assert!(error.cause.contains(cause), "{text}: {error}");
+            assert!(!error.to_string().contains("secret") && !error.remedy.contains("secret"), "{error}");
+        }
+    }
+
+    #[test]
+    fn the_default_database_lies_in_the_data_directory() {
+        let dir = Path::new("data");
+        assert_eq!(StoreUrl::parse("sqlite:").unwrap().sqlite_path(dir), Some("data/sessions.db".into()));
+        assert_eq!(StoreUrl::parse("sqlite:x.db").unwrap().sqlite_path(dir), Some("x.db".into()));
+        assert_eq!(StoreUrl::parse("memory:").unwrap().sqlite_path(dir), None);
+    }
+}

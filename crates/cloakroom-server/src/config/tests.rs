@@ -1,0 +1,318 @@
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use cloakroom_core::{AalPreset, OnLimit, Role, Timeouts};
+
+use super::keys::KEYS;
+use super::*;
+
+fn load(text: &str) -> Config {
+    loaded(Sources::of_text(text)).config
+}
+
+fn loaded(sources: Sources) -> Loaded {
+    Loaded::from_sources(&sources).unwrap_or_else(|e| panic!("{e}"))
+}
+
+fn refused(text: &str) -> Vec<String> {
+    let error = Loaded::from_sources(&Sources::of_text(text)).expect_err(text);
+    error.problems().iter().map(|problem| format!("{problem} | {}", problem.remedy())).collect()
+}
+
+fn check_refused(text: &str, parts: &[&str]) {
+    let problems = refused(text);
+    assert_eq!(problems.len(), 1, "{text}: {problems:?}");
+    for part in parts {
+        assert!(problems[0].contains(part), "{text}: {:?} lacks {part:?}", problems[0]);
+    }
+}
+
+fn warned_keys(text: &str) -> Vec<&'static str> {
+    load(text).warnings().iter().map(Warning::key).collect()
+}
+
+const EVERY_KEY: &str = r#"
+listen = "0.0.0.0:8443"
+public_url = "https://id.example.org"
+data_dir = "data"
+store = "memory:?max_bytes=64MiB"
+metrics_listen = "127.0.0.1:9100"
+dangerously_insecure_http = false
+[session]
+preset = "aal2"
+idle_timeout = "10m"
+absolute_timeout = "2h"
+touch_interval = "10s"
+tombstone_retention = "1h"
+rotate_every = "15m"
+per_principal_max = 5
+on_limit = "refuse"
+attributes_max_bytes = "8KiB"
+[session.remember_me]
+enabled = true
+idle_timeout = "1d"
+absolute_timeout = "7d"
+[session.roles.admin]
+idle_timeout = "5m"
+absolute_timeout = "1h"
+[cookie]
+name = "__Secure-id"
+same_site = "strict"
+domain = "example.org"
+[sign_in]
+attempts_per_account = 5
+attempts_per_address = 50
+window = "5m"
+[trust]
+proxies = ["10.0.0.0/8", "::1"]
+origins = ["https://app.example.org"]
+return_hosts = ["app.example.org", "localhost:3000"]
+[tls]
+cert_file = "cert.pem"
+key_file = "key.pem"
+redirect_listen = "0.0.0.0:80"
+[log]
+format = "json"
+level = "debug"
+"#;
+
+#[test]
+fn a_server_that_nobody_configured_has_the_defaults_of_the_contract() {
+    let config = Config::default();
+    assert_eq!(config.listen.to_string(), "127.0.0.1:8080");
+    assert_eq!(config.public_url.to_string(), "http://localhost:8080");
+    assert_eq!(config.store.to_string(), "sqlite:");
+    assert_eq!(config.sessions_path(), Some("cloakroom-data/sessions.db".into()));
+    assert_eq!(config.policy, cloakroom_core::Policy::default());
+    assert_eq!((config.cookie.name.as_str(), config.cookie.same_site), ("__Host-cloakroom", SameSite::Lax));
+    assert!(config.cookie_is_secure());
+    assert_eq!(config.sign_in.attempts_per_account, 10);
+    assert_eq!(config.sign_in.attempts_per_address, 100);
+    assert_eq!(config.sign_in.window, Duration::from_secs(900));
+    assert_eq!(config.warnings(), []);
+}
+
+#[test]
+fn every_key_is_read() {
+    let config = load(EVERY_KEY);
+    assert_eq!(config.preset, AalPreset::Aal2);
+    assert_eq!(config.policy.timeouts(), minutes(10, 120));
+    assert_eq!(config.policy.touch_interval(), Duration::from_secs(10));
+    assert_eq!(config.policy.tombstone_retention(), Duration::from_secs(3600));
+    assert_eq!(config.policy.rotate_every(), Some(Duration::from_secs(900)));
+    let limit = config.policy.limit().unwrap();
+    assert_eq!((limit.max.get(), limit.on_limit), (5, OnLimit::Refuse));
+    assert_eq!(config.policy.attributes_max_bytes(), 8192);
+    assert_eq!(config.policy.remember_me(), Some(minutes(24 * 60, 7 * 24 * 60)));
+    assert_eq!(config.policy.roles().get(&Role::new("admin").unwrap()), Some(&minutes(5, 60)));
+    assert_eq!(config.cookie.domain.as_deref(), Some("example.org"));
+    assert_eq!(config.trust.proxies.len(), 2);
+    assert_eq!(config.trust.return_hosts, ["app.example.org", "localhost:3000"]);
+    assert_eq!(config.tls.as_ref().unwrap().redirect_listen.unwrap().port(), 80);
+    assert_eq!((config.log.format, config.log.level), (LogFormat::Json, LogLevel::Debug));
+}
+
+fn minutes(idle: u64, absolute: u64) -> Timeouts {
+    Timeouts { idle: Duration::from_secs(idle * 60), absolute: Duration::from_secs(absolute * 60) }
+}
+
+#[test]
+fn the_effective_configuration_shows_every_key_and_reads_back_equal() {
+    let first = loaded(Sources::of_text(EVERY_KEY));
+    let shown: BTreeSet<String> =
+        first.effective().iter().map(|key| key.key().replace(".admin.", ".*.")).collect();
+    assert_eq!(shown, KEYS.iter().map(|&key| key.to_owned()).collect());
+    for key in first.effective() {
+        assert_eq!(key.value().is_some(), key.key() != "store_file", "{} has no value", key.key());
+    }
+    let second = load(&first.to_toml());
+    assert_eq!(format!("{:?}", first.config), format!("{second:?}"));
+}
+
+#[test]
+fn each_value_tells_where_it_comes_from() {
+    let sources = Sources {
+        environment: vec![
+            ("CLOAKROOM__SESSION__IDLE_TIMEOUT".into(), "7m".into()),
+            ("CLOAKROOM__DATA_DIR".into(), "from-environment".into()),
+            ("CLOAKROOM__TRUST__PROXIES".into(), "10.0.0.1, 10.1.0.0/16".into()),
+            ("HOME".into(), "/root".into()),
+        ],
+        overrides: Overrides { data_dir: Some("from-flag".into()), ..Overrides::default() },
+        ..Sources::of_text(
+            "listen = \"127.0.0.1:1\"\n\n[session]\nidle_timeout = \"5m\"\nabsolute_timeout = \"1h\"",
+        )
+    };
+    let loaded = loaded(sources);
+    assert_eq!(loaded.config.policy.timeouts(), minutes(7, 60));
+    assert_eq!(loaded.config.data_dir.to_str(), Some("from-flag"));
+    assert_eq!(loaded.config.trust.proxies.len(), 2);
+    let source = |key: &str| loaded.effective().iter().find(|k| k.key() == key).unwrap().source().to_string();
+    assert_eq!(source("listen"), "cloakroom.toml:1");
+    assert_eq!(source("public_url"), "from listen");
+    assert_eq!(source("data_dir"), "--data-dir");
+    assert_eq!(source("session.idle_timeout"), "CLOAKROOM__SESSION__IDLE_TIMEOUT");
+    assert_eq!(source("session.absolute_timeout"), "cloakroom.toml:5");
+    assert_eq!(source("cookie.name"), "default");
+}
+
+#[test]
+fn unknown_keys_are_refused_with_the_nearest_one_and_all_at_once() {
+    let problems = refused(
+        "listn = \"x\"\n[session]\nidle_timout = \"5m\"\n[near_cache]\nlease = \"1s\"\n[cookie]\nname = 5",
+    );
+    assert_eq!(
+        problems,
+        [
+            "cloakroom.toml:1: unknown key `listn` | did you mean `listen`?",
+            "cloakroom.toml:3: unknown key `session.idle_timout` | did you mean `session.idle_timeout`?",
+            "cloakroom.toml:5: unknown key `near_cache.lease` | remove it; `cloakroom config show` lists every key",
+            "cloakroom.toml:7: `cookie.name` is no text | expected text in quotes",
+        ]
+    );
+}
+
+#[test]
+fn an_unknown_variable_is_answered_in_the_spelling_of_variables() {
+    let sources =
+        Sources { environment: vec![("CLOAKROOM__COOKIE__NAM".into(), "x".into())], ..Sources::default() };
+    let error = Loaded::from_sources(&sources).unwrap_err();
+    assert_eq!(error.to_string(), "CLOAKROOM__COOKIE__NAM: unknown key `CLOAKROOM__COOKIE__NAM`");
+    assert_eq!(error.problems()[0].remedy(), "did you mean `CLOAKROOM__COOKIE__NAME`?");
+}
+
+#[test]
+fn settings_of_the_wrong_kind_are_refused_with_an_example() {
+    for (text, parts) in [
+        ("listen = 8080", ["is no text", "127.0.0.1:8080"]),
+        ("listen = \"localhost\"", ["no address with a port", "[::]:8080"]),
+        ("session = 3", ["is a section", "[session]"]),
+        ("listen = { port = 1 }", ["is no text", "127.0.0.1:8080"]),
+        ("[session]\nidle_timeout = 30", ["has no unit", "30m"]),
+        ("[session]\nidle_timeout = \"soon\"", ["is no duration", "30m"]),
+        ("[session]\non_limit = \"panic\"", ["unknown value \"panic\"", "end-oldest"]),
+        ("[session]\nattributes_max_bytes = -1", ["whole number", "4KiB"]),
+        ("[session.remember_me]\nenabled = \"yes\"", ["neither true nor false", "true or false"]),
+        ("[sign_in]\nattempts_per_account = 0", ["nobody could sign in", "default is 10"]),
+        ("[sign_in]\nwindow = \"0s\"", ["outside of 1s to 24h", "15m"]),
+        ("[trust]\nproxies = [\"proxy.local\"]", ["no network", "10.0.0.0/8"]),
+        ("[trust]\norigins = [\"https://a/b\"]", ["more than scheme", "https://app"]),
+        ("[trust]\nreturn_hosts = [\"a/b\"]", ["no host name", "app.example.org"]),
+        ("data_dir = \"\"", ["is empty", "a path"]),
+        ("a = ", ["cloakroom.toml:1", "TOML"]),
+        ("store = \"postgres://u:p@h/d\"", ["does not have", "sqlite:"]),
+        ("store_file = \"/nonexistent/file\"", ["cannot be read", "readable file"]),
+        ("store = \"memory:\"\nstore_file = \"x\"", ["both", "remove one"]),
+    ] {
+        check_refused(text, &parts);
+    }
+}
+
+#[test]
+fn timeouts_that_cannot_be_kept_are_refused() {
+    for (text, parts) in [
+        (
+            "[session]\nidle_timeout = \"0s\"\ntouch_interval = \"0s\"",
+            ["cloakroom.toml:2", "shorter than one second"],
+        ),
+        ("[session]\nidle_timeout = \"13h\"", ["cloakroom.toml:2", "longer than the absolute_timeout (12h)"]),
+        (
+            "[session]\ntouch_interval = \"30m\"",
+            ["cloakroom.toml:2", "not shorter than the idle_timeout (30m)"],
+        ),
+        ("[session]\nabsolute_timeout = \"9999d\"", ["cloakroom.toml:2", "ten years"]),
+        ("[session.roles.admin]\nidle_timeout = \"13h\"", ["cloakroom.toml:2", "session.roles.admin"]),
+        ("[session.remember_me]\nabsolute_timeout = \"1h\"", ["cloakroom.toml:2", "session.remember_me"]),
+        ("[session]\nattributes_max_bytes = \"2MiB\"", ["cloakroom.toml:2", "1 MiB"]),
+        ("[session.roles.\"a b\"]\nidle_timeout = \"5m\"", ["name of a role", "rename"]),
+    ] {
+        check_refused(text, &parts);
+    }
+    assert_eq!(load("[session]\nidle_timeout = \"12h\"").policy.timeouts(), minutes(720, 720));
+}
+
+#[test]
+fn cookies_too_weak_to_carry_a_session_are_refused() {
+    let https = "public_url = \"https://id.example.org\"\n";
+    for (text, parts) in [
+        ("[cookie]\nname = \"sid\"".to_owned(), ["lacks the prefix", "__Host-sid"]),
+        ("[cookie]\nname = \"__Host-\"".to_owned(), ["no name that a cookie can have", "letters"]),
+        ("[cookie]\nname = \"__Host-a;b\"".to_owned(), ["no name that a cookie can have", "letters"]),
+        ("public_url = \"http://id.example.org\"".to_owned(), ["plain http on id.example.org", "dangerously_insecure_http"]),
+        (
+            "public_url = \"http://h.example\"\ndangerously_insecure_http = true\n[cookie]\nsame_site = \"none\"".to_owned(),
+            ["over https only", "lax"],
+        ),
+        (
+            "public_url = \"http://h.example\"\ndangerously_insecure_http = true\n[cookie]\nname = \"__Host-x\"".to_owned(),
+            ["browsers refuse over plain http", "remove the prefix"],
+        ),
+        (format!("{https}[cookie]\ndomain = \"example.org\""), ["rules out", "__Secure-cloakroom"]),
+        (format!("{https}[cookie]\nname = \"__Secure-x\"\ndomain = \"example.com\""), ["does not cover", "parent domain"]),
+        (format!("{https}[cookie]\nname = \"__Secure-x\"\ndomain = \"org\""), ["does not cover", "parent domain"]),
+        ("[tls]\ncert_file = \"c.pem\"".to_owned(), ["no private key", "tls.key_file"]),
+        (
+            "public_url = \"http://localhost\"\n[tls]\ncert_file = \"c\"\nkey_file = \"k\"".to_owned(),
+            ["[tls] is on", "https://localhost"],
+        ),
+    ] {
+        check_refused(&text, &parts);
+    }
+    let insecure = load("public_url = \"http://h.example\"\ndangerously_insecure_http = true");
+    assert_eq!((insecure.cookie.name.as_str(), insecure.cookie_is_secure()), ("cloakroom", false));
+}
+
+#[test]
+fn explicit_keys_win_over_the_preset_and_going_beyond_it_is_a_warning() {
+    let strict = load("[session]\npreset = \"aal3\"");
+    assert_eq!(strict.policy.timeouts(), AalPreset::Aal3.ceiling());
+    assert_eq!(strict.policy.remember_me(), None);
+    assert_eq!(strict.warnings(), []);
+    assert_eq!(load("[session]\npreset = \"aal3\"\nidle_timeout = \"10m\"").warnings(), []);
+    assert_eq!(warned_keys("[session]\npreset = \"aal3\"\nidle_timeout = \"16m\""), ["session"]);
+    assert_eq!(
+        warned_keys("[session]\npreset = \"aal2\"\nremember_me.enabled = true"),
+        ["session.remember_me", "session.remember_me.enabled"]
+    );
+    assert_eq!(warned_keys("[session]\nabsolute_timeout = \"31d\""), ["session"]);
+}
+
+#[test]
+fn what_is_merely_weak_is_a_warning() {
+    for (text, key) in [
+        ("store = \"memory:\"", "store"),
+        ("listen = \"0.0.0.0:80\"", "public_url"),
+        ("public_url = \"https://a.example\"", "trust.proxies"),
+        ("[trust]\nproxies = [\"0.0.0.0/0\"]", "trust.proxies"),
+        ("metrics_listen = \"0.0.0.0:9100\"", "metrics_listen"),
+        ("dangerously_insecure_http = true", "dangerously_insecure_http"),
+        ("[cookie]\nname = \"__Secure-x\"", "cookie.name"),
+        ("[cookie]\nsame_site = \"none\"", "cookie.same_site"),
+        ("[sign_in]\nattempts_per_account = 101", "sign_in.attempts_per_account"),
+        ("[session]\ntombstone_retention = \"0s\"", "session.tombstone_retention"),
+    ] {
+        assert_eq!(warned_keys(text), [key], "{text}");
+    }
+    assert_eq!(
+        warned_keys("metrics_listen = \"10.0.0.1:9100\"\n[sign_in]\nattempts_per_account = 100"),
+        [""; 0]
+    );
+}
+
+#[test]
+fn the_store_address_can_come_from_a_file_and_is_then_masked() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("store");
+    std::fs::write(&file, "sqlite:/secret/place.db\n").unwrap();
+    let loaded = loaded(Sources::of_text(&format!("store_file = {:?}", file.to_str().unwrap())));
+    assert_eq!(loaded.config.sessions_path(), Some("/secret/place.db".into()));
+    assert!(!loaded.to_toml().contains("secret/place"), "{}", loaded.to_toml());
+}
+
+#[test]
+fn a_server_on_a_port_that_the_system_chose_is_found_there() {
+    let config = load("listen = \"127.0.0.1:0\"").bound_to("127.0.0.1:5555".parse().unwrap());
+    assert_eq!(config.public_url.to_string(), "http://localhost:5555");
+    let fixed = load("listen = \"127.0.0.1:0\"\npublic_url = \"https://a.example\"");
+    assert_eq!(fixed.bound_to("127.0.0.1:5555".parse().unwrap()).public_url.to_string(), "https://a.example");
+}

@@ -1,0 +1,142 @@
+//! What works but is weaker than it could be.
+
+use std::net::IpAddr;
+
+use cloakroom_core::{AalPreset, Timeouts};
+
+use super::model::{Config, SameSite};
+use super::resolve::SECURE_PREFIX;
+use super::session::preset_word;
+use super::units::format_duration;
+
+/// A setting that works but weakens something; `doctor` shows it, and `serve` logs it when it starts.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Warning {
+    key: &'static str,
+    cause: String,
+    remedy: String,
+}
+
+impl Warning {
+    /// The key to look at.
+    #[must_use]
+    pub fn key(&self) -> &'static str {
+        self.key
+    }
+
+    /// What is weak, in one line.
+    #[must_use]
+    pub fn cause(&self) -> &str {
+        &self.cause
+    }
+
+    /// What to do about it, in one line.
+    #[must_use]
+    pub fn remedy(&self) -> &str {
+        &self.remedy
+    }
+}
+
+impl Config {
+    /// Everything that is weaker than it could be, in the order of the configuration.
+    #[must_use]
+    pub fn warnings(&self) -> Vec<Warning> {
+        let mut found = Vec::new();
+        let mut warn = |key: &'static str, cause: String, remedy: &str| {
+            found.push(Warning { key, cause, remedy: remedy.to_owned() });
+        };
+        reachability(self, &mut warn);
+        timeouts(self, &mut warn);
+        cookie(self, &mut warn);
+        guessing(self, &mut warn);
+        found
+    }
+}
+
+fn reachability(config: &Config, warn: &mut impl FnMut(&'static str, String, &str)) {
+    if config.dangerously_insecure_http {
+        let cause = "session cookies and passwords may travel in clear: whoever is on the way can take them";
+        warn("dangerously_insecure_http", cause.into(), "serve over https and remove this setting");
+    }
+    if config.public_url_is_derived && !config.listen.ip().is_loopback() {
+        let cause =
+            format!("the server listens on {} but is only found at {}", config.listen, config.public_url);
+        warn("public_url", cause, "set `public_url` to the address that people type");
+    }
+    if config.public_url.is_https() && config.tls.is_none() && config.trust.proxies.is_empty() {
+        let cause = "a proxy must be adding https, but none is trusted: everybody seems to come from the proxy's address";
+        warn("trust.proxies", cause.into(), "list the proxy's address in `trust.proxies`");
+    }
+    if let Some(net) = config.trust.proxies.iter().find(|net| net.prefix_len() == 0) {
+        let cause = format!("{net} trusts everybody to say which address they come from");
+        warn("trust.proxies", cause, "list only the addresses of your proxies");
+    }
+    if let Some(address) = config.metrics_listen.filter(|address| !is_private(address.ip())) {
+        let cause = format!("metrics are readable by whoever reaches {address}");
+        warn("metrics_listen", cause, "listen on a loopback or private address");
+    }
+    if !config.store.is_durable() {
+        warn("store", "a restart of the server signs everybody out".into(), "use `store = \"sqlite:\"`");
+    }
+}
+
+fn timeouts(config: &Config, warn: &mut impl FnMut(&'static str, String, &str)) {
+    let ceiling = config.preset.ceiling();
+    let level = preset_word(config.preset);
+    let mut check = |key: &'static str, timeouts: Timeouts| {
+        if timeouts.idle > ceiling.idle || timeouts.absolute > ceiling.absolute {
+            let cause = format!(
+                "timeouts (idle {}, absolute {}) exceed what NIST SP 800-63B-4 allows for {level} (idle {}, absolute {})",
+                format_duration(timeouts.idle),
+                format_duration(timeouts.absolute),
+                format_duration(ceiling.idle),
+                format_duration(ceiling.absolute),
+            );
+            warn(key, cause, "lower them, or declare a lower preset");
+        }
+    };
+    check("session", config.policy.timeouts());
+    if let Some(remembered) = config.policy.remember_me() {
+        check("session.remember_me", remembered);
+        if config.preset != AalPreset::Aal1 {
+            let cause = format!(
+                "remembered sessions outlive the browser, which {level} does not allow for bearer tokens"
+            );
+            warn("session.remember_me.enabled", cause, "set it to false, or declare preset \"aal1\"");
+        }
+    }
+    if config.policy.tombstone_retention().is_zero() {
+        let cause = "nobody is told why their session ended, and the use of a dead token is not seen";
+        warn("session.tombstone_retention", cause.into(), "the default is \"24h\"");
+    }
+}
+
+fn cookie(config: &Config, warn: &mut impl FnMut(&'static str, String, &str)) {
+    if config.cookie.name.starts_with(SECURE_PREFIX) {
+        let cause = "every subdomain can overwrite the session cookie";
+        warn("cookie.name", cause.into(), "use a `__Host-` name unless subdomains must share the session");
+    }
+    if config.cookie.same_site == SameSite::None {
+        let cause = "browsers send the session cookie with requests that other sites cause; only the origin guard is left";
+        warn("cookie.same_site", cause.into(), "use \"lax\" unless the server is embedded in other sites");
+    }
+}
+
+fn guessing(config: &Config, warn: &mut impl FnMut(&'static str, String, &str)) {
+    if config.sign_in.attempts_per_account > NIST_MAX_FAILURES {
+        let cause = format!(
+            "{} failed attempts on one account are admitted; NIST SP 800-63B-4 §3.2.2 allows {NIST_MAX_FAILURES}",
+            config.sign_in.attempts_per_account
+        );
+        warn("sign_in.attempts_per_account", cause, "the default is 10");
+    }
+}
+
+fn is_private(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(v4) => v4.is_loopback() || v4.is_private() || v4.is_link_local(),
+        IpAddr::V6(v6) => v6.is_loopback() || v6.is_unique_local() || v6.is_unicast_link_local(),
+    }
+}
+
+const NIST_MAX_FAILURES: u32 = 100;

@@ -1,0 +1,13 @@
+//! The session server as a library; the binary `cloakroom` is a thin shell around it.
+//!
+//! | room | what is in it |
+//! |---|---|
+//! | [`config`] | `cloakroom.toml`, environment and flags become one checked [`Config`](config::Config) |
+//! | [`accounts`] | the built-in accounts: names, roles, argon2id hashes, the first administrator |
+//! | [`limits`] | how guessing passwords is slowed down |
+//!
+//! Nothing here reads the system's clock, the environment or the command line: the binary does and hands them in.
+
+pub mod accounts;
+pub mod config;
+pub mod limits;
