@@ -1,0 +1,293 @@
+use std::path::Path;
+use std::sync::atomic::{AtomicU8, Ordering};
+
+use cloakroom::RandomError;
+
+use super::*;
+
+const NOW: Timestamp = Timestamp::from_millis(1_800_000_000_000);
+const GOOD: &str = "plum tractor 42 lamp";
+
+/// Different bytes at each call, and the same in every run.
+#[derive(Debug, Default)]
+struct Counting(AtomicU8);
+
+impl Random for Counting {
+    fn fill(&self, bytes: &mut [u8]) -> Result<(), RandomError> {
+        bytes.fill(self.0.fetch_add(1, Ordering::Relaxed));
+        Ok(())
+    }
+}
+
+struct Fixture {
+    accounts: Accounts,
+    dir: tempfile::TempDir,
+}
+
+impl Fixture {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let store = AccountStore::open(&dir.path().join("deep/accounts.db")).unwrap();
+        let limits = HashingLimits { parallel: 2, queued: 64 };
+        Self { accounts: Accounts::new(store, Arc::new(Counting::default()), limits).unwrap(), dir }
+    }
+
+    fn path(&self) -> std::path::PathBuf {
+        self.dir.path().join("deep/accounts.db")
+    }
+
+    async fn add(&self, name: &str) -> Account {
+        match self.accounts.add(self.new_account(name).await, NOW).await.unwrap() {
+            Added::Created(account) => account,
+            Added::NameTaken => panic!("{name} is taken"),
+        }
+    }
+
+    async fn new_account(&self, name: &str) -> NewAccount {
+        let hash = self.hash(name, GOOD).await;
+        NewAccount { name: AccountName::new(name).unwrap(), roles: Roles::new(["staff"]).unwrap(), hash }
+    }
+
+    async fn hash(&self, name: &str, password: &str) -> StoredHash {
+        match self.accounts.hash_new(name, secret(password)).await.unwrap() {
+            NewPassword::Accepted { hash, .. } => hash,
+            NewPassword::Refused(why) => panic!("{why}"),
+        }
+    }
+
+    async fn admits(&self, name: &str, password: &str) -> bool {
+        matches!(self.accounts.verify(name, secret(password)).await.unwrap(), Verdict::Verified(_))
+    }
+}
+
+fn secret(text: &str) -> Password {
+    Password::new(text).unwrap()
+}
+
+#[tokio::test]
+async fn an_account_signs_in_with_its_password_however_its_name_is_typed() {
+    let f = Fixture::new();
+    let added = f.add("Alice").await;
+    assert!(f.admits("alice", GOOD).await && f.admits("ＡＬＩＣＥ", GOOD).await);
+    assert!(!f.admits("alice", "plum tractor 43 lamp").await);
+    assert!(
+        !f.admits("bob", GOOD).await
+            && !f.admits("", GOOD).await
+            && !f.admits("nobody", "nobody's password").await
+    );
+    let Verdict::Verified(account) = f.accounts.verify("ALICE", secret(GOOD)).await.unwrap() else {
+        panic!()
+    };
+    assert_eq!(account, added);
+    assert_eq!(account.principal().id().as_str(), "Alice", "the principal is one, however it is typed");
+    assert!(account.principal().has_role("staff"));
+}
+
+#[tokio::test]
+async fn a_name_is_taken_however_it_is_typed() {
+    let f = Fixture::new();
+    f.add("Alice").await;
+    let again = f.new_account("aLICE").await;
+    assert_eq!(f.accounts.add(again, NOW).await.unwrap(), Added::NameTaken);
+    assert_eq!(f.accounts.count().await.unwrap(), 1);
+}
+
+#[tokio::test]
+async fn a_disabled_account_is_refused_until_it_is_enabled() {
+    let f = Fixture::new();
+    f.add("alice").await;
+    let disabled = f.accounts.disable("ALICE", NOW).await.unwrap().unwrap();
+    assert_eq!((disabled.disabled_at, disabled.credential_epoch), (Some(NOW), 2));
+    assert!(!f.admits("alice", GOOD).await);
+    let again = f.accounts.disable("alice", NOW.plus(Duration::from_secs(9))).await.unwrap().unwrap();
+    assert_eq!(again, disabled, "disabling twice changes nothing");
+    let enabled = f.accounts.enable("alice").await.unwrap().unwrap();
+    assert_eq!((enabled.disabled_at, enabled.credential_epoch), (None, 3));
+    assert!(f.admits("alice", GOOD).await);
+    assert_eq!(f.accounts.disable("bob", NOW).await.unwrap(), None);
+    assert_eq!(f.accounts.enable("bob").await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn every_change_that_a_sign_in_must_notice_raises_the_epoch() {
+    let f = Fixture::new();
+    let read = f.add("alice").await;
+    assert!(f.accounts.is_current(&read).await.unwrap());
+    let roles = f.accounts.set_roles("alice", Roles::new(["admin"]).unwrap()).await.unwrap().unwrap();
+    assert!(!f.accounts.is_current(&read).await.unwrap());
+    assert!(roles.principal().has_role("admin"));
+    let same = f.accounts.set_roles("alice", Roles::new(["admin"]).unwrap()).await.unwrap().unwrap();
+    assert_eq!(same.credential_epoch, roles.credential_epoch, "the same roles are no change");
+    let hash = f.hash("alice", "another long phrase").await;
+    let later = NOW.plus(Duration::from_secs(1));
+    let PasswordSet::Changed(changed) =
+        f.accounts.set_password("alice", hash, Guard::None, later).await.unwrap()
+    else {
+        panic!("not changed")
+    };
+    assert!(changed.credential_epoch > roles.credential_epoch);
+    assert_eq!(changed.password_changed_at, later);
+    assert!(f.admits("alice", "another long phrase").await && !f.admits("alice", GOOD).await);
+}
+
+#[tokio::test]
+async fn a_password_change_that_lost_a_race_changes_nothing() {
+    let f = Fixture::new();
+    let read = f.add("alice").await;
+    f.accounts.disable("alice", NOW).await.unwrap();
+    let hash = f.hash("alice", "another long phrase").await;
+    let guard = Guard::Epoch(read.credential_epoch);
+    assert_eq!(f.accounts.set_password("alice", hash.clone(), guard, NOW).await.unwrap(), PasswordSet::Stale);
+    assert_eq!(f.accounts.set_password("bob", hash, guard, NOW).await.unwrap(), PasswordSet::NoSuchAccount);
+    f.accounts.enable("alice").await.unwrap();
+    assert!(f.admits("alice", GOOD).await);
+}
+
+#[tokio::test]
+async fn an_outdated_hash_is_replaced_at_the_next_sign_in_without_ending_any() {
+    let f = Fixture::new();
+    let account = f.add("alice").await;
+    let old = f.accounts.inner.store.get("alice").unwrap().unwrap().hash;
+    let weak = StoredHash::from_stored(weak_hash(GOOD));
+    f.accounts.inner.store.rehash(&account.name, &old, &weak).unwrap();
+    assert!(f.admits("alice", GOOD).await);
+    let now = f.accounts.inner.store.get("alice").unwrap().unwrap();
+    assert!(now.hash != weak && !now.hash.is_outdated());
+    assert_eq!(now.account.credential_epoch, account.credential_epoch);
+    assert!(f.admits("alice", GOOD).await);
+}
+
+fn weak_hash(password: &str) -> String {
+    use argon2::PasswordHasher as _;
+    let argon2 = argon2::Argon2::from(argon2::Params::new(64, 1, 1, None).unwrap());
+    argon2.hash_password_with_salt(password.as_bytes(), &[3; 16]).unwrap().to_string()
+}
+
+#[tokio::test]
+async fn rules_for_passwords_hold_for_new_ones_only() {
+    let f = Fixture::new();
+    let refused = f.accounts.hash_new("alice", secret("password")).await.unwrap();
+    assert!(matches!(refused, NewPassword::Refused(PasswordRefusal::Common)), "{refused:?}");
+    let short = f.accounts.hash_new("alice", secret("kX9!vQz2")).await.unwrap();
+    assert!(matches!(short, NewPassword::Accepted { advice: PasswordAdvice::Longer, .. }), "{short:?}");
+}
+
+#[tokio::test]
+async fn the_set_up_link_makes_one_administrator() {
+    let f = Fixture::new();
+    let earlier = f.accounts.begin_setup(NOW).await.unwrap().unwrap();
+    let token = f.accounts.begin_setup(NOW).await.unwrap().unwrap();
+    assert!(
+        !f.accounts.setup_is_open(&earlier, NOW).await.unwrap(),
+        "a restart makes earlier links worthless"
+    );
+    assert!(f.accounts.setup_is_open(&token, NOW).await.unwrap());
+    let attempts: Vec<_> = futures_util::future::join_all(["ann", "bob", "cid", "dot"].map(|name| {
+        let (accounts, token) = (f.accounts.clone(), SetupToken::parse(&token.expose()).unwrap());
+        let f = &f;
+        async move { accounts.complete_setup(&token, f.new_account(name).await, NOW).await.unwrap() }
+    }))
+    .await;
+    let created = attempts.iter().filter(|used| matches!(used, SetupUsed::Created(_))).count();
+    assert_eq!(created, 1, "{attempts:?}");
+    assert_eq!(f.accounts.count().await.unwrap(), 1);
+    assert!(!f.accounts.setup_is_open(&token, NOW).await.unwrap());
+    assert!(f.accounts.begin_setup(NOW).await.unwrap().is_none(), "there is an account");
+}
+
+#[tokio::test]
+async fn a_set_up_link_ends_after_a_day_or_with_the_first_account() {
+    let f = Fixture::new();
+    let token = f.accounts.begin_setup(NOW).await.unwrap().unwrap();
+    let end = NOW.plus(Accounts::SETUP_LIFETIME);
+    for (at, open) in [
+        (end.minus(Duration::from_millis(1)), true),
+        (end, false),
+        (end.plus(Duration::from_millis(1)), false),
+    ] {
+        assert_eq!(f.accounts.setup_is_open(&token, at).await.unwrap(), open, "{at}");
+    }
+    let late = f.accounts.complete_setup(&token, f.new_account("late").await, end).await.unwrap();
+    assert_eq!(late, SetupUsed::Invalid);
+    f.add("from-the-command-line").await;
+    assert!(!f.accounts.setup_is_open(&token, NOW).await.unwrap());
+}
+
+#[tokio::test]
+async fn two_processes_see_each_others_changes() {
+    let f = Fixture::new();
+    let other = AccountStore::open(&f.path()).unwrap();
+    f.add("alice").await;
+    assert_eq!(other.list().unwrap().len(), 1);
+    other.disable("alice", NOW).unwrap();
+    assert!(!f.admits("alice", GOOD).await);
+}
+
+#[tokio::test]
+async fn what_is_stored_has_no_password_and_no_token_in_it() {
+    let f = Fixture::new();
+    let token = f.accounts.begin_setup(NOW).await.unwrap().unwrap();
+    let text = token.expose();
+    let found_in_files = |needle: &str| {
+        let entries = std::fs::read_dir(f.path().parent().unwrap()).unwrap();
+        entries
+            .map(|e| std::fs::read(e.unwrap().path()).unwrap())
+            .any(|bytes| contains(&bytes, needle.as_bytes()))
+    };
+    assert!(!found_in_files(&text));
+    f.add("alice").await;
+    assert!(found_in_files("alice") && !found_in_files(GOOD));
+}
+
+fn contains(bytes: &[u8], needle: &[u8]) -> bool {
+    bytes.windows(needle.len()).any(|window| window == needle)
+}
+
+#[test]
+fn a_new_file_opened_by_many_at_once_is_made_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("accounts.db");
+    std::thread::scope(|scope| {
+        let openers: Vec<_> =
+            (0..8).map(|_| scope.spawn(|| AccountStore::open(&path).map(|s| s.count()))).collect();
+        for opener in openers {
+            assert_eq!(opener.join().unwrap().unwrap().unwrap(), 0);
+        }
+    });
+}
+
+#[test]
+fn files_that_are_not_ours_are_refused_and_left_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("accounts.db");
+    let kind = |path: &Path| AccountStore::open(path).unwrap_err().kind();
+
+    std::fs::write(&path, "this is a text file, and long enough to be looked at as a database header")
+        .unwrap();
+    assert_eq!(kind(&path), AccountErrorKind::Corrupt);
+
+    std::fs::remove_file(&path).unwrap();
+    rusqlite::Connection::open(&path).unwrap().execute_batch("CREATE TABLE theirs (x)").unwrap();
+    assert_eq!(kind(&path), AccountErrorKind::Corrupt);
+
+    std::fs::remove_file(&path).unwrap();
+    drop(AccountStore::open(&path).unwrap());
+    rusqlite::Connection::open(&path).unwrap().pragma_update(None, "user_version", 99).unwrap();
+    assert_eq!(kind(&path), AccountErrorKind::Newer);
+    assert_eq!(kind(dir.path()), AccountErrorKind::Unavailable, "a directory is no file");
+}
+
+#[cfg(unix)]
+#[test]
+fn only_this_user_can_read_the_accounts() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    let store = AccountStore::open(&data.join("accounts.db")).unwrap();
+    store.begin_setup(SetupToken::from_random([1; 32]).digest(), NOW).unwrap();
+    assert_eq!(std::fs::metadata(&data).unwrap().permissions().mode() & 0o777, 0o700);
+    for entry in std::fs::read_dir(&data).unwrap() {
+        let entry = entry.unwrap();
+        assert_eq!(entry.metadata().unwrap().permissions().mode() & 0o777, 0o600, "{:?}", entry.path());
+    }
+}
