@@ -1,0 +1,127 @@
+//! What a session adds to a response's head.
+
+use http::header::{AUTHORIZATION, CACHE_CONTROL, COOKIE, Entry, SET_COOKIE, VARY};
+use http::{HeaderMap, HeaderName, HeaderValue};
+
+use crate::CookiePolicy;
+
+/// Says that the response depends on `Cookie` and on `Authorization`, as every response does whose handler asked for
+/// the session: both carry it.
+///
+/// Without it a shared cache hands one user's page to another (CVE-2023-30861; ASVS 14.2.2).
+pub fn vary_by_credentials(headers: &mut HeaderMap) {
+    if let Entry::Vacant(vacant) = headers.entry(VARY) {
+        vacant.insert(HeaderValue::from_static("Cookie, Authorization"));
+    } else {
+        vary(headers, &COOKIE);
+        vary(headers, &AUTHORIZATION);
+    }
+}
+
+/// Adds `name` to `Vary`, unless it is there already or `Vary` is `*`.
+pub fn vary(headers: &mut HeaderMap, name: &HeaderName) {
+    let named = headers.get_all(VARY).iter().any(|line| {
+        line.as_bytes()
+            .split(|byte| *byte == b',')
+            .map(<[u8]>::trim_ascii)
+            .any(|member| member == b"*" || member.eq_ignore_ascii_case(name.as_str().as_bytes()))
+    });
+    if !named {
+        headers.append(VARY, HeaderValue::from_name(name.clone()));
+    }
+}
+
+/// Forbids every cache to keep the response, unless its handler chose a `Cache-Control` itself (ASVS 14.3.2).
+pub fn no_store_unless_chosen(headers: &mut HeaderMap) {
+    if let Entry::Vacant(vacant) = headers.entry(CACHE_CONTROL) {
+        vacant.insert(HeaderValue::from_static("no-store"));
+    }
+}
+
+/// Adds the `Set-Cookie` line `value` of `policy`'s cookie, in place of any other line for that cookie.
+///
+/// RFC 6265bis §4.1.1 forbids two lines of one name in a response. Lines of other cookies stay as they are.
+pub fn set_cookie(headers: &mut HeaderMap, policy: &CookiePolicy, value: HeaderValue) {
+    let is_ours = |line: &HeaderValue| policy.is_named_in(line.as_bytes());
+    if headers.get_all(SET_COOKIE).iter().any(is_ours) {
+        let others: Vec<_> =
+            headers.get_all(SET_COOKIE).iter().filter(|line| !is_ours(line)).cloned().collect();
+        headers.remove(SET_COOKIE);
+        for other in others {
+            headers.append(SET_COOKIE, other);
+        }
+    }
+    headers.append(SET_COOKIE, value);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(lines: &[(&'static str, &'static str)]) -> HeaderMap {
+        lines
+            .iter()
+            .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)))
+            .collect()
+    }
+
+    fn all(headers: &HeaderMap, name: HeaderName) -> Vec<&str> {
+        headers.get_all(name).iter().map(|line| line.to_str().unwrap()).collect()
+    }
+
+    #[test]
+    fn vary_is_added_once_and_never_to_a_star() {
+        for (before, after) in [
+            (&[][..], &["cookie"][..]),
+            (&["Accept"], &["Accept", "cookie"]),
+            (&["accept, COOKIE"], &["accept, COOKIE"]),
+            (&["*"], &["*"]),
+            (&["accept", "x-cookie"], &["accept", "x-cookie", "cookie"]),
+        ] {
+            let mut headers: HeaderMap =
+                before.iter().map(|value| (VARY, HeaderValue::from_static(value))).collect();
+            vary(&mut headers, &COOKIE);
+            vary(&mut headers, &COOKIE);
+            assert_eq!(all(&headers, VARY), after);
+        }
+    }
+
+    #[test]
+    fn what_a_session_was_read_for_depends_on_both_ways_to_carry_it() {
+        for (before, after) in [
+            (&[][..], &["Cookie, Authorization"][..]),
+            (&["Accept"], &["Accept", "cookie", "authorization"]),
+            (&["Cookie"], &["Cookie", "authorization"]),
+        ] {
+            let mut headers: HeaderMap =
+                before.iter().map(|value| (VARY, HeaderValue::from_static(value))).collect();
+            vary_by_credentials(&mut headers);
+            assert_eq!(all(&headers, VARY), after);
+        }
+    }
+
+    #[test]
+    fn a_handler_that_chose_how_to_be_cached_is_heard() {
+        let mut chosen = headers(&[("cache-control", "private, max-age=60")]);
+        no_store_unless_chosen(&mut chosen);
+        assert_eq!(all(&chosen, CACHE_CONTROL), ["private, max-age=60"]);
+        let mut silent = HeaderMap::new();
+        no_store_unless_chosen(&mut silent);
+        assert_eq!(all(&silent, CACHE_CONTROL), ["no-store"]);
+    }
+
+    #[test]
+    fn a_response_never_sets_the_session_cookie_twice_and_leaves_others_alone() {
+        let policy = CookiePolicy::default();
+        let mut headers = headers(&[
+            ("set-cookie", "theme=dark"),
+            ("set-cookie", "__Host-cloakroom=old; Path=/"),
+            ("set-cookie", "__Host-cloakroom2=x"),
+        ]);
+        set_cookie(&mut headers, &policy, policy.removal());
+        let lines = all(&headers, SET_COOKIE);
+        assert_eq!(lines[..2], ["theme=dark", "__Host-cloakroom2=x"]);
+        assert!(lines[2].starts_with("__Host-cloakroom=;"));
+        assert_eq!(lines.len(), 3);
+    }
+}
