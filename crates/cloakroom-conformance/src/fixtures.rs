@@ -159,6 +159,14 @@ impl Filing {
         self
     }
 
+    /// The same session under its next token, as handed out at `now`.
+    #[must_use]
+    pub fn rotated(&self, digest: TokenDigest, now: Timestamp) -> Self {
+        let mut record = self.record.clone();
+        record.rotated_at = now;
+        Self { record, digest }
+    }
+
     /// The same, issued to this address.
     #[must_use]
     pub fn with_ip(mut self, ip: impl Into<IpAddr>) -> Self {
@@ -206,11 +214,13 @@ impl Filing {
     /// How a store answers for it as long as nothing but its insertion has happened.
     #[must_use]
     pub fn live(&self) -> Live {
-        Live {
-            record: Arc::new(self.record.clone()),
-            version: Version::FIRST,
-            last_seen_at: self.record.created_at,
-        }
+        self.live_seen(self.record.created_at)
+    }
+
+    /// How a store answers for it as long as nothing but activity has happened, the last time at `last_seen_at`.
+    #[must_use]
+    pub fn live_seen(&self, last_seen_at: Timestamp) -> Live {
+        Live { record: Arc::new(self.record.clone()), version: Version::FIRST, last_seen_at }
     }
 
     /// What is left of it after it ended.

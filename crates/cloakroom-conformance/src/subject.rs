@@ -72,7 +72,15 @@ impl Subject {
         self.0.replace(ReplaceRequest { digest, version, record, now }).await.expect("replace answers")
     }
 
-    pub(crate) async fn exchange(&self, request: RekeyRequest<'_>) -> Rekeyed {
+    /// Exchanges the token `old` for the one of `next`, which is the session as it shall be.
+    pub(crate) async fn exchange(
+        &self,
+        old: TokenDigest,
+        version: Version,
+        next: &Filing,
+        now: Timestamp,
+    ) -> Rekeyed {
+        let request = RekeyRequest { old, new: next.digest, version, record: &next.record, now };
         self.0.rekey(request).await.expect("rekey answers")
     }
 
