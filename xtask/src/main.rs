@@ -1,0 +1,94 @@
+//! The project's own chores, run as `cargo xtask`.
+//!
+//! `test` proves the product and brings what it needs; `layers` checks who imports whom; `tidy` checks the rules of
+//! house style that no lint knows; `ci` runs all of it, and the lints. A check here is a test: it is counted, it can
+//! fail, and each rule has a unit test which shows it failing.
+
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command-line tool prints")]
+
+mod ci;
+mod error;
+mod layers;
+mod process;
+mod report;
+mod secrets;
+mod test;
+mod tidy;
+
+use std::process::ExitCode;
+
+use cargo_metadata::MetadataCommand;
+use clap::{Parser, Subcommand};
+
+use crate::{
+    error::{Doing as _, Error},
+    report::Tally,
+    test::Area,
+};
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", about = "The project's own chores")]
+struct Arguments {
+    #[command(subcommand)]
+    chore: Chore,
+}
+
+#[derive(Subcommand)]
+enum Chore {
+    /// Run everything that proves the product; the last line is `N passed, M failed, K skipped`
+    Test {
+        /// Only this area, repeatable: unit, store=NAME, http, faults, browser, secrets, tidy, layers
+        #[arg(long, value_name = "AREA")]
+        only: Vec<Area>,
+    },
+    /// Run formatting, lints, layers, tidy, documentation, dependency policy, then every test
+    Ci {
+        /// Leave out the dependency policy, which needs cargo-deny and a network
+        #[arg(long)]
+        without_deny: bool,
+    },
+    /// Check who may import whom
+    Layers,
+    /// Check the rules of house style that no lint knows
+    Tidy {
+        /// Lower xtask/ratchet.toml to what the code needs today; it never adds or raises an entry
+        #[arg(long)]
+        lower_ratchet: bool,
+    },
+}
+
+fn main() -> ExitCode {
+    match run(Arguments::parse().chore) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Does the chore; the answer says whether everything held.
+fn run(chore: Chore) -> Result<bool, Error> {
+    let metadata = MetadataCommand::new().exec().doing(|| "asking cargo for the workspace".to_owned())?;
+    match chore {
+        Chore::Test { only } => test::run(&metadata, &only),
+        Chore::Ci { without_deny } => ci::run(&metadata, without_deny),
+        Chore::Layers => Ok(conclude(&layers::check(&metadata))),
+        Chore::Tidy { lower_ratchet } => {
+            let root = metadata.workspace_root.as_std_path();
+            if lower_ratchet {
+                tidy::lower_ratchet(root)?;
+            }
+            Ok(conclude(&tidy::check(root)?))
+        }
+    }
+}
+
+/// Prints the findings of a chore that consists of checks alone, and the sum.
+fn conclude(checks: &[report::Check]) -> bool {
+    let mut tally = Tally::default();
+    tally.add_checks(checks);
+    println!("{tally}");
+    tally.is_good()
+}

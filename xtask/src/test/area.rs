@@ -1,0 +1,151 @@
+//! The areas of the test suite, and which tests belong to which.
+
+use std::{convert::Infallible, fmt, str::FromStr};
+
+use crate::layers::Kind;
+
+/// A part of the test suite that can be run alone with `--only`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Area {
+    /// The textual rules of house style.
+    Tidy,
+    /// Who imports whom.
+    Layers,
+    /// Tests beside the code, documentation examples, and integration tests of crates below HTTP.
+    Unit,
+    /// The conformance suite on one store.
+    Store(String),
+    /// Integration tests of the crates that know HTTP, and the examples.
+    Http,
+    /// The server killed, stopped and cut off while it works.
+    Faults,
+    /// The whole story in a real browser.
+    Browser,
+    /// No secret in anything that the areas before left behind.
+    Secrets,
+    /// A name that is no area; kept so that the answer can list those that are.
+    Other(String),
+}
+
+impl Area {
+    /// Whether the area consists of test programs that cargo builds.
+    pub(crate) fn has_programs(&self) -> bool {
+        matches!(self, Self::Unit | Self::Store(_) | Self::Http | Self::Faults | Self::Browser)
+    }
+}
+
+impl fmt::Display for Area {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Tidy => "tidy",
+            Self::Layers => "layers",
+            Self::Unit => "unit",
+            Self::Store(name) => return write!(f, "store={name}"),
+            Self::Http => "http",
+            Self::Faults => "faults",
+            Self::Browser => "browser",
+            Self::Secrets => "secrets",
+            Self::Other(name) => name,
+        })
+    }
+}
+
+impl FromStr for Area {
+    type Err = Infallible;
+
+    fn from_str(name: &str) -> Result<Self, Infallible> {
+        let simple =
+            [Self::Tidy, Self::Layers, Self::Unit, Self::Http, Self::Faults, Self::Browser, Self::Secrets];
+        Ok(match (simple.into_iter().find(|area| area.to_string() == name), name.strip_prefix("store=")) {
+            (Some(area), _) => area,
+            (None, Some(store)) => Self::Store(store.to_owned()),
+            (None, None) => Self::Other(name.to_owned()),
+        })
+    }
+}
+
+/// What a test program is, as far as its area depends on it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Origin {
+    /// Tests inside a library or binary.
+    Inside,
+    /// A file or folder under `tests/`.
+    Integration,
+}
+
+/// One run of a test program: for which area, and with which arguments.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Share {
+    pub(crate) area: Area,
+    pub(crate) arguments: &'static [&'static str],
+}
+
+/// The runs of a test program. Together they run each of its tests exactly once.
+pub(crate) fn shares(kind: Option<Kind>, package: &str, origin: Origin, target: &str) -> Vec<Share> {
+    let whole = |area| vec![Share { area, arguments: &[] }];
+    match (kind, origin) {
+        (Some(Kind::Store), Origin::Integration) if target == CONFORMANCE => whole(store_area(package)),
+        (Some(Kind::EndToEnd), _) => whole(Area::Browser),
+        (Some(Kind::Server), Origin::Integration) => vec![
+            Share { area: Area::Http, arguments: &["--skip", FAULTS] },
+            Share { area: Area::Faults, arguments: &[FAULTS] },
+        ],
+        (Some(Kind::Http | Kind::Axum), Origin::Integration) | (Some(Kind::Example), _) => whole(Area::Http),
+        _ => whole(Area::Unit),
+    }
+}
+
+/// The area of the store in `package`: `store=sqlite` for `cloakroom-sqlite`.
+pub(crate) fn store_area(package: &str) -> Area {
+    Area::Store(package.strip_prefix("cloakroom-").unwrap_or(package).to_owned())
+}
+
+/// The name of the integration test that runs the conformance suite on a store.
+pub(crate) const CONFORMANCE: &str = "conformance";
+
+/// The path of tests that do violence to the server.
+const FAULTS: &str = "faults::";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn areas_are_read_as_they_are_written() {
+        for name in
+            ["tidy", "layers", "unit", "store=memory", "http", "faults", "browser", "secrets", "no-such-area"]
+        {
+            let area: Area = name.parse().unwrap();
+            assert_eq!(area.to_string(), name);
+            assert_eq!(matches!(area, Area::Other(_)), name == "no-such-area");
+        }
+    }
+
+    #[test]
+    fn each_test_program_belongs_to_the_area_of_its_subject() {
+        let check = |kind, package, origin, target, areas: &[Area]| {
+            let found: Vec<_> =
+                shares(kind, package, origin, target).into_iter().map(|share| share.area).collect();
+            assert_eq!(found, areas, "{package} {target}");
+        };
+        let store = Some(Kind::Store);
+        let sqlite = Area::Store("sqlite".to_owned());
+        check(store, "cloakroom-sqlite", Origin::Integration, "conformance", &[sqlite]);
+        check(store, "cloakroom-sqlite", Origin::Inside, "cloakroom_sqlite", &[Area::Unit]);
+        check(store, "cloakroom-sqlite", Origin::Integration, "processes", &[Area::Unit]);
+        check(Some(Kind::Core), "cloakroom-core", Origin::Integration, "it", &[Area::Unit]);
+        check(Some(Kind::Axum), "cloakroom-axum", Origin::Inside, "cloakroom_axum", &[Area::Unit]);
+        check(Some(Kind::Axum), "cloakroom-axum", Origin::Integration, "it", &[Area::Http]);
+        check(Some(Kind::Example), "shop", Origin::Inside, "shop", &[Area::Http]);
+        check(Some(Kind::Server), "cloakroom-server", Origin::Integration, "it", &[Area::Http, Area::Faults]);
+        check(Some(Kind::EndToEnd), "e2e", Origin::Integration, "browser", &[Area::Browser]);
+        check(None, "stranger", Origin::Inside, "stranger", &[Area::Unit]);
+    }
+
+    #[test]
+    fn a_shared_program_runs_each_test_in_exactly_one_of_its_shares() {
+        let shares = shares(Some(Kind::Server), "cloakroom-server", Origin::Integration, "it");
+        let arguments: Vec<_> = shares.iter().map(|share| share.arguments).collect();
+        assert_eq!(arguments, [&["--skip", FAULTS][..], &[FAULTS][..]]);
+    }
+}

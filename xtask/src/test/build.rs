@@ -1,0 +1,231 @@
+//! Building the test programs once, all with the same features, whatever areas they serve.
+
+use std::{
+    collections::BTreeSet,
+    io::BufReader,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
+
+use cargo_metadata::{Artifact, Message, Metadata, Package, TargetKind};
+
+use crate::{
+    error::{Doing as _, Error},
+    layers::Kind,
+    process,
+    test::area::{Area, CONFORMANCE, Origin, Share, shares, store_area},
+};
+
+/// A built test program.
+#[derive(Debug)]
+pub(crate) struct Program {
+    pub(crate) package: String,
+    target: String,
+    origin: Origin,
+    kind: Option<Kind>,
+    executable: PathBuf,
+    /// The package's own directory, in which cargo runs tests.
+    directory: PathBuf,
+}
+
+impl Program {
+    /// The runs in which this program's tests take part.
+    pub(crate) fn shares(&self) -> Vec<Share> {
+        shares(self.kind, &self.package, self.origin, &self.target)
+    }
+
+    /// What to call it in messages.
+    pub(crate) fn name(&self) -> String {
+        match self.origin {
+            Origin::Inside => self.package.clone(),
+            Origin::Integration => format!("{} tests/{}", self.package, self.target),
+        }
+    }
+
+    /// The command that runs it as `cargo test` would.
+    pub(crate) fn command(&self) -> Command {
+        let mut command = Command::new(&self.executable);
+        command
+            .current_dir(&self.directory)
+            .env("CARGO_MANIFEST_DIR", &self.directory)
+            .env("CARGO_PKG_NAME", &self.package);
+        command
+    }
+}
+
+/// What building has brought.
+#[derive(Debug, Default)]
+pub(crate) struct Build {
+    pub(crate) programs: Vec<Program>,
+    /// The server's binary, if it was built along with its tests.
+    pub(crate) server: Option<PathBuf>,
+    /// The arguments by which cargo selected the packages: with the same ones it has nothing to compile again.
+    pub(crate) selection: Vec<String>,
+    /// Whether everything compiled.
+    pub(crate) is_whole: bool,
+}
+
+/// Builds the test programs of `areas`.
+pub(crate) fn build(metadata: &Metadata, areas: &[Area]) -> Result<Build, Error> {
+    let Some(selection) = selection(&members(metadata), areas) else {
+        return Ok(Build { is_whole: true, ..Build::default() });
+    };
+    let mut cargo = process::cargo(metadata.workspace_root.as_std_path());
+    // Unlike `test --no-run`, this goes on after an error, so that what does compile can run.
+    cargo.args(["build", "--keep-going", JSON]).args(&selection);
+    if !selection.iter().any(|argument| argument == "--test") {
+        cargo.arg("--tests");
+    }
+    let mut build = Build { selection, ..Build::default() };
+    build.is_whole = artifacts(&mut cargo, |artifact| {
+        let Some(executable) = &artifact.executable else { return };
+        if is_server(&artifact) {
+            build.server = Some(executable.into());
+        } else if let Some(program) = program(metadata, &artifact, executable.as_std_path()) {
+            build.programs.push(program);
+        }
+    })?;
+    build.programs.sort_by_key(Program::name);
+    Ok(build)
+}
+
+/// Builds the server's binary alone, for areas whose own build does not contain it.
+pub(crate) fn build_server(root: &Path) -> Result<Option<PathBuf>, Error> {
+    let mut cargo = process::cargo(root);
+    cargo.args(["build", JSON, "--package", SERVER_PACKAGE, "--bin", SERVER_BINARY]);
+    let mut server = None;
+    artifacts(&mut cargo, |artifact| {
+        if is_server(&artifact) {
+            server = artifact.executable.map(Into::into);
+        }
+    })?;
+    Ok(server)
+}
+
+/// The arguments by which cargo selects what `areas` need: everything is built at once wherever possible, because
+/// packages that are built in different company get different features and are compiled again. `None` if no package
+/// serves them.
+fn selection(members: &[(String, Option<Kind>)], areas: &[Area]) -> Option<Vec<String>> {
+    if areas.contains(&Area::Unit) {
+        let mut arguments = vec!["--workspace".to_owned()];
+        if !areas.contains(&Area::Browser) {
+            let left_out = members.iter().filter(|(_, kind)| *kind == Some(Kind::EndToEnd));
+            arguments.extend(left_out.flat_map(|(name, _)| ["--exclude".to_owned(), name.clone()]));
+        }
+        return Some(arguments);
+    }
+    let packages: BTreeSet<_> =
+        members.iter().filter(|(name, kind)| areas.iter().any(|area| serves(area, name, *kind))).collect();
+    let mut arguments: Vec<_> =
+        packages.iter().flat_map(|(name, _)| ["--package".to_owned(), name.clone()]).collect();
+    if packages.iter().all(|(_, kind)| *kind == Some(Kind::Store)) {
+        arguments.extend(["--test".to_owned(), CONFORMANCE.to_owned()]);
+    }
+    (!packages.is_empty()).then_some(arguments)
+}
+
+/// The workspace's packages and what they are.
+pub(crate) fn members(metadata: &Metadata) -> Vec<(String, Option<Kind>)> {
+    metadata
+        .workspace_packages()
+        .into_iter()
+        .map(|package| (package.name.to_string(), Kind::of_package(metadata, package)))
+        .collect()
+}
+
+fn serves(area: &Area, package: &str, kind: Option<Kind>) -> bool {
+    match area {
+        Area::Store(_) => kind == Some(Kind::Store) && store_area(package) == *area,
+        Area::Http => matches!(kind, Some(Kind::Http | Kind::Axum | Kind::Server | Kind::Example)),
+        Area::Faults => kind == Some(Kind::Server),
+        Area::Browser => kind == Some(Kind::EndToEnd),
+        Area::Unit | Area::Tidy | Area::Layers | Area::Secrets | Area::Other(_) => false,
+    }
+}
+
+/// Runs a cargo that speaks JSON, shows each artifact to `on_artifact`, and says whether everything was built.
+fn artifacts(cargo: &mut Command, mut on_artifact: impl FnMut(Artifact)) -> Result<bool, Error> {
+    let building = || "building the tests".to_owned();
+    let mut child = cargo.stdout(Stdio::piped()).spawn().doing(building)?;
+    if let Some(output) = child.stdout.take() {
+        for message in Message::parse_stream(BufReader::new(output)) {
+            if let Message::CompilerArtifact(artifact) = message.doing(building)? {
+                on_artifact(artifact);
+            }
+        }
+    }
+    Ok(child.wait().doing(building)?.success())
+}
+
+fn is_server(artifact: &Artifact) -> bool {
+    !artifact.profile.test
+        && artifact.target.name == SERVER_BINARY
+        && artifact.target.kind.contains(&TargetKind::Bin)
+}
+
+fn program(metadata: &Metadata, artifact: &Artifact, executable: &Path) -> Option<Program> {
+    if !artifact.profile.test {
+        return None;
+    }
+    let package: &Package = metadata.packages.iter().find(|package| package.id == artifact.package_id)?;
+    let is_integration = artifact.target.kind.contains(&TargetKind::Test);
+    Some(Program {
+        package: package.name.to_string(),
+        target: artifact.target.name.clone(),
+        origin: if is_integration { Origin::Integration } else { Origin::Inside },
+        kind: Kind::of_package(metadata, package),
+        executable: executable.to_path_buf(),
+        directory: package.manifest_path.parent()?.into(),
+    })
+}
+
+const JSON: &str = "--message-format=json-render-diagnostics";
+const SERVER_PACKAGE: &str = "cloakroom-server";
+const SERVER_BINARY: &str = "cloakroom";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn workspace() -> Vec<(String, Option<Kind>)> {
+        [
+            ("cloakroom-core", Some(Kind::Core)),
+            ("cloakroom-memory", Some(Kind::Store)),
+            ("cloakroom-sqlite", Some(Kind::Store)),
+            ("cloakroom-server", Some(Kind::Server)),
+            ("e2e", Some(Kind::EndToEnd)),
+            ("xtask", Some(Kind::Tool)),
+        ]
+        .map(|(name, kind)| (name.to_owned(), kind))
+        .to_vec()
+    }
+
+    fn check(areas: &[&str], expected: Option<&str>) {
+        let areas: Vec<Area> = areas.iter().map(|name| name.parse().unwrap()).collect();
+        let found = selection(&workspace(), &areas).map(|arguments| arguments.join(" "));
+        assert_eq!(found.as_deref(), expected, "{areas:?}");
+    }
+
+    #[test]
+    fn everything_is_built_in_one_company() {
+        check(&["unit", "http", "browser", "secrets"], Some("--workspace"));
+        check(&["unit", "store=memory"], Some("--workspace --exclude e2e"));
+    }
+
+    #[test]
+    fn a_narrow_choice_builds_only_what_it_runs() {
+        check(&["store=memory"], Some("--package cloakroom-memory --test conformance"));
+        check(
+            &["store=sqlite", "store=memory"],
+            Some("--package cloakroom-memory --package cloakroom-sqlite --test conformance"),
+        );
+        check(&["store=sqlite", "faults"], Some("--package cloakroom-server --package cloakroom-sqlite"));
+        check(&["browser"], Some("--package e2e"));
+    }
+
+    #[test]
+    fn areas_without_programs_build_nothing() {
+        check(&["secrets", "tidy", "layers"], None);
+        check(&["store=redis"], None);
+    }
+}
