@@ -17,13 +17,13 @@ struct Need {
 const NEEDS: &[Need] = &[
     Need {
         area: "browser",
-        programs: &["chromium", "chromium-browser"],
+        programs: &["chromium", "chromium-browser", "google-chrome", "chrome"],
         debian: "chromium",
         ubuntu: "chromium-browser",
     },
     Need {
         area: "browser",
-        programs: &["chromedriver"],
+        programs: &["chromedriver", "chromium.chromedriver"],
         debian: "chromium-driver",
         ubuntu: "chromium-chromedriver",
     },
