@@ -1,14 +1,53 @@
 //! The rules, one file for each verb.
 
+mod corrupt;
+mod count;
+mod durable;
+mod end;
+mod end_all;
 mod get;
 mod insert;
+mod limit;
+mod list;
+mod race;
 mod rekey;
 mod replace;
+mod shapes;
+mod shared;
+mod sweep;
 mod touch;
+mod unsupported;
 
 use crate::case::Case;
 
 /// Every rule there is.
 pub(crate) fn all() -> impl Iterator<Item = Case> {
-    [get::CASES, insert::CASES, replace::CASES, rekey::CASES, touch::CASES].into_iter().flatten().copied()
+    FILES.iter().copied().flatten().copied()
 }
+
+const FILES: &[&[Case]] = &[
+    insert::CASES,
+    limit::CASES,
+    get::CASES,
+    replace::CASES,
+    rekey::CASES,
+    touch::CASES,
+    end::CASES,
+    end::OF_PRINCIPAL,
+    end_all::CASES,
+    list::CASES,
+    count::CASES,
+    sweep::CASES,
+    shapes::CASES,
+    corrupt::CASES,
+    corrupt::LISTED,
+    durable::CASES,
+    durable::NOT,
+    shared::CASES,
+    shared::LISTED,
+    shared::LIMITED,
+    shared::NOT,
+    unsupported::LISTING,
+    unsupported::LIMITS,
+    race::CASES,
+];

@@ -1,0 +1,65 @@
+//! What a store does not claim it says it cannot do, and changes nothing.
+
+use std::fmt::Debug;
+
+use cloakroom_core::EndReason::SignedOut;
+use cloakroom_core::OnLimit;
+use cloakroom_store::{
+    Applied, EndRequest, ErrorKind, InsertRequest, ListFilter, ListQuery, Lookup, Selector, StoreError, Verb,
+};
+
+use super::limit::limit;
+use crate::case::{Applies, Case, Claim, Context, cases};
+use crate::fixtures::{Fixtures, T0, principal_id};
+use crate::subject::Subject;
+
+pub(crate) const LISTING: &[Case] = cases!("unsupported", Applies::Without(Claim::Listing);
+    a_list_answers_unsupported,
+    a_count_answers_unsupported,
+    an_end_by_principal_answers_unsupported_and_ends_nobody,
+);
+
+pub(crate) const LIMITS: &[Case] = cases!("unsupported", Applies::Without(Claim::Limits);
+    an_insert_with_a_limit_answers_unsupported_and_files_nothing,
+    an_anonymous_insert_ignores_the_limit,
+);
+
+fn check<T: Debug>(store: &Subject, verb: Verb, answer: Result<T, StoreError>) {
+    let error = answer.expect_err("what is not claimed is not done");
+    assert_eq!((error.kind(), error.applied()), (ErrorKind::Unsupported, Applied::No));
+    assert_eq!((error.verb(), error.store()), (verb, store.name()));
+}
+
+async fn a_list_answers_unsupported(context: &Context) {
+    let store = context.open().await;
+    check(&store, Verb::List, store.list(&ListQuery::new(ListFilter::default()), T0).await);
+}
+
+async fn a_count_answers_unsupported(context: &Context) {
+    let store = context.open().await;
+    check(&store, Verb::Count, store.count(T0).await);
+}
+
+async fn an_end_by_principal_answers_unsupported_and_ends_nobody(context: &Context) {
+    let (store, filing) = (context.open().await, Fixtures::new(1).signed_in("alice"));
+    store.file(&filing).await;
+    let selector = Selector::Principal { principal: principal_id("alice"), except: None };
+    let answer = store.end(EndRequest { selector: &selector, reason: SignedOut, now: T0 }).await;
+    check(&store, Verb::End, answer);
+    assert_eq!(store.look_up(filing.digest, T0).await, Lookup::Live(filing.live()));
+}
+
+async fn an_insert_with_a_limit_answers_unsupported_and_files_nothing(context: &Context) {
+    let (store, filing) = (context.open().await, Fixtures::new(1).signed_in("alice"));
+    let limit = limit(100, OnLimit::EndOldest);
+    let request =
+        InsertRequest { record: &filing.record, digest: filing.digest, limit, replaces: None, now: T0 };
+    check(&store, Verb::Insert, store.insert(request).await);
+    assert_eq!(store.look_up(filing.digest, T0).await, Lookup::Unknown);
+}
+
+async fn an_anonymous_insert_ignores_the_limit(context: &Context) {
+    let (store, filing) = (context.open().await, Fixtures::new(1).anonymous());
+    store.try_file(&filing, limit(1, OnLimit::Refuse), None, T0).await;
+    assert_eq!(store.look_up(filing.digest, T0).await, Lookup::Live(filing.live()));
+}
