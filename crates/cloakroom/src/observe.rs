@@ -1,7 +1,6 @@
 //! What the engine tells about itself: metrics, logs, and spans around the store.
 
 use std::future::Future;
-use std::time::Duration;
 
 use cloakroom_core::EndReason;
 use cloakroom_store::{ErrorKind, StoreError, Verb};
@@ -26,7 +25,7 @@ pub(crate) struct Metrics {
     pub(crate) validated_unknown: Counter,
     pub(crate) validated_unreadable: Counter,
     pub(crate) validation_failed: Counter,
-    pub(crate) validation_seconds: Histogram,
+    validation_seconds: Histogram,
     pub(crate) touches_written: Counter,
     pub(crate) touches_ignored: Counter,
     pub(crate) touches_failed: Counter,
@@ -93,17 +92,17 @@ impl Metrics {
     ) -> Result<T, StoreError> {
         let started = clock.monotonic();
         let answer = answer.await;
-        self.took(verb, clock.monotonic().saturating_sub(started));
+        let seconds = clock.monotonic().saturating_sub(started).as_secs_f64();
+        if let Some((_, histogram)) = self.operations.iter().find(|(of, _)| *of == verb) {
+            histogram.record(seconds);
+        }
+        if verb == Verb::Get {
+            self.validation_seconds.record(seconds);
+        }
         if let Err(error) = &answer {
             self.store_failed(error);
         }
         answer
-    }
-
-    fn took(&self, verb: Verb, elapsed: Duration) {
-        if let Some((_, histogram)) = self.operations.iter().find(|(of, _)| *of == verb) {
-            histogram.record(elapsed.as_secs_f64());
-        }
     }
 
     fn store_failed(&self, error: &StoreError) {

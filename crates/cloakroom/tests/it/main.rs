@@ -1,0 +1,12 @@
+//! The engine, over a store in memory and over stores that misbehave.
+
+mod attributes;
+mod ending;
+mod issuing;
+mod limits;
+mod outage;
+mod rotation;
+mod support;
+mod telling;
+mod time;
+mod touches;
