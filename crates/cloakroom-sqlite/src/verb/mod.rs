@@ -1,0 +1,19 @@
+//! What each verb does inside a transaction.
+
+mod change;
+mod count;
+mod end;
+mod find;
+mod insert;
+mod list;
+mod sweep;
+mod touch;
+
+pub(crate) use change::{Change, rekey, replace};
+pub(crate) use count::count;
+pub(crate) use end::end;
+pub(crate) use find::get;
+pub(crate) use insert::{Limit, insert};
+pub(crate) use list::list;
+pub(crate) use sweep::{ping, sweep};
+pub(crate) use touch::{sorted, touch};

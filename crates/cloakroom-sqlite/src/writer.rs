@@ -1,0 +1,206 @@
+//! The one thread of this process that writes: groups of operations, one transaction, one `fsync` each.
+
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use cloakroom_store::{Applied, ErrorKind, StoreError, Verb};
+use rusqlite::wal::CheckpointMode;
+use rusqlite::{Connection, DEFAULT_NAME};
+use tokio::sync::oneshot;
+
+use crate::database::Database;
+use crate::error::Problem;
+use crate::queue::Queue;
+use crate::transaction::{Purpose, Transaction};
+
+/// Something to write, and somebody who waits for it.
+pub(crate) trait Operation: Send + fmt::Debug {
+    /// Does it, inside a transaction. Where it fails, what it did so far is undone, and [`settle`](Self::settle) will
+    /// say why.
+    fn run(&mut self, transaction: &mut Transaction<'_>) -> Result<(), Failed>;
+
+    /// Answers. Called once, after the transaction is committed or given up.
+    fn settle(self: Box<Self>, group: Result<(), &Refused>);
+}
+
+/// An operation failed by itself; whether the connection is still good.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Failed(Connected);
+
+/// Whether a connection can be used again.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Connected {
+    Yes,
+    No,
+}
+
+/// The fate of a group that was not committed.
+#[derive(Clone, Debug)]
+pub(crate) struct Refused {
+    problem: Arc<Problem>,
+    applied: Applied,
+}
+
+/// An operation made of a closure.
+pub(crate) struct Call<T, F> {
+    verb: Verb,
+    work: Option<F>,
+    outcome: Option<Result<T, Problem>>,
+    reply: oneshot::Sender<Result<T, StoreError>>,
+}
+
+impl<T, F> Call<T, F>
+where
+    F: FnOnce(&mut Transaction<'_>) -> Result<T, Problem>,
+{
+    pub(crate) fn new(verb: Verb, work: F, reply: oneshot::Sender<Result<T, StoreError>>) -> Self {
+        Self { verb, work: Some(work), outcome: None, reply }
+    }
+}
+
+impl<T, F> Operation for Call<T, F>
+where
+    T: Send,
+    F: FnOnce(&mut Transaction<'_>) -> Result<T, Problem> + Send,
+{
+    fn run(&mut self, transaction: &mut Transaction<'_>) -> Result<(), Failed> {
+        let Some(work) = self.work.take() else { return Ok(()) };
+        let outcome = work(transaction);
+        let failed = match &outcome {
+            Ok(_) => Ok(()),
+            Err(problem) if problem.spoils_connection() => Err(Failed(Connected::No)),
+            Err(_) => Err(Failed(Connected::Yes)),
+        };
+        self.outcome = Some(outcome);
+        failed
+    }
+
+    fn settle(self: Box<Self>, group: Result<(), &Refused>) {
+        let answer = match (self.outcome, group) {
+            (Some(Ok(outcome)), Ok(())) => Ok(outcome),
+            // Its own reason says more than that the group failed.
+            (Some(Err(problem)), _) => Err(problem.into_error(self.verb)),
+            (_, Err(refused)) => Err(Problem::shared(&refused.problem, self.verb, refused.applied)),
+            (None, Ok(())) => Err(Problem::Panicked.into_error(self.verb)),
+        };
+        // Whoever asked may have left; what was done stays done.
+        let _ = self.reply.send(answer);
+    }
+}
+
+impl<T, F> fmt::Debug for Call<T, F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Call").field("verb", &self.verb).finish_non_exhaustive()
+    }
+}
+
+/// What the writing thread has.
+#[derive(Debug)]
+pub(crate) struct Writer {
+    pub(crate) database: Database,
+    pub(crate) queue: Arc<Queue<Box<dyn Operation>>>,
+}
+
+impl Writer {
+    /// Writes until the queue is closed and empty.
+    pub(crate) fn run(mut self) {
+        let mut group = Vec::with_capacity(GROUP);
+        while self.queue.take(GROUP, &mut group) {
+            let work = AssertUnwindSafe(|| {
+                self.serve(&mut group);
+                self.checkpoint_if_due();
+            });
+            // A defect costs the group it happens in its answers, not everybody the store.
+            if catch_unwind(work).is_err() {
+                group.clear();
+                self.database.give_up();
+            }
+        }
+    }
+
+    fn serve(&mut self, group: &mut Vec<Box<dyn Operation>>) {
+        match self.write(group) {
+            Ok(connected) => {
+                settle(group, Ok(()));
+                if connected == Connected::No {
+                    self.database.give_up();
+                }
+            }
+            Err(refused) => self.refuse(group, &refused),
+        }
+    }
+
+    /// Runs and commits a group.
+    fn write(&mut self, group: &mut [Box<dyn Operation>]) -> Result<Connected, Refused> {
+        let mut transaction = Transaction::begin(self.database.connection()?, Purpose::Write)?;
+        if let [alone] = group {
+            return match alone.run(&mut transaction) {
+                Ok(()) => commit(transaction).map(|()| Connected::Yes),
+                Err(Failed(connected)) => Ok(connected),
+            };
+        }
+        let mut connected = Connected::Yes;
+        for operation in group {
+            // SQLite gives up the whole transaction by itself where the disk fails or is full: that is the outer error.
+            if let Err(Failed(Connected::No)) = transaction.savepoint(|transaction| operation.run(transaction))? {
+                connected = Connected::No;
+            }
+        }
+        commit(transaction).map(|()| connected)
+    }
+
+    /// Tells everyone in `group` that it was not committed.
+    fn refuse(&mut self, group: &mut Vec<Box<dyn Operation>>, refused: &Refused) {
+        if refused.problem.spoils_connection() {
+            self.database.give_up();
+        }
+        if refused.problem.kind() == ErrorKind::Timeout {
+            // Another process has held the lock for the whole busy timeout. Who came meanwhile has waited too, and would
+            // wait that long again.
+            group.extend(self.queue.drain());
+        }
+        settle(group, Err(refused));
+    }
+
+    /// Moves the log's pages to their places in the file once there are many: after the answers, before the next group.
+    fn checkpoint_if_due(&mut self) {
+        if self.database.wal_pages() < CHECKPOINT_PAGES {
+            return;
+        }
+        let checkpoint = |connection: &Connection| -> Result<(), Problem> {
+            Ok(connection.wal_checkpoint_v2(DEFAULT_NAME, CheckpointMode::PASSIVE).map(|_| ())?)
+        };
+        let done = self.database.connection().and_then(checkpoint);
+        // Nothing is lost with a failed checkpoint: the log has it all, and the next one begins again.
+        if done.is_err_and(|problem| problem.spoils_connection()) {
+            self.database.give_up();
+        }
+    }
+}
+
+impl From<Problem> for Refused {
+    fn from(problem: Problem) -> Self {
+        Self { problem: Arc::new(problem), applied: Applied::No }
+    }
+}
+
+fn commit(transaction: Transaction<'_>) -> Result<(), Refused> {
+    transaction.commit().map_err(|problem| {
+        let applied = if problem.certainly_rolled_back() { Applied::No } else { Applied::Unknown };
+        Refused { problem: Arc::new(problem), applied }
+    })
+}
+
+fn settle(group: &mut Vec<Box<dyn Operation>>, fate: Result<(), &Refused>) {
+    for operation in group.drain(..) {
+        operation.settle(fate);
+    }
+}
+
+/// Most operations in one transaction: more gain nothing (an `fsync` costs as much as a dozen of them), and everyone in
+/// it waits for all.
+const GROUP: usize = 512;
+/// Pages in the log that cause a checkpoint (16 MiB). A checkpoint costs the operations that wait for it milliseconds;
+/// a rare one costs more at once, a frequent one costs throughput.
+const CHECKPOINT_PAGES: usize = 4_000;
