@@ -71,11 +71,19 @@ impl Head {
         let (at, reason) = match (self.ended, epochs.first_to_end(self.created_at, self.generation)) {
             (Some(ended), _) => ended,
             // Time may have ended it before the epoch did.
-            (None, Some(epoch)) => {
-                self.expired(epoch.ended_at).unwrap_or((epoch.ended_at.max(self.created_at), epoch.reason))
-            }
+            (None, Some(epoch)) => self.expired(epoch.ended_at).unwrap_or((epoch.ended_at, epoch.reason)),
             (None, None) => self.expired(now)?,
         };
+        Some(self.tombstone(at, reason))
+    }
+
+    /// What is left of a session that a decision ends now: time may have ended it before. `None` where it has ended
+    /// already, by whatever a clock has no part in.
+    pub(crate) fn ended_by(&self, epochs: &Epochs, reason: EndReason, now: Timestamp) -> Option<Tombstone> {
+        if self.ended.is_some() || epochs.first_to_end(self.created_at, self.generation).is_some() {
+            return None;
+        }
+        let (at, reason) = self.expired(now).unwrap_or((now, reason));
         Some(self.tombstone(at, reason))
     }
 

@@ -1,7 +1,7 @@
 //! Ending by decision.
 
 use cloakroom_core::{EndReason, PrincipalId, SessionId, Timestamp, Tombstone};
-use cloakroom_store::{Ended, Ending, Selector};
+use cloakroom_store::{Ended, Ending, ErrorKind, Selector};
 use rusqlite::{ToSql, params};
 
 use crate::epoch::Scope;
@@ -18,11 +18,11 @@ pub(crate) fn end(
     now: Timestamp,
 ) -> Result<Ending, Problem> {
     let condemned = match selector {
-        Selector::One(session) => by_id(transaction, *session, now)?,
+        Selector::One(session) => by_id(transaction, *session)?,
         Selector::Principal { principal, except } => {
-            let mut live = live_of(transaction, principal, now)?;
-            live.retain(|head| Some(head.id) != *except);
-            live
+            let mut own = of_principal(transaction, principal)?;
+            own.retain(|head| Some(head.id) != *except);
+            own
         }
         Selector::IssuedBefore(instant) => {
             return begin_epoch(transaction, Scope::IssuedBefore(*instant), reason, now);
@@ -30,9 +30,14 @@ pub(crate) fn end(
         Selector::All => return begin_epoch(transaction, Scope::All, reason, now),
         _ => return Err(Problem::Misuse("a selector that this store does not know")),
     };
-    let ended: Result<Vec<Ended>, Problem> =
-        condemned.iter().map(|head| bury(transaction, head, head.tombstone(now, reason))).collect();
-    Ok(Ending { ended: ended?, swept_later: 0 })
+    let mut ending = Ending::default();
+    for head in condemned {
+        // Also where time has ended it by this clock: by another one it may live, and must not.
+        if let Some(tombstone) = head.ended_by(&transaction.epochs, reason, now) {
+            ending.ended.push(bury(transaction, &head, tombstone)?);
+        }
+    }
+    Ok(ending)
 }
 
 /// Makes a session's row what is left of it.
@@ -50,39 +55,32 @@ pub(crate) fn bury(transaction: &Transaction<'_>, head: &Head, tombstone: Tombst
     Ok(tombstone.into())
 }
 
-/// The live sessions of a principal.
-pub(crate) fn live_of(
-    transaction: &Transaction<'_>,
-    principal: &PrincipalId,
-    now: Timestamp,
-) -> Result<Vec<Head>, Problem> {
+/// The sessions of a principal that are not buried.
+pub(crate) fn of_principal(transaction: &Transaction<'_>, principal: &PrincipalId) -> Result<Vec<Head>, Problem> {
     let sql = concat!(
         "SELECT ",
         head!(),
         " FROM session INDEXED BY session_live_principal WHERE principal = ?1 AND ended_at IS NULL"
     );
-    live(transaction, sql, principal.as_str(), now)
+    heads(transaction, sql, principal.as_str())
 }
 
-/// The session with this id, if it lives.
-pub(crate) fn by_id(transaction: &Transaction<'_>, session: SessionId, now: Timestamp) -> Result<Vec<Head>, Problem> {
+/// The session with this id, if it is not buried.
+pub(crate) fn by_id(transaction: &Transaction<'_>, session: SessionId) -> Result<Vec<Head>, Problem> {
     let sql = concat!("SELECT ", head!(), " FROM session WHERE id = ?1 AND ended_at IS NULL");
-    live(transaction, sql, session.as_bytes(), now)
+    heads(transaction, sql, session.as_bytes())
 }
 
-fn live(
-    transaction: &Transaction<'_>,
-    sql: &str,
-    parameter: impl ToSql,
-    now: Timestamp,
-) -> Result<Vec<Head>, Problem> {
+fn heads(transaction: &Transaction<'_>, sql: &str, parameter: impl ToSql) -> Result<Vec<Head>, Problem> {
     let mut statement = transaction.statement(sql)?;
     let mut rows = statement.query([parameter])?;
     let mut heads = Vec::new();
     while let Some(row) = rows.next()? {
-        let head = Head::read(row)?;
-        if head.over(&transaction.epochs, now).is_none() {
-            heads.push(head);
+        match Head::read(row) {
+            Ok(head) => heads.push(head),
+            // A damaged row answers every `get` with an error: it is nobody's live session.
+            Err(problem) if problem.kind() == ErrorKind::Corrupt => {}
+            Err(problem) => return Err(problem),
         }
     }
     Ok(heads)

@@ -9,7 +9,7 @@ use crate::error::Problem;
 use crate::map::{Filing, Head};
 use crate::transaction::Transaction;
 
-use super::end::{bury, live_of};
+use super::end::{bury, of_principal};
 
 /// What has to make room for a new session.
 #[derive(Clone, Copy, Debug)]
@@ -55,7 +55,9 @@ fn rivals(
 ) -> Result<Vec<Head>, Problem> {
     match principal {
         Some(principal) if limit.limit.is_some() || limit.replaces.is_some() => {
-            live_of(transaction, principal, limit.now)
+            let mut rivals = of_principal(transaction, principal)?;
+            rivals.retain(|rival| rival.over(&transaction.epochs, limit.now).is_none());
+            Ok(rivals)
         }
         _ => Ok(Vec::new()),
     }

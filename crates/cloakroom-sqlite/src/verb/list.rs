@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 use std::fmt::Write as _;
 
 use cloakroom_core::Timestamp;
-use cloakroom_store::{Cursor, ListFilter, ListItem, ListPage, ListQuery, StateFilter};
+use cloakroom_store::{Cursor, ErrorKind, ListFilter, ListItem, ListPage, ListQuery, StateFilter};
 use rusqlite::types::Value;
 use rusqlite::{Row, params_from_iter};
 
@@ -155,7 +155,7 @@ impl Scan {
             match item(transaction, row, wanted, now) {
                 Ok(item) => items.extend(item),
                 // One damaged record hides itself, not the page it is on.
-                Err(problem) if problem.kind() == cloakroom_store::ErrorKind::Corrupt => {}
+                Err(problem) if problem.kind() == ErrorKind::Corrupt => {}
                 Err(problem) => return Err(problem),
             }
         }

@@ -131,7 +131,8 @@ impl Round {
         drop(rows);
         self.left = self.left.saturating_sub(found.len());
         for (session, rowid) in found {
-            match by_id(transaction, session, self.now)?.first() {
+            let epochs = &transaction.epochs;
+            match by_id(transaction, session)?.iter().find(|head| head.over(epochs, self.now).is_none()) {
                 Some(head) => {
                     let mut statement = transaction.statement("UPDATE retired SET due_at = ?2 WHERE rowid = ?1")?;
                     statement.execute(params![rowid, head.expires_at().as_millis()])?;
