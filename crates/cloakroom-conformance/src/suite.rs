@@ -21,7 +21,7 @@ pub fn run(name: &'static str, harness: impl Harness) -> ExitCode {
     let suite = Arc::new(Suite::new(name, harness));
     let trial = |case: Case| {
         let suite = Arc::clone(&suite);
-        let check = move || suite.check(case).map_err(|failure| Failed::from(failure.to_string()));
+        let check = move || suite.run_case(case).map_err(|failure| Failed::from(failure.to_string()));
         Trial::test(case.name, check).with_kind(name)
     };
     let trials = suite.selected().map(trial).collect();
@@ -64,14 +64,14 @@ impl Suite {
     ///
     /// # Errors
     /// [`Failure`] where the store breaks the rule, or where no such case holds for it.
-    pub fn check_named(&self, name: &str) -> Result<(), Failure> {
+    pub fn check(&self, name: &str) -> Result<(), Failure> {
         match self.selected().find(|case| case.name == name) {
-            Some(case) => self.check(case),
+            Some(case) => self.run_case(case),
             None => Err(Failure { message: format!("no case {name} holds for {}", self.name) }),
         }
     }
 
-    fn check(&self, case: Case) -> Result<(), Failure> {
+    fn run_case(&self, case: Case) -> Result<(), Failure> {
         let context = Context::new(Arc::clone(&self.harness), self.runtime.handle().clone());
         // A case that panicked leaves nothing behind that another one would see: its store and its place are its own.
         catch_unwind(AssertUnwindSafe(|| (case.check)(&context))).map_err(|panic| {

@@ -1,0 +1,4 @@
+//! The suite tested: it passes what is right and finds what is wrong.
+
+mod reference;
+mod sabotage;

@@ -1,0 +1,126 @@
+//! end, list, count.
+
+use cloakroom_core::{EndReason, SessionId, Timestamp};
+use cloakroom_store::{
+    Counts, EndRequest, Ending, ListFilter, ListItem, ListPage, ListQuery, Selector, StateFilter,
+};
+
+use super::Defect;
+use super::shelf::{Entry, Epoch, Filed, Shelf};
+
+impl Shelf {
+    /// The sessions `request` names one by one.
+    pub(crate) fn named(&self, request: &EndRequest<'_>) -> Vec<SessionId> {
+        match request.selector {
+            Selector::One(id) => vec![*id],
+            Selector::Principal { principal, except } => {
+                let loose = self.has(Defect::PrincipalsAreComparedLoosely);
+                let same = |entry: &&Entry| {
+                    entry.principal().is_some_and(|own| match loose {
+                        true => own.as_str().eq_ignore_ascii_case(principal.as_str()),
+                        false => own == *principal,
+                    })
+                };
+                let kept = |id: &SessionId| *except == Some(*id) && !self.has(Defect::EndForgetsTheException);
+                self.entries
+                    .values()
+                    .filter(same)
+                    .map(|entry| entry.record.id)
+                    .filter(|id| !kept(id))
+                    .collect()
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    pub(crate) fn end(&mut self, request: &EndRequest<'_>, named: &[SessionId]) -> Ending {
+        let reason = if self.has(Defect::ReasonsAreLost) { EndReason::SignedOut } else { request.reason };
+        if matches!(request.selector, Selector::One(_) | Selector::Principal { .. }) {
+            let ended = named.iter().filter_map(|id| self.bury(*id, request.now, reason)).collect();
+            return Ending { ended, swept_later: 0 };
+        }
+        let lives =
+            |shelf: &Self| shelf.entries.values().filter(|e| shelf.fate(e, request.now).is_none()).count();
+        let before = lives(self);
+        let (selector, now) = (request.selector.clone(), request.now);
+        self.epochs.push(Epoch { selector, inserted: self.inserted, reason, now });
+        let swept_later =
+            if self.has(Defect::AllCountsTheDead) { self.entries.len() } else { before - lives(self) };
+        Ending { ended: Vec::new(), swept_later: swept_later.try_into().unwrap() }
+    }
+
+    pub(crate) fn list(&self, query: &ListQuery, now: Timestamp) -> ListPage {
+        let mut items: Vec<ListItem> =
+            self.entries.values().filter_map(|entry| self.item(entry, now)).collect();
+        items.retain(|item| self.passes(&query.filter, item));
+        items.sort_by_key(|item| std::cmp::Reverse(item.cursor()));
+        if let Some(after) = query.after {
+            items.retain(|item| match self.defect {
+                Some(Defect::ListSkipsTies) => item.cursor().created_at < after.created_at,
+                Some(Defect::ListRepeatsTheLast) => item.cursor() <= after,
+                _ => item.cursor() < after,
+            });
+        }
+        let limit = usize::from(query.limit.get());
+        let more = items.len() > limit || (items.len() == limit && self.has(Defect::ListPromisesMore));
+        items.truncate(limit);
+        let next = items.last().map(ListItem::cursor).filter(|_| more);
+        ListPage { items, next }
+    }
+
+    fn item(&self, entry: &Entry, now: Timestamp) -> Option<ListItem> {
+        let created_at = entry.record.created_at;
+        if entry.damaged && entry.tombstone.is_none() {
+            return None;
+        }
+        match self.fate(entry, now) {
+            Some(tombstone) if entry.tombstone.is_none() && self.has(Defect::ListShowsTheExpired) => {
+                let _ = tombstone;
+                Some(ListItem::Live(entry.live()))
+            }
+            Some(tombstone) => Some(ListItem::Ended { tombstone, created_at }),
+            None => Some(ListItem::Live(entry.live())),
+        }
+    }
+
+    fn passes(&self, filter: &ListFilter, item: &ListItem) -> bool {
+        let cursor = item.cursor();
+        let (live, ip, owner) = match item {
+            ListItem::Live(live) => {
+                let ip = live.record.device.as_ref().and_then(|device| device.ip());
+                (true, ip, live.record.principal.as_ref().map(|principal| principal.id().clone()))
+            }
+            ListItem::Ended { tombstone, .. } => (false, None, tombstone.principal.clone()),
+        };
+        let state = match filter.state {
+            StateFilter::Active => live,
+            StateFilter::Ended => !live,
+            StateFilter::Any => true,
+        };
+        let address = filter.ip.is_none() || ip == filter.ip || self.has(Defect::ListForgetsTheAddress);
+        state
+            && address
+            && filter.session.is_none_or(|session| session == cursor.session)
+            && (filter.principal.is_none() || owner == filter.principal)
+            && filter.issued_from.is_none_or(|from| cursor.created_at >= from)
+            && filter.issued_before.is_none_or(|before| cursor.created_at < before)
+    }
+
+    pub(crate) fn count(&self, now: Timestamp) -> Counts {
+        let mut counts = Counts::default();
+        for entry in self.entries.values() {
+            let ended = self.fate(entry, now).is_some();
+            *match (ended, entry.record.is_anonymous()) {
+                (true, _) => &mut counts.tombstones,
+                (false, true) => &mut counts.anonymous,
+                (false, false) => &mut counts.signed_in,
+            } += 1;
+        }
+        if self.has(Defect::CountTakesTokensForSessions) {
+            let retired =
+                self.digests.values().filter(|filed| matches!(filed, Filed::Retired { .. })).count();
+            counts.signed_in += u64::try_from(retired).unwrap();
+        }
+        counts
+    }
+}

@@ -1,0 +1,289 @@
+//! The shelf as a store.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use cloakroom_conformance::{Corruption, Effort, Harness};
+use cloakroom_core::{Timestamp, TokenDigest};
+use cloakroom_store::{
+    Capabilities, Counts, EndRequest, Ending, ErrorKind, InsertRequest, Inserted, ListPage, ListQuery,
+    Lookup, RekeyRequest, Rekeyed, ReplaceRequest, Replaced, Selector, Store, StoreError, StoreFuture,
+    SweepRequest, Swept, Touch, TouchReport, Verb,
+};
+
+use super::Defect;
+use super::shelf::{Filed, Found, Shelf};
+
+/// Opens reference stores, with a defect or without, that claim this.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ReferenceHarness {
+    pub(crate) defect: Option<Defect>,
+    pub(crate) claims: Capabilities,
+}
+
+/// Where a reference store lives.
+#[derive(Debug)]
+pub(crate) struct Place {
+    shelf: Arc<Mutex<Shelf>>,
+    opened: AtomicBool,
+}
+
+impl Harness for ReferenceHarness {
+    type Place = Place;
+
+    fn place(&self) -> Place {
+        let shelf = Shelf { defect: self.defect, ..Shelf::default() };
+        Place { shelf: Arc::new(Mutex::new(shelf)), opened: AtomicBool::new(false) }
+    }
+
+    async fn open(&self, place: &Place) -> Arc<dyn Store> {
+        static NODES: AtomicU64 = AtomicU64::new(0);
+        let again = place.opened.swap(true, Ordering::SeqCst);
+        if again && Arc::strong_count(&place.shelf) == 1 {
+            lock(&place.shelf).restart();
+        }
+        let over_claimed =
+            matches!(self.defect, Some(Defect::UnderstatesDurability | Defect::UnderstatesSharing));
+        let mut shelf = Arc::clone(&place.shelf);
+        if self.defect == Some(Defect::HandlesShareNothing) {
+            shelf = Arc::new(Mutex::new(lock(&place.shelf).clone()));
+        } else if !self.claims.durable && !over_claimed {
+            shelf = Arc::new(Mutex::new(Shelf { defect: self.defect, ..Shelf::default() }));
+        }
+        let node = NODES.fetch_add(1, Ordering::SeqCst);
+        Arc::new(Reference { shelf, defect: self.defect, claims: self.claims, node })
+    }
+
+    async fn corrupt(&self, place: &Place, digest: TokenDigest) -> Corruption {
+        if !self.claims.durable || self.defect == Some(Defect::CannotBeDamaged) {
+            return Corruption::KeepsNoBytes;
+        }
+        let shelf = &mut *lock(&place.shelf);
+        if let Some(Filed::Session(id)) = shelf.digests.get(&digest) {
+            shelf.entries.get_mut(id).unwrap().damaged = true;
+        }
+        Corruption::Done
+    }
+
+    fn effort(&self) -> Effort {
+        Effort { races: 3_000, sequences: 64 }
+    }
+}
+
+/// A reference store.
+#[derive(Debug)]
+struct Reference {
+    shelf: Arc<Mutex<Shelf>>,
+    defect: Option<Defect>,
+    claims: Capabilities,
+    node: u64,
+}
+
+fn lock(shelf: &Mutex<Shelf>) -> MutexGuard<'_, Shelf> {
+    shelf.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Reference {
+    fn has(&self, defect: Defect) -> bool {
+        self.defect == Some(defect)
+    }
+
+    fn shelf(&self) -> MutexGuard<'_, Shelf> {
+        lock(&self.shelf)
+    }
+
+    /// The pause between looking and acting of a store that is not atomic.
+    async fn pause_if(&self, defect: Defect) {
+        if self.has(defect) {
+            for _ in 0..4 {
+                tokio::task::yield_now().await;
+            }
+        }
+    }
+
+    fn error(&self, kind: ErrorKind, verb: Verb) -> StoreError {
+        StoreError::new(kind, self.name(), verb)
+    }
+
+    fn unsupported<T>(&self, verb: Verb) -> StoreFuture<'_, T> {
+        StoreFuture::ready(Err(self.error(ErrorKind::Unsupported, verb)))
+    }
+
+    fn lists(&self) -> bool {
+        self.claims.listing || self.has(Defect::UnderstatesListing)
+    }
+}
+
+impl Store for Reference {
+    fn name(&self) -> &'static str {
+        "reference"
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        self.claims
+    }
+
+    fn insert<'a>(&'a self, request: InsertRequest<'a>) -> StoreFuture<'a, Inserted> {
+        let limited = request.limit.is_some() && request.record.principal.is_some();
+        if limited && !self.claims.limits && !self.has(Defect::UnderstatesLimits) {
+            return self.unsupported(Verb::Insert);
+        }
+        if self.has(Defect::LimitIsCheckedFirst) {
+            return StoreFuture::waiting(async move {
+                let room = self.shelf().room(&request);
+                self.pause_if(Defect::LimitIsCheckedFirst).await;
+                Ok(self.shelf().insert(&request, room))
+            });
+        }
+        let shelf = &mut *self.shelf();
+        let room = shelf.room(&request);
+        StoreFuture::ready(Ok(shelf.insert(&request, room)))
+    }
+
+    fn get(&self, digest: TokenDigest, now: Timestamp) -> StoreFuture<'_, Lookup> {
+        let shelf = &mut *self.shelf();
+        StoreFuture::ready(match shelf.find(digest, now) {
+            Found::Live(id, live) => {
+                if self.has(Defect::GetIsActivity) {
+                    shelf.entries.get_mut(&id).unwrap().last_seen_at = now;
+                }
+                Ok(Lookup::Live(live))
+            }
+            Found::Other(Lookup::Ended(over)) if self.has(Defect::GetReturnsTheExpired) => {
+                let entry = &shelf.entries[&over.session];
+                Ok(if entry.tombstone.is_some() { Lookup::Ended(over) } else { Lookup::Live(entry.live()) })
+            }
+            Found::Other(other) => Ok(other),
+            Found::Damaged if self.has(Defect::DamageReadsAsUnknown) => Ok(Lookup::Unknown),
+            Found::Damaged => Err(self.error(ErrorKind::Corrupt, Verb::Get)),
+        })
+    }
+
+    fn replace<'a>(&'a self, request: ReplaceRequest<'a>) -> StoreFuture<'a, Replaced> {
+        StoreFuture::waiting(async move {
+            let found = self.shelf().replaceable(&request);
+            self.pause_if(Defect::ReplaceReadsThenWrites).await;
+            let shelf = &mut *self.shelf();
+            let found =
+                if self.has(Defect::ReplaceReadsThenWrites) { found } else { shelf.replaceable(&request) };
+            match found {
+                Ok(id) => Ok(shelf.replace(id, &request)),
+                Err(Some(Replaced::Unknown)) if self.has(Defect::ReplaceCreates) => {
+                    let (record, digest, now) = (request.record, request.digest, request.now);
+                    let insert = InsertRequest { record, digest, limit: None, replaces: None, now };
+                    let room = shelf.room(&insert);
+                    shelf.insert(&insert, room);
+                    Ok(Replaced::Unknown)
+                }
+                Err(Some(answer)) => Ok(answer),
+                Err(None) => Err(self.error(ErrorKind::Corrupt, Verb::Replace)),
+            }
+        })
+    }
+
+    fn rekey<'a>(&'a self, request: RekeyRequest<'a>) -> StoreFuture<'a, Rekeyed> {
+        StoreFuture::waiting(async move {
+            if self.has(Defect::RekeyReadsThenWrites) {
+                let found = self.shelf().rekeyable(&request);
+                self.pause_if(Defect::RekeyReadsThenWrites).await;
+                if let Ok(id) = found {
+                    let shelf = &mut *self.shelf();
+                    shelf.retire(&request);
+                    shelf.entries.get_mut(&id).unwrap().tombstone = None;
+                    return Ok(shelf.rekey(id, &request));
+                }
+            }
+            let answer = {
+                let shelf = &mut *self.shelf();
+                match shelf.rekeyable(&request) {
+                    Err(Some(answer)) => return Ok(answer),
+                    Err(None) => return Err(self.error(ErrorKind::Corrupt, Verb::Rekey)),
+                    Ok(id) if self.has(Defect::RekeyRetiresFirst) => {
+                        shelf.retire(&request);
+                        Err(id)
+                    }
+                    Ok(id) => {
+                        let answer = shelf.rekey(id, &request);
+                        if !self.has(Defect::RekeyRetiresLater) {
+                            shelf.retire(&request);
+                        }
+                        Ok(answer)
+                    }
+                }
+            };
+            self.pause_if(Defect::RekeyRetiresFirst).await;
+            self.pause_if(Defect::RekeyRetiresLater).await;
+            let shelf = &mut *self.shelf();
+            match answer {
+                Err(id) => Ok(shelf.rekey(id, &request)),
+                Ok(answer) => {
+                    if self.has(Defect::RekeyRetiresLater) {
+                        shelf.retire(&request);
+                    }
+                    Ok(answer)
+                }
+            }
+        })
+    }
+
+    fn touch<'a>(&'a self, touches: &'a [Touch], now: Timestamp) -> StoreFuture<'a, TouchReport> {
+        StoreFuture::waiting(async move {
+            if !self.has(Defect::TouchReadsThenWrites) {
+                let shelf = &mut *self.shelf();
+                let moves = shelf.touchable(touches, now);
+                return Ok(shelf.touch(touches.len(), &moves));
+            }
+            let moves = self.shelf().touchable(touches, now);
+            let read = self.shelf().entries.clone();
+            self.pause_if(Defect::TouchReadsThenWrites).await;
+            let shelf = &mut *self.shelf();
+            for (id, _) in &moves {
+                shelf.entries.insert(*id, read[id].clone());
+            }
+            Ok(shelf.touch(touches.len(), &moves))
+        })
+    }
+
+    fn end<'a>(&'a self, request: EndRequest<'a>) -> StoreFuture<'a, Ending> {
+        if matches!(request.selector, Selector::Principal { .. }) && !self.lists() {
+            return self.unsupported(Verb::End);
+        }
+        StoreFuture::waiting(async move {
+            if self.has(Defect::EndReadsThenWrites) {
+                let named = self.shelf().named(&request);
+                let read = self.shelf().entries.clone();
+                self.pause_if(Defect::EndReadsThenWrites).await;
+                let shelf = &mut *self.shelf();
+                for id in &named {
+                    read.get(id).map(|entry| shelf.entries.insert(*id, entry.clone()));
+                }
+                return Ok(shelf.end(&request, &named));
+            }
+            let shelf = &mut *self.shelf();
+            let named = shelf.named(&request);
+            Ok(shelf.end(&request, &named))
+        })
+    }
+
+    fn list<'a>(&'a self, query: &'a ListQuery, now: Timestamp) -> StoreFuture<'a, ListPage> {
+        if !self.lists() {
+            return self.unsupported(Verb::List);
+        }
+        StoreFuture::ready(Ok(self.shelf().list(query, now)))
+    }
+
+    fn sweep(&self, request: SweepRequest) -> StoreFuture<'_, Swept> {
+        StoreFuture::ready(Ok(self.shelf().sweep(request, self.node)))
+    }
+
+    fn count(&self, now: Timestamp) -> StoreFuture<'_, Counts> {
+        if !self.lists() {
+            return self.unsupported(Verb::Count);
+        }
+        StoreFuture::ready(Ok(self.shelf().count(now)))
+    }
+
+    fn ping(&self) -> StoreFuture<'_, Option<Timestamp>> {
+        StoreFuture::ready(Ok(None))
+    }
+}

@@ -1,0 +1,11 @@
+//! A store that is simple enough to be obviously right, and a switch for each way to be wrong.
+
+mod change;
+mod clear;
+mod defect;
+mod finish;
+mod handle;
+mod shelf;
+
+pub(crate) use defect::Defect;
+pub(crate) use handle::ReferenceHarness;

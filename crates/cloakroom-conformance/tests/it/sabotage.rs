@@ -1,0 +1,54 @@
+//! The suite passes what is right, and finds what is wrong.
+
+use cloakroom_conformance::{Failure, Suite};
+use cloakroom_store::Capabilities;
+
+use crate::reference::{Defect, ReferenceHarness};
+
+fn suite(defect: Option<Defect>) -> Suite {
+    let mut claims = Capabilities::ALL;
+    match defect {
+        Some(Defect::UnderstatesDurability) => claims.durable = false,
+        Some(Defect::UnderstatesSharing) => (claims.shared, claims.durable) = (false, false),
+        Some(Defect::UnderstatesListing) => claims.listing = false,
+        Some(Defect::UnderstatesLimits) => claims.limits = false,
+        _ => {}
+    }
+    Suite::new("reference", ReferenceHarness { defect, claims })
+}
+
+fn failures(suite: &Suite) -> Vec<(&'static str, Failure)> {
+    suite.cases().filter_map(|case| Some((case, suite.check(case).err()?))).collect()
+}
+
+#[test]
+fn the_reference_store_passes_every_case() {
+    assert_eq!(failures(&suite(None)), []);
+}
+
+#[test]
+fn a_store_that_claims_nothing_and_does_nothing_more_passes_the_cases_for_it() {
+    let mut claims = Capabilities::ALL.in_process();
+    (claims.listing, claims.limits) = (false, false);
+    let modest = Suite::new("reference", ReferenceHarness { defect: None, claims });
+    assert_eq!(failures(&modest), []);
+    for case in [
+        "unsupported::a_count_answers_unsupported",
+        "durable::a_store_that_claims_not_to_be_durable_starts_empty",
+    ] {
+        assert!(modest.cases().any(|name| name == case), "{case} takes the place of what is not claimed");
+    }
+    assert!(modest.cases().all(|name| !name.starts_with("list::") && !name.starts_with("limit::")));
+}
+
+#[test]
+fn every_sabotaged_store_is_found_by_the_case_named_for_its_defect() {
+    let escaped: Vec<_> =
+        Defect::FOUND_BY.iter().filter(|(defect, case)| suite(Some(*defect)).check(case).is_ok()).collect();
+    assert!(escaped.is_empty(), "nobody noticed: {escaped:#?}");
+}
+
+#[test]
+fn a_case_that_does_not_hold_for_a_store_is_no_pass() {
+    assert!(suite(None).check("unsupported::a_list_answers_unsupported").is_err());
+}
