@@ -38,9 +38,9 @@ async fn refused(store: &Subject, intruder: &Filing, present: (TokenDigest, Look
     }
 }
 
-/// Two intruders: one under the digest of `filing`, one with its id.
+/// Two intruders: one under the digest of `filing`, one with its id. Both have its route: a digest contains it.
 fn intruders(fixtures: &mut Fixtures, filing: &Filing) -> [Filing; 2] {
-    let (stranger, mut namesake) = (fixtures.signed_in("mallory"), fixtures.signed_in("alice"));
+    let [stranger, mut namesake] = std::array::from_fn(|_| fixtures.signed_in("alice"));
     namesake.record.id = filing.record.id;
     [Filing { digest: filing.digest, ..stranger }, namesake]
 }
