@@ -1,5 +1,7 @@
 //! The engine, over a store in memory and over stores that misbehave.
 
+#![expect(clippy::unwrap_used, reason = "a test stops where it fails")]
+
 mod attributes;
 mod ending;
 mod issuing;

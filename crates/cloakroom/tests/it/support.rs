@@ -12,14 +12,14 @@ use cloakroom_memory::MemoryStore;
 use cloakroom_store::Store;
 use parking_lot::Mutex;
 
-pub const IDLE: Duration = Duration::from_secs(600);
-pub const ABSOLUTE: Duration = Duration::from_secs(3_600);
-pub const TOUCH: Duration = Duration::from_secs(30);
-pub const RETENTION: Duration = Duration::from_secs(7_200);
-pub const MILLI: Duration = Duration::from_millis(1);
+pub(crate) const IDLE: Duration = Duration::from_secs(600);
+pub(crate) const ABSOLUTE: Duration = Duration::from_secs(3_600);
+pub(crate) const TOUCH: Duration = Duration::from_secs(30);
+pub(crate) const RETENTION: Duration = Duration::from_secs(7_200);
+pub(crate) const MILLI: Duration = Duration::from_millis(1);
 
 /// Ten minutes idle, an hour at most, touched every thirty seconds.
-pub fn policy() -> Policy {
+pub(crate) fn policy() -> Policy {
     Policy::default()
         .with_timeouts(Timeouts { idle: IDLE, absolute: ABSOLUTE })
         .with_touch_interval(TOUCH)
@@ -28,7 +28,7 @@ pub fn policy() -> Policy {
 
 /// Remembers every event.
 #[derive(Debug, Default)]
-pub struct Ears(Mutex<Vec<Event>>);
+pub(crate) struct Ears(Mutex<Vec<Event>>);
 
 impl EventSink for Ears {
     fn record(&self, event: &Event) {
@@ -38,37 +38,37 @@ impl EventSink for Ears {
 
 impl Ears {
     /// The kinds heard since the last call.
-    pub fn kinds(&self) -> Vec<EventKind> {
+    pub(crate) fn kinds(&self) -> Vec<EventKind> {
         self.events().into_iter().map(|event| event.kind).collect()
     }
 
     /// The events heard since the last call.
-    pub fn events(&self) -> Vec<Event> {
+    pub(crate) fn events(&self) -> Vec<Event> {
         std::mem::take(&mut *self.0.lock())
     }
 }
 
-pub struct World {
-    pub sessions: Sessions,
-    pub clock: Arc<ManualClock>,
-    pub ears: Arc<Ears>,
+pub(crate) struct World {
+    pub(crate) sessions: Sessions,
+    pub(crate) clock: Arc<ManualClock>,
+    pub(crate) ears: Arc<Ears>,
 }
 
 impl World {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::under(policy())
     }
 
-    pub fn under(policy: Policy) -> Self {
+    pub(crate) fn under(policy: Policy) -> Self {
         Self::over(Arc::new(MemoryStore::default()), policy)
     }
 
-    pub fn over(store: Arc<dyn Store>, policy: Policy) -> Self {
+    pub(crate) fn over(store: Arc<dyn Store>, policy: Policy) -> Self {
         let clock = Arc::new(ManualClock::default());
         Self::at(store, policy, clock)
     }
 
-    pub fn at(store: Arc<dyn Store>, policy: Policy, clock: Arc<ManualClock>) -> Self {
+    pub(crate) fn at(store: Arc<dyn Store>, policy: Policy, clock: Arc<ManualClock>) -> Self {
         let ears = Arc::new(Ears::default());
         let sessions = Sessions::builder_shared(store)
             .policy(policy)
@@ -80,55 +80,55 @@ impl World {
     }
 
     /// Another node on the same store and the same clock.
-    pub fn other_node(&self) -> Self {
+    pub(crate) fn other_node(&self) -> Self {
         Self::at(Arc::clone(self.sessions.store()), self.sessions.policy().clone(), Arc::clone(&self.clock))
     }
 
-    pub async fn visitor(&self) -> Issued {
+    pub(crate) async fn visitor(&self) -> Issued {
         self.sessions.issue(Issue::anonymous()).await.unwrap().expect_issued()
     }
 
-    pub async fn sign_in(&self, name: &str) -> Issued {
+    pub(crate) async fn sign_in(&self, name: &str) -> Issued {
         self.sessions.issue(self.wish(name)).await.unwrap().expect_issued()
     }
 
     /// What is asked for when `name` signs in by password now.
-    pub fn wish(&self, name: &str) -> Issue {
+    pub(crate) fn wish(&self, name: &str) -> Issue {
         let proof = Authentication::new(AuthLevel::One, Method::password(), self.clock.now());
         Issue::signed_in(Principal::new(principal(name)), proof)
     }
 
-    pub async fn validate(&self, token: &SessionToken) -> Validation {
+    pub(crate) async fn validate(&self, token: &SessionToken) -> Validation {
         self.sessions.validate(token, Activity::Counts).await.unwrap()
     }
 
-    pub async fn look(&self, token: &SessionToken) -> Validation {
+    pub(crate) async fn look(&self, token: &SessionToken) -> Validation {
         self.sessions.validate(token, Activity::Ignored).await.unwrap()
     }
 
-    pub async fn active(&self, token: &SessionToken) -> ActiveSession {
+    pub(crate) async fn active(&self, token: &SessionToken) -> ActiveSession {
         match self.look(token).await {
             Validation::Active(session) => session,
             other => panic!("expected an active session, found {other:?}"),
         }
     }
 
-    pub async fn ended(&self, token: &SessionToken) -> Tombstone {
+    pub(crate) async fn ended(&self, token: &SessionToken) -> Tombstone {
         match self.look(token).await {
             Validation::Ended(tombstone) => tombstone,
             other => panic!("expected an ended session, found {other:?}"),
         }
     }
 
-    pub async fn is_active(&self, token: &SessionToken) -> bool {
+    pub(crate) async fn is_active(&self, token: &SessionToken) -> bool {
         matches!(self.look(token).await, Validation::Active(_))
     }
 
-    pub async fn end_reason(&self, token: &SessionToken) -> EndReason {
+    pub(crate) async fn end_reason(&self, token: &SessionToken) -> EndReason {
         self.ended(token).await.reason
     }
 }
 
-pub fn principal(name: &str) -> PrincipalId {
+pub(crate) fn principal(name: &str) -> PrincipalId {
     PrincipalId::new(name).unwrap()
 }
