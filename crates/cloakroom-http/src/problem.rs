@@ -44,6 +44,9 @@ impl ProblemCode {
     /// The principal has as many sessions as the policy allows.
     pub const SESSION_LIMIT: Self =
         Self::new("session_limit", StatusCode::CONFLICT, "There are as many sessions as allowed");
+    /// Another request gave the session another token first. With the new token, trying again may help.
+    pub const SESSION_CHANGED: Self =
+        Self::new("session_changed", StatusCode::CONFLICT, "Another request changed the session; try again");
     /// The attributes of the session would be larger than the policy allows.
     pub const ATTRIBUTES_TOO_LARGE: Self =
         Self::new("attributes_too_large", StatusCode::PAYLOAD_TOO_LARGE, "The attributes are too large");
@@ -181,7 +184,7 @@ const TYPE_PREFIX: &str = "urn:cloakroom:problem:";
 mod tests {
     use super::*;
 
-    const ALL: [ProblemCode; 13] = [
+    const ALL: [ProblemCode; 14] = [
         ProblemCode::SESSION_MISSING,
         ProblemCode::SESSION_UNKNOWN,
         ProblemCode::SESSION_ENDED,
@@ -191,6 +194,7 @@ mod tests {
         ProblemCode::CROSS_SITE,
         ProblemCode::CONFLICTING_CREDENTIALS,
         ProblemCode::SESSION_LIMIT,
+        ProblemCode::SESSION_CHANGED,
         ProblemCode::ATTRIBUTES_TOO_LARGE,
         ProblemCode::TOO_MANY_ATTEMPTS,
         ProblemCode::STORE_UNAVAILABLE,
@@ -212,6 +216,7 @@ mod tests {
                 "403 cross_site",
                 "400 conflicting_credentials",
                 "409 session_limit",
+                "409 session_changed",
                 "413 attributes_too_large",
                 "429 too_many_attempts",
                 "503 store_unavailable",

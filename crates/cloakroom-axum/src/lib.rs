@@ -1,0 +1,77 @@
+//! Sessions for axum: one layer, and extractors that say in a handler's signature who may call it.
+//!
+//! ```
+//! use axum::{Router, response::Redirect, routing::{get, post}};
+//! use cloakroom::{Attribute, AuthLevel, Method, Principal, PrincipalId, Sessions};
+//! use cloakroom_axum::{Rejection, Session, SessionLayer, SignIn, SignedIn};
+//! use cloakroom_memory::MemoryStore;
+//!
+//! const CART: Attribute<Vec<String>> = Attribute::new("cart");
+//!
+//! // Anybody: an anonymous session comes into being with the first thing to keep.
+//! async fn add(session: Session) -> Result<&'static str, Rejection> {
+//!     session.update(&CART, |cart| cart.push("umbrella".into())).await?;
+//!     Ok("in the cart")
+//! }
+//!
+//! // After the password was checked: a new session, a new token; the cart comes along.
+//! async fn sign_in(session: Session) -> Result<Redirect, Rejection> {
+//!     let alice = Principal::new(PrincipalId::new("alice").unwrap());
+//!     session.sign_in(SignIn::new(alice, AuthLevel::One, Method::password()).carrying(&CART)).await?;
+//!     Ok(Redirect::to("/account"))
+//! }
+//!
+//! // Only somebody who is signed in gets here; everybody else is told so.
+//! async fn account(SignedIn(session): SignedIn) -> String {
+//!     format!("hello, {}", session.principal().map_or("", |principal| principal.id().as_str()))
+//! }
+//!
+//! let sessions = Sessions::builder(MemoryStore::default()).build()?;
+//! let app: Router = Router::new()
+//!     .route("/cart", post(add))
+//!     .route("/sign-in", post(sign_in))
+//!     .route("/account", get(account))
+//!     .layer(SessionLayer::new(sessions));
+//! # Ok::<(), cloakroom::PolicyError>(())
+//! ```
+//!
+//! # What the layer does
+//! 1. It finds the token, in the cookie or as bearer, and looks nothing up. A request whose handler never asks for its
+//!    session costs the store nothing; one with a malformed token never does.
+//! 2. It refuses what another site made the browser send ([`OriginGuard`]), before any handler runs.
+//! 3. The first question of a handler reads the session, once. Changes are made on a copy.
+//! 4. When the handler has answered, and before the first byte leaves, all changes are written in one step: a changed
+//!    token together with changed attributes. If that fails, so does the response: nobody is told that something was
+//!    saved which was not. What the handler answered, a 500 included, makes no difference to what it changed.
+//! 5. `Set-Cookie` appears where the token changed, a removal where the session is over for good; never where a sibling
+//!    request may just have been given another token, and never because a store did not answer. `Vary` appears where
+//!    the session was read; `Cache-Control: no-store` where a cookie goes out, unless the handler chose.
+//!
+//! # Refusals
+//! Every refusal is a [`Rejection`]. By default it is `application/problem+json` with a stable code, or, where
+//! [`SessionLayer::sign_in_at`] names the page and a browser asks for one, a redirect to it.
+//! [`SessionLayer::rejections`] restyles all of them in one place.
+
+mod config;
+mod extract;
+mod layer;
+mod rejection;
+mod request;
+mod require;
+mod service;
+mod session;
+
+pub use extract::{CsrfForm, CurrentPrincipal, Fresh, FreshnessRule, HasRole, RoleName, SignedIn};
+pub use layer::SessionLayer;
+pub use rejection::{Misuse, Rejection};
+pub use request::RequestFacts;
+pub use require::{
+    NotActivityLayer, NotActivityService, RequireLayer, not_activity, require_fresh, require_role,
+    require_signed_in,
+};
+pub use service::{GuardService, ResponseFuture, SessionService};
+pub use session::{Session, SignIn};
+
+pub use cloakroom_http::{
+    CookiePolicy, Origin, OriginGuard, ReturnPolicy, ReturnTo, SameSite, TrustedProxies,
+};

@@ -1,0 +1,194 @@
+//! Writing what changed, and telling the client.
+
+use axum::response::{IntoResponse as _, Response};
+use cloakroom::{Device, Issue, IssueOutcome, Renewal, Renewed, Retired, Tombstone, Written};
+use cloakroom_core::rotation_due;
+use cloakroom_http::{Carrier, response};
+
+use super::state::{Absence, Held, Pending, Standing, State};
+use super::{Session, Shared};
+use crate::Rejection;
+use crate::service::refusal;
+
+impl Session {
+    /// Completes `response` where nothing has to be written for it, and says whether it did.
+    pub(crate) fn finish_at_once(&self, response: &mut Response) -> bool {
+        // Somebody the handler left behind may still be at work on the session.
+        let Ok(mut state) = self.shared.state.try_lock() else { return false };
+        if state.has_changes() || state.is_rotation_due(&self.shared) {
+            return false;
+        }
+        state.begun = true;
+        self.shared.complete(&state, response);
+        true
+    }
+
+    /// Writes what changed and completes `response`, or the failure to write in its place.
+    pub(crate) async fn finish(&self, mut response: Response) -> Response {
+        let mut state = self.shared.state.lock().await;
+        match state.save(&self.shared).await {
+            Ok(()) => state.rotate_where_due(&self.shared).await,
+            Err(rejection) => response = rejection.into_response(),
+        }
+        state.begun = true;
+        self.shared.complete(&state, &mut response);
+        response
+    }
+}
+
+impl Shared {
+    /// What a session issued to this request's client is remembered to have been issued to.
+    pub(super) fn device(&self) -> Device {
+        self.facts.client().device_with_agent(self.facts.user_agent())
+    }
+
+    /// Styles a refusal, and adds to the head what the session has to say.
+    fn complete(&self, state: &State, response: &mut Response) {
+        if let Some(restyled) =
+            refusal(response).and_then(|refused| self.config.restyled(&refused, &self.facts))
+        {
+            *response = restyled;
+        }
+        let headers = response.headers_mut();
+        if state.asked {
+            response::vary_by_credentials(headers);
+        }
+        let cookie = match &state.standing {
+            Standing::Held(Held { session, token, carrier: Carrier::Cookie, is_new: true }) => {
+                let lifetime = &session.record().lifetime;
+                Some(self.config.cookie.set_cookie(token, lifetime, self.config.sessions.now()))
+            }
+            Standing::Absent(absence) if state.presented == Some(Carrier::Cookie) && absence.is_final() => {
+                Some(self.config.cookie.removal())
+            }
+            Standing::Held(_) | Standing::Absent(_) | Standing::Unasked(_) => None,
+        };
+        if let Some(cookie) = cookie {
+            response::set_cookie(headers, &self.config.cookie, cookie);
+            response::no_store_unless_chosen(headers);
+        }
+    }
+}
+
+impl State {
+    fn has_changes(&self) -> bool {
+        !self.changes.is_empty() || self.renewal.is_some()
+    }
+
+    /// Writes the changes: in one step, together with another token where one is wished for.
+    pub(super) async fn save(&mut self, shared: &Shared) -> Result<(), Rejection> {
+        if !self.has_changes() {
+            return Ok(());
+        }
+        let changes = std::mem::take(&mut self.changes);
+        let (local, renewal) = (self.local.take(), self.renewal.take());
+        let sessions = &shared.config.sessions;
+        match (&self.standing, renewal) {
+            (Standing::Held(held), Some(Pending { renewal, plain })) => {
+                let plain = plain && changes.is_empty();
+                let renewed = sessions.rotate(&held.session, renewal.changes(changes)).await?;
+                self.renewed(renewed, plain)
+            }
+            (Standing::Held(held), None) => {
+                let written = sessions.apply(&held.session, changes).await?;
+                self.written(written)
+            }
+            (Standing::Absent(_) | Standing::Unasked(_), _) => {
+                // What was set and removed again is nothing to keep, and needs no session (L2).
+                let Some(attributes) = local.filter(|attributes| !attributes.is_empty()) else {
+                    return Ok(());
+                };
+                let issue = Issue::anonymous().device(shared.device()).attributes(attributes);
+                match sessions.issue(issue).await? {
+                    IssueOutcome::Issued(issued) => {
+                        let (session, token) = (issued.session, issued.token);
+                        self.standing =
+                            Standing::Held(Held { session, token, carrier: Carrier::Cookie, is_new: true });
+                        Ok(())
+                    }
+                    IssueOutcome::LimitReached => Err(Rejection::LimitReached),
+                }
+            }
+        }
+    }
+
+    /// Saves where that gives the session a token, or another one.
+    pub(super) async fn settle_token(&mut self, shared: &Shared) -> Result<(), Rejection> {
+        let changes_token = self.renewal.is_some() || !matches!(self.standing, Standing::Held(_));
+        if changes_token { self.save(shared).await } else { Ok(()) }
+    }
+
+    /// Whether the policy wants the token exchanged by now, and this is a request with which that can be done.
+    fn is_rotation_due(&self, shared: &Shared) -> bool {
+        let Standing::Held(held) = &self.standing else { return false };
+        let sessions = &shared.config.sessions;
+        held.carrier == Carrier::Cookie
+            && shared.facts.allows_rotation()
+            && rotation_due(held.session.record(), sessions.now(), sessions.policy().rotate_every())
+    }
+
+    /// Exchanges a token that is due. If that fails, the next page tries again: the response is not about it.
+    async fn rotate_where_due(&mut self, shared: &Shared) {
+        if !self.is_rotation_due(shared) {
+            return;
+        }
+        let Standing::Held(held) = &self.standing else { return };
+        match shared.config.sessions.rotate(&held.session, Renewal::new()).await {
+            Ok(Renewed::Done { token, session }) => self.holds(session, token),
+            Ok(Renewed::Ended(_) | Renewed::Retired(_) | Renewed::Unknown) => {}
+            Err(error) => tracing::warn!(%error, "a token that is due could not be exchanged"),
+        }
+    }
+
+    fn renewed(&mut self, renewed: Renewed, plain: bool) -> Result<(), Rejection> {
+        match renewed {
+            Renewed::Done { token, session } => {
+                self.holds(session, token);
+                Ok(())
+            }
+            Renewed::Ended(tombstone) => Err(self.is_over(tombstone)),
+            // A sibling request brings the client its new token.
+            Renewed::Retired(retired) if plain => {
+                self.standing = Standing::Absent(Absence::Retired(retired));
+                Ok(())
+            }
+            Renewed::Retired(retired) => Err(self.was_exchanged(retired)),
+            Renewed::Unknown => Err(self.is_gone()),
+        }
+    }
+
+    fn written(&mut self, written: Written) -> Result<(), Rejection> {
+        match written {
+            Written::Done(session) => {
+                if let Standing::Held(held) = &mut self.standing {
+                    held.session = session;
+                }
+                Ok(())
+            }
+            Written::Ended(tombstone) => Err(self.is_over(tombstone)),
+            Written::Retired(retired) => Err(self.was_exchanged(retired)),
+            Written::Unknown => Err(self.is_gone()),
+        }
+    }
+
+    fn holds(&mut self, session: cloakroom::ActiveSession, token: cloakroom::SessionToken) {
+        if let Standing::Held(held) = &mut self.standing {
+            *held = Held { session, token, carrier: held.carrier, is_new: true };
+        }
+    }
+
+    fn is_over(&mut self, tombstone: Tombstone) -> Rejection {
+        self.standing = Standing::Absent(Absence::Ended(tombstone.clone()));
+        Rejection::Ended(tombstone)
+    }
+
+    fn was_exchanged(&mut self, retired: Retired) -> Rejection {
+        self.standing = Standing::Absent(Absence::Retired(retired));
+        Rejection::Changed
+    }
+
+    fn is_gone(&mut self) -> Rejection {
+        self.standing = Standing::Absent(Absence::Unknown);
+        Rejection::Unknown
+    }
+}

@@ -1,0 +1,100 @@
+//! What the layer costs in allocations, counted by the allocator.
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+use std::convert::Infallible;
+
+use axum::body::Body;
+use axum::response::Response;
+use cloakroom::Sessions;
+use cloakroom_axum::{Session, SessionLayer, SignIn};
+use cloakroom_memory::MemoryStore;
+use http::Request;
+use tower::{Layer as _, Service, ServiceExt as _, service_fn};
+
+use crate::site::{Answer, Cookie, NAME, principal, run};
+
+/// The system's allocator, counting per thread what it is asked for.
+struct Counting;
+
+thread_local! {
+    static ALLOCATIONS: Cell<usize> = const { Cell::new(0) };
+}
+
+// SAFETY: every call is handed to the system's allocator as it came.
+#[expect(unsafe_code, reason = "a global allocator cannot be written without")]
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        ALLOCATIONS.with(|count| count.set(count.get() + 1));
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// Has a head, so that another line in it is no allocation.
+fn answer() -> Result<Response, Infallible> {
+    Ok(Response::builder().header("content-type", "text/plain").body(Body::empty()).unwrap())
+}
+
+async fn ignore(_: Request<Body>) -> Result<Response, Infallible> {
+    answer()
+}
+
+async fn read(request: Request<Body>) -> Result<Response, Infallible> {
+    let session = request.extensions().get::<Session>().unwrap();
+    assert!(session.active().await.unwrap().is_some());
+    answer()
+}
+
+/// Allocations of one request to `service`, as it comes from a server: with extensions, and its address shared.
+fn cost<S>(mut service: S, mut request: Request<Body>) -> usize
+where
+    S: Service<Request<Body>, Response = Response, Error = Infallible>,
+{
+    run(async {
+        request.extensions_mut().insert("from the server");
+        drop(request.uri().clone());
+        service.ready().await.unwrap();
+        let before = ALLOCATIONS.with(Cell::get);
+        let response = service.call(request).await.unwrap();
+        let count = ALLOCATIONS.with(Cell::get) - before;
+        drop(response);
+        count
+    })
+}
+
+#[test]
+fn a_session_costs_two_allocations_and_finding_and_checking_its_token_none() {
+    let layer = SessionLayer::new(Sessions::builder(MemoryStore::default()).build().unwrap());
+    let sign_in = service_fn(async |request: Request<Body>| {
+        let session = request.extensions().get::<Session>().unwrap();
+        let alice = SignIn::new(principal("alice"), cloakroom::AuthLevel::One, cloakroom::Method::password());
+        session.sign_in(alice).await.unwrap();
+        answer()
+    });
+    let request = || Request::get("/a?b=c").header("accept", "*/*");
+    let Cookie::Set(token) = run(async {
+        let response = layer.layer(sign_in).oneshot(request().body(Body::empty()).unwrap()).await.unwrap();
+        Answer::of(response).await.cookie()
+    }) else {
+        panic!("a session began")
+    };
+    let with_token =
+        || request().header("cookie", format!("theme=dark; {NAME}={token}")).body(Body::empty()).unwrap();
+
+    let bare = cost(service_fn(ignore), with_token());
+    // The handle, and the box in which a request carries it: the same with a token as without.
+    for request in [with_token(), request().body(Body::empty()).unwrap()] {
+        assert_eq!(cost(layer.layer(service_fn(ignore)), request) - bare, 2);
+    }
+    // The memory store keeps sessions packed, and unpacks one when it is asked for it first.
+    let first = cost(layer.layer(service_fn(read)), with_token()) - bare;
+    let later = cost(layer.layer(service_fn(read)), with_token()) - bare;
+    assert_eq!(later, 2, "{later} allocations to read it, {first} the first time");
+}

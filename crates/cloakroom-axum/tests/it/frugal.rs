@@ -1,0 +1,151 @@
+//! What a request costs the store (promise G12), counted by the store itself.
+
+use axum::routing::{any, get};
+use cloakroom::{Attribute, AuthLevel, Method};
+use cloakroom_axum::{Rejection, Session, SignedIn};
+use cloakroom_store::Verb::{self, End, Get, Insert, Rekey, Replace};
+
+use crate::site::{NAME, Site, run};
+
+const VISITS: Attribute<u32> = Attribute::new("visits");
+const NOTE: Attribute<String> = Attribute::new("note");
+
+async fn write(session: Session) -> Result<(), Rejection> {
+    session.update(&VISITS, |visits| *visits += 1).await
+}
+
+async fn write_much(session: Session) -> Result<String, Rejection> {
+    session.set(&NOTE, &"a".to_owned()).await?;
+    session.update(&VISITS, |visits| *visits += 1).await?;
+    session.remove(&NOTE).await?;
+    session.set(&NOTE, &"b".to_owned()).await?;
+    Ok(format!("{:?} {:?}", session.get(&VISITS).await?, session.get(&NOTE).await?))
+}
+
+async fn rotate_and_write(session: Session) -> Result<(), Rejection> {
+    session.rotate().await?;
+    session.set(&NOTE, &"c".to_owned()).await?;
+    session.reauthenticate(AuthLevel::One, Method::password()).await
+}
+
+fn site() -> Site {
+    Site::new()
+        .with_sign_in()
+        .route("/unused", any(async |_: Session| "nobody asked"))
+        .route(
+            "/read",
+            get(async |session: Session| session.get(&VISITS).await.map(|visits| format!("{visits:?}"))),
+        )
+        .route(
+            "/read-thrice",
+            get(async |_: SignedIn, session: Session, _: Option<SignedIn>| session.id().await.map(drop)),
+        )
+        .route("/write", any(write))
+        .route("/write-much", any(write_much))
+        .route("/write-the-same", any(async |session: Session| session.update(&VISITS, |_| ()).await))
+        .route("/rotate-and-write", any(rotate_and_write))
+        .route("/sign-out", any(async |session: Session| session.sign_out().await))
+        .route(
+            "/set-and-remove",
+            any(async |session: Session| {
+                session.set(&NOTE, &"x".to_owned()).await?;
+                session.remove(&NOTE).await
+            }),
+        )
+}
+
+fn check(path: &str, expected: &[Verb]) {
+    run(async {
+        let site = site();
+        let mut browser = site.browser();
+        browser.post("/sign-in?alice").await;
+        browser.post("/write").await;
+        site.asked();
+        let answer = browser.post(path).await;
+        assert!(answer.status.is_success() || answer.status == 405, "{answer:?}");
+        assert_eq!(site.asked(), expected, "{path}");
+    });
+}
+
+#[test]
+fn a_session_that_nobody_asks_for_costs_nothing() {
+    check("/unused", &[]);
+}
+
+#[test]
+fn reading_costs_one_look_up_however_often_it_is_asked() {
+    run(async {
+        let site = site();
+        let mut browser = site.browser();
+        browser.post("/sign-in?alice").await;
+        site.asked();
+        for path in ["/read", "/read-thrice"] {
+            assert_eq!(browser.get(path).await.status, 200);
+            assert_eq!(site.asked(), [Get], "{path}");
+        }
+    });
+}
+
+#[test]
+fn writing_costs_one_write_however_much_is_written() {
+    check("/write", &[Get, Replace]);
+    check("/write-much", &[Get, Replace]);
+    check("/rotate-and-write", &[Get, Rekey]);
+    check("/sign-in?alice", &[Get, Insert]);
+    check("/sign-out", &[Get, End]);
+}
+
+#[test]
+fn writing_what_is_there_already_writes_nothing() {
+    check("/write-the-same", &[Get]);
+    // What was there before is gone: nothing to write here either, since `note` never was.
+    check("/set-and-remove", &[Get]);
+}
+
+#[test]
+fn without_a_token_nothing_is_asked_and_without_something_to_keep_nothing_begins() {
+    run(async {
+        let site = site();
+        for path in ["/unused", "/read", "/sign-out", "/set-and-remove"] {
+            let mut browser = site.browser();
+            let answer = if path == "/read" { browser.get(path).await } else { browser.post(path).await };
+            assert_eq!(answer.status, 200, "{path}");
+            assert_eq!(site.asked(), [], "{path}");
+            assert_eq!(browser.cookie, None, "{path}");
+        }
+        let mut browser = site.browser();
+        assert!(browser.post("/write").await.is_set());
+        assert_eq!(site.asked(), [Insert]);
+        assert!(!browser.post("/write").await.is_set(), "the token is the same");
+        assert_eq!(site.asked(), [Get, Replace]);
+        browser.post("/sign-in?alice").await;
+        assert_eq!(site.asked(), [Get, Insert, End], "the anonymous session is somebody else's shard");
+    });
+}
+
+#[test]
+fn a_malformed_token_never_reaches_the_store() {
+    run(async {
+        let site = site();
+        let long = "A".repeat(4_000);
+        for value in ["", "x", "\"cr1_\"", "cr1_AAAA", "' OR 1=1 --", &long] {
+            for (path, method) in [("/read", "GET"), ("/sign-out", "POST")] {
+                let request =
+                    http::Request::builder().method(method).uri(path).header("sec-fetch-site", "same-origin");
+                let request = request.header("cookie", format!("{NAME}={value}"));
+                site.send(request.body(axum::body::Body::empty()).unwrap()).await;
+                assert_eq!(site.asked(), [], "{value} {path}");
+            }
+        }
+    });
+}
+
+#[test]
+fn later_questions_of_a_request_see_what_it_changed() {
+    run(async {
+        let site = site();
+        let mut browser = site.browser();
+        assert_eq!(browser.post("/write-much").await.body, "Some(1) Some(\"b\")");
+        assert_eq!(browser.post("/write-much").await.body, "Some(2) Some(\"b\")");
+    });
+}

@@ -1,0 +1,13 @@
+//! The layer in front of real routers, over a store in memory that counts, fails and waits as a test wants.
+#![expect(clippy::unwrap_used, reason = "a test that cannot be set up fails")]
+
+mod allocation;
+mod bearer;
+mod cookies;
+mod forms;
+mod frugal;
+mod identity;
+mod outages;
+mod races;
+mod refusals;
+mod site;
