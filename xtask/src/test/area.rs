@@ -73,25 +73,16 @@ pub(crate) enum Origin {
     Integration,
 }
 
-/// One run of a test program: for which area, and with which arguments.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Share {
-    pub(crate) area: Area,
-    pub(crate) arguments: &'static [&'static str],
-}
-
-/// The runs of a test program. Together they run each of its tests exactly once.
-pub(crate) fn shares(kind: Option<Kind>, package: &str, origin: Origin, target: &str) -> Vec<Share> {
-    let whole = |area| vec![Share { area, arguments: &[] }];
+/// The area that a test program belongs to.
+pub(crate) fn area_of(kind: Option<Kind>, package: &str, origin: Origin, target: &str) -> Area {
     match (kind, origin) {
-        (Some(Kind::Store), Origin::Integration) if target == CONFORMANCE => whole(store_area(package)),
-        (Some(Kind::EndToEnd), _) => whole(Area::Browser),
-        (Some(Kind::Server), Origin::Integration) => vec![
-            Share { area: Area::Http, arguments: &["--skip", FAULTS] },
-            Share { area: Area::Faults, arguments: &[FAULTS] },
-        ],
-        (Some(Kind::Http | Kind::Axum), Origin::Integration) | (Some(Kind::Example), _) => whole(Area::Http),
-        _ => whole(Area::Unit),
+        (Some(Kind::Store), Origin::Integration) if target == CONFORMANCE => store_area(package),
+        (Some(Kind::EndToEnd), Origin::Integration) if target == FAULTS => Area::Faults,
+        (Some(Kind::EndToEnd), _) => Area::Browser,
+        (Some(Kind::Http | Kind::Axum | Kind::Server), Origin::Integration) | (Some(Kind::Example), _) => {
+            Area::Http
+        }
+        _ => Area::Unit,
     }
 }
 
@@ -103,8 +94,8 @@ pub(crate) fn store_area(package: &str) -> Area {
 /// The name of the integration test that runs the conformance suite on a store.
 pub(crate) const CONFORMANCE: &str = "conformance";
 
-/// The path of tests that do violence to the server.
-const FAULTS: &str = "faults::";
+/// The name of the end-to-end test that does violence to the server.
+const FAULTS: &str = "faults";
 
 #[cfg(test)]
 mod tests {
@@ -123,29 +114,21 @@ mod tests {
 
     #[test]
     fn each_test_program_belongs_to_the_area_of_its_subject() {
-        let check = |kind, package, origin, target, areas: &[Area]| {
-            let found: Vec<_> =
-                shares(kind, package, origin, target).into_iter().map(|share| share.area).collect();
-            assert_eq!(found, areas, "{package} {target}");
+        let check = |kind, package, origin, target, area: Area| {
+            assert_eq!(area_of(kind, package, origin, target), area, "{package} {target}");
         };
         let store = Some(Kind::Store);
         let sqlite = Area::Store("sqlite".to_owned());
-        check(store, "cloakroom-sqlite", Origin::Integration, "conformance", &[sqlite]);
-        check(store, "cloakroom-sqlite", Origin::Inside, "cloakroom_sqlite", &[Area::Unit]);
-        check(store, "cloakroom-sqlite", Origin::Integration, "processes", &[Area::Unit]);
-        check(Some(Kind::Core), "cloakroom-core", Origin::Integration, "it", &[Area::Unit]);
-        check(Some(Kind::Axum), "cloakroom-axum", Origin::Inside, "cloakroom_axum", &[Area::Unit]);
-        check(Some(Kind::Axum), "cloakroom-axum", Origin::Integration, "it", &[Area::Http]);
-        check(Some(Kind::Example), "shop", Origin::Inside, "shop", &[Area::Http]);
-        check(Some(Kind::Server), "cloakroom-server", Origin::Integration, "it", &[Area::Http, Area::Faults]);
-        check(Some(Kind::EndToEnd), "e2e", Origin::Integration, "browser", &[Area::Browser]);
-        check(None, "stranger", Origin::Inside, "stranger", &[Area::Unit]);
-    }
-
-    #[test]
-    fn a_shared_program_runs_each_test_in_exactly_one_of_its_shares() {
-        let shares = shares(Some(Kind::Server), "cloakroom-server", Origin::Integration, "it");
-        let arguments: Vec<_> = shares.iter().map(|share| share.arguments).collect();
-        assert_eq!(arguments, [&["--skip", FAULTS][..], &[FAULTS][..]]);
+        check(store, "cloakroom-sqlite", Origin::Integration, "conformance", sqlite);
+        check(store, "cloakroom-sqlite", Origin::Inside, "cloakroom_sqlite", Area::Unit);
+        check(store, "cloakroom-sqlite", Origin::Integration, "processes", Area::Unit);
+        check(Some(Kind::Core), "cloakroom-core", Origin::Integration, "it", Area::Unit);
+        check(Some(Kind::Axum), "cloakroom-axum", Origin::Inside, "cloakroom_axum", Area::Unit);
+        check(Some(Kind::Axum), "cloakroom-axum", Origin::Integration, "it", Area::Http);
+        check(Some(Kind::Example), "shop", Origin::Inside, "shop", Area::Http);
+        check(Some(Kind::Server), "cloakroom-server", Origin::Integration, "it", Area::Http);
+        check(Some(Kind::EndToEnd), "e2e", Origin::Integration, "faults", Area::Faults);
+        check(Some(Kind::EndToEnd), "e2e", Origin::Integration, "browser", Area::Browser);
+        check(None, "stranger", Origin::Inside, "stranger", Area::Unit);
     }
 }

@@ -13,7 +13,7 @@ use crate::{
     error::{Doing as _, Error},
     layers::Kind,
     process,
-    test::area::{Area, CONFORMANCE, Origin, Share, shares, store_area},
+    test::area::{Area, CONFORMANCE, Origin, area_of, store_area},
 };
 
 /// A built test program.
@@ -29,9 +29,9 @@ pub(crate) struct Program {
 }
 
 impl Program {
-    /// The runs in which this program's tests take part.
-    pub(crate) fn shares(&self) -> Vec<Share> {
-        shares(self.kind, &self.package, self.origin, &self.target)
+    /// The area that this program belongs to.
+    pub(crate) fn area(&self) -> Area {
+        area_of(self.kind, &self.package, self.origin, &self.target)
     }
 
     /// What to call it in messages.
@@ -108,7 +108,7 @@ pub(crate) fn build_server(root: &Path) -> Result<Option<PathBuf>, Error> {
 fn selection(members: &[(String, Option<Kind>)], areas: &[Area]) -> Option<Vec<String>> {
     if areas.contains(&Area::Unit) {
         let mut arguments = vec!["--workspace".to_owned()];
-        if !areas.contains(&Area::Browser) {
+        if !areas.contains(&Area::Browser) && !areas.contains(&Area::Faults) {
             let left_out = members.iter().filter(|(_, kind)| *kind == Some(Kind::EndToEnd));
             arguments.extend(left_out.flat_map(|(name, _)| ["--exclude".to_owned(), name.clone()]));
         }
@@ -137,8 +137,7 @@ fn serves(area: &Area, package: &str, kind: Option<Kind>) -> bool {
     match area {
         Area::Store(_) => kind == Some(Kind::Store) && store_area(package) == *area,
         Area::Http => matches!(kind, Some(Kind::Http | Kind::Axum | Kind::Server | Kind::Example)),
-        Area::Faults => kind == Some(Kind::Server),
-        Area::Browser => kind == Some(Kind::EndToEnd),
+        Area::Faults | Area::Browser => kind == Some(Kind::EndToEnd),
         Area::Unit | Area::Tidy | Area::Layers | Area::Secrets | Area::Other(_) => false,
     }
 }
@@ -219,7 +218,7 @@ mod tests {
             &["store=sqlite", "store=memory"],
             Some("--package cloakroom-memory --package cloakroom-sqlite --test conformance"),
         );
-        check(&["store=sqlite", "faults"], Some("--package cloakroom-server --package cloakroom-sqlite"));
+        check(&["store=sqlite", "faults"], Some("--package cloakroom-sqlite --package e2e"));
         check(&["browser"], Some("--package e2e"));
     }
 

@@ -106,11 +106,12 @@ impl Session<'_> {
         if !build.is_whole {
             reading.fail("not everything compiles, see above".to_owned());
         }
-        if runnable.contains(&Area::Browser) && build.server.is_none() {
+        let end_to_end = [Area::Faults, Area::Browser].iter().any(|area| runnable.contains(area));
+        if end_to_end && build.server.is_none() {
             build.server = build::build_server(self.root())?;
             if build.server.is_none() {
                 reading.fail(
-                    "there is no server to test in a browser: it does not compile, see above".to_owned(),
+                    "there is no server to test from outside: it does not compile, see above".to_owned(),
                 );
             }
         }
@@ -146,10 +147,9 @@ impl Session<'_> {
 
     fn run_programs(&self, area: &Area, build: &Build, reading: &mut Reading) -> Result<(), Error> {
         for program in &build.programs {
-            for share in program.shares().into_iter().filter(|share| share.area == *area) {
-                println!("\n{} {}", program.name(), share.arguments.join(" "));
-                let mut command = program.command();
-                self.run_harness(&program.name(), command.args(share.arguments), build, reading)?;
+            if program.area() == *area {
+                println!("\n{}", program.name());
+                self.run_harness(&program.name(), &mut program.command(), build, reading)?;
             }
         }
         Ok(())
