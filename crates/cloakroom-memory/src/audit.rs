@@ -1,0 +1,419 @@
+//! Whether everything a store keeps agrees with everything else, after whatever was asked of it.
+
+use std::collections::{HashMap, HashSet};
+use std::num::{NonZeroU16, NonZeroU32};
+use std::time::Duration;
+
+use cloakroom_conformance::{Filing, Fixtures, at, principal_id};
+use cloakroom_core::{EndReason, OnLimit, PrincipalId, SessionId, SessionLimit, Timestamp, TokenDigest};
+use cloakroom_store::{
+    EndRequest, Ended, InsertRequest, Inserted, ListFilter, ListQuery, Live, Lookup, RekeyRequest, Rekeyed,
+    ReplaceRequest, Replaced, Selector, StateFilter, Store, StoreFuture, SweepRequest, Swept, Touch,
+};
+use futures_util::FutureExt;
+use proptest::prelude::*;
+
+use crate::shard::{Bytes, Shard};
+use crate::slab::Index;
+use crate::slot::{Class, State};
+use crate::{MemoryOptions, MemoryStore};
+
+impl MemoryStore {
+    /// # Panics
+    /// Where something does not agree.
+    fn audit(&self) {
+        let reports = self.reports.bytes();
+        let mut all = reports;
+        let mut remnants = 0;
+        for cell in &self.cells {
+            let shard = cell.lock();
+            shard.audit();
+            all += shard.bytes.all;
+            remnants += shard.bytes.remnants;
+            for class in CLASSES {
+                let oldest = shard.lists.of(class).first().map(|index| shard.slots.get(index).at);
+                assert_eq!(cell.oldest(class), oldest, "the oldest of {class:?} is published");
+            }
+            assert_eq!(cell.due_at(), shard.due_at(), "what is due is published");
+        }
+        assert_eq!((self.ledger.all(), self.ledger.remnants()), (all, remnants), "the ledger adds up");
+        // What has not been told of yet cannot go, and a record that grew may leave no room for it.
+        assert!(all - reports <= self.max_bytes, "the store keeps its bound");
+    }
+}
+
+impl Shard {
+    fn audit(&self) {
+        let slots: Vec<Index> = self.slots.iter().map(|(index, _)| index).collect();
+        let mut counts = cloakroom_store::Counts::default();
+        let mut bytes = Bytes::default();
+        let (mut ids, mut warm, mut principals) = (0, 0, HashSet::new());
+        for index in &slots {
+            let slot = self.slots.get(*index);
+            let digest = [slot.id.route().as_bytes().as_slice(), &slot.hash].concat();
+            assert_eq!(self.find(&TokenDigest::from_bytes(&digest).unwrap()), Some(*index));
+            let listed = self.lists.of(slot.class()).iter(&self.slots).any(|other| other == *index);
+            assert!(listed, "every slot is in the list of its class");
+            bytes.all += slot.bytes();
+            match &slot.state {
+                State::Retired { .. } => bytes.remnants += slot.bytes(),
+                State::Tombstone { .. } => {
+                    bytes.remnants += slot.bytes();
+                    counts.tombstones += 1;
+                }
+                State::Live(alive) => {
+                    warm += alive.warm.as_ref().map_or(0, |record| record.memory_size());
+                    match (self.epochs.end_of(alive.generation, slot.created_at), slot.class()) {
+                        (None, Class::Anonymous) => counts.anonymous += 1,
+                        (None, _) => counts.signed_in += 1,
+                        (Some(_), _) => {}
+                    }
+                }
+            }
+            if !matches!(slot.state, State::Retired { .. }) {
+                ids += 1;
+                assert_eq!(self.find_id(slot.id), Some(*index));
+            }
+            match slot.packed.principal() {
+                Some(name) => {
+                    principals.insert(name);
+                    self.audit_kin(name, *index);
+                }
+                None => assert!(slot.kin.before.is_none() && slot.kin.after.is_none()),
+            }
+        }
+        assert_eq!(self.directory.len(), (slots.len(), ids));
+        assert_eq!(CLASSES.map(|class| self.audit_list(class)).iter().sum::<usize>(), slots.len());
+        assert_eq!(self.kin.len(), principals.len());
+        assert_eq!(self.wheel.len(), slots.len(), "every slot is looked at some day");
+        assert_eq!((self.counts, self.bytes), (counts, bytes));
+        assert_eq!(self.warm.bytes(), warm);
+        assert!(warm <= self.warm.max_bytes());
+        assert!(!self.epochs.is_pending() || self.carrying_out.is_some(), "every epoch is carried out");
+    }
+
+    fn audit_kin(&self, name: &str, index: Index) {
+        let ring: Vec<Index> = self.kin.of(&self.slots, name).collect();
+        assert!(ring.contains(&index));
+        assert!(
+            ring.iter().is_sorted_by_key(|index| self.slots.get(*index).alive().is_none()),
+            "the living are first"
+        );
+        for (one, next) in ring.iter().zip(ring.iter().cycle().skip(1)) {
+            assert_eq!(self.slots.get(*one).kin.after, Some(*next));
+            assert_eq!(self.slots.get(*next).kin.before, Some(*one));
+            assert_eq!(self.slots.get(*one).packed.principal(), Some(name));
+        }
+    }
+
+    /// The length of a list that is linked alike in both directions.
+    fn audit_list(&self, class: Class) -> usize {
+        let list: Vec<Index> = self.lists.of(class).iter(&self.slots).collect();
+        for (position, index) in list.iter().enumerate() {
+            let before = position.checked_sub(1).map(|before| list[before]);
+            assert_eq!(self.slots.get(*index).recency.before, before);
+            assert_eq!(self.slots.get(*index).class(), class);
+        }
+        list.len()
+    }
+}
+
+const CLASSES: [Class; 3] = [Class::Remnant, Class::Anonymous, Class::SignedIn];
+
+/// Something to do with a store. Sessions are named by the order in which they were filed.
+#[derive(Clone, Debug)]
+enum Step {
+    Insert {
+        name: Option<u8>,
+        size: usize,
+        limit: Option<SessionLimit>,
+        replaces: usize,
+    },
+    Get(usize),
+    Replace {
+        session: usize,
+        size: usize,
+    },
+    Rekey {
+        session: usize,
+        size: usize,
+    },
+    Touch {
+        session: usize,
+        ago: i64,
+    },
+    End(usize),
+    EndPrincipal {
+        name: u8,
+        except: usize,
+    },
+    EndIssuedBefore(i64),
+    EndAll,
+    Sweep(usize),
+    /// Milliseconds; a clock may step back.
+    Wait(i64),
+}
+
+fn steps() -> impl Strategy<Value = Step> {
+    let on_limit = prop_oneof![Just(OnLimit::EndOldest), Just(OnLimit::EndIdlest), Just(OnLimit::Refuse)];
+    let limit = prop::option::of(
+        (1..4_u32, on_limit)
+            .prop_map(|(max, on_limit)| SessionLimit { max: NonZeroU32::new(max).unwrap(), on_limit }),
+    );
+    let session = || 0..60_usize;
+    let size = || prop_oneof![4 => Just(0), 1 => 0..2_000_usize];
+    prop_oneof![
+        12 => (prop::option::of(0..3_u8), size(), limit, session())
+            .prop_map(|(name, size, limit, replaces)| Step::Insert { name, size, limit, replaces }),
+        8 => session().prop_map(Step::Get),
+        3 => (session(), size()).prop_map(|(session, size)| Step::Replace { session, size }),
+        3 => (session(), size()).prop_map(|(session, size)| Step::Rekey { session, size }),
+        6 => (session(), -500..500_i64).prop_map(|(session, ago)| Step::Touch { session, ago }),
+        2 => session().prop_map(Step::End),
+        1 => (0..3_u8, session()).prop_map(|(name, except)| Step::EndPrincipal { name, except }),
+        1 => (-3_000..500_i64).prop_map(Step::EndIssuedBefore),
+        1 => Just(Step::EndAll),
+        3 => (0..20_usize).prop_map(Step::Sweep),
+        6 => prop_oneof![8 => 0..400_i64, 2 => 0..9_000_i64, 1 => -2_000..0_i64].prop_map(Step::Wait),
+    ]
+}
+
+/// A store, and what has been heard of its sessions.
+struct Story {
+    store: MemoryStore,
+    fixtures: Fixtures,
+    filed: Vec<Filing>,
+    /// Every digest a session ever had, the present one last.
+    digests: HashMap<SessionId, Vec<TokenDigest>>,
+    told: HashSet<SessionId>,
+    over: HashSet<SessionId>,
+    now: i64,
+}
+
+impl Story {
+    fn new(max_bytes: usize) -> Self {
+        Self {
+            store: MemoryStore::new(MemoryOptions::default().with_max_bytes(max_bytes)),
+            fixtures: Fixtures::new(1),
+            filed: Vec::new(),
+            digests: HashMap::new(),
+            told: HashSet::new(),
+            over: HashSet::new(),
+            now: 0,
+        }
+    }
+
+    fn run(&mut self, step: &Step) {
+        let now = at(self.now);
+        match *step {
+            Step::Insert { name, size, limit, replaces } => self.insert(name, size, limit, replaces),
+            Step::Get(session) => {
+                if let Some(filing) = self.filed.get(session).cloned() {
+                    self.get(filing.record.id);
+                }
+            }
+            Step::Replace { session, size } => self.replace(session, size),
+            Step::Rekey { session, size } => self.rekey(session, size),
+            Step::Touch { session, ago } => {
+                let Some(digest) = self.digest(session) else { return };
+                let touches = [Touch { digest, seen_at: at(self.now - ago) }];
+                let report = answer(self.store.touch(&touches, now));
+                assert_eq!(report.touched + report.ignored, 1);
+            }
+            Step::End(session) => {
+                let Some(filing) = self.filed.get(session) else { return };
+                self.end(&Selector::One(filing.record.id));
+            }
+            Step::EndPrincipal { name, except } => {
+                let except = self.filed.get(except).map(|filing| filing.record.id);
+                self.end(&Selector::Principal { principal: principal_id(&name.to_string()), except });
+            }
+            Step::EndIssuedBefore(distance) => self.end(&Selector::IssuedBefore(at(self.now + distance))),
+            Step::EndAll => {
+                self.end(&Selector::All);
+                self.over.extend(self.digests.keys());
+            }
+            Step::Sweep(limit) => {
+                let swept = self.sweep(now, limit);
+                assert!(swept.removed <= limit);
+            }
+            Step::Wait(millis) => self.now += millis,
+        }
+    }
+
+    fn insert(&mut self, name: Option<u8>, size: usize, limit: Option<SessionLimit>, replaces: usize) {
+        let filing = match name {
+            Some(name) => self.fixtures.signed_in(&name.to_string()),
+            None => self.fixtures.anonymous(),
+        };
+        let filing = filing.issued_at(at(self.now)).with_attribute("a", vec![0; size]);
+        let replaces = self.filed.get(replaces).map(|filing| filing.record.id);
+        let Filing { record, digest } = &filing;
+        let request = InsertRequest { record, digest: *digest, limit, replaces, now: at(self.now) };
+        match self.store.insert(request).now_or_never().unwrap() {
+            Ok(Inserted::Done { ended }) => {
+                self.hear(ended);
+                self.digests.insert(record.id, vec![*digest]);
+                let found = answer(self.store.get(*digest, at(self.now)));
+                let dead_on_arrival = matches!(found, Lookup::Ended(_));
+                assert!(
+                    dead_on_arrival || matches!(found, Lookup::Live(_)),
+                    "a session just filed has its room"
+                );
+                self.filed.push(filing);
+                if let (Some(name), Some(limit)) = (name, limit) {
+                    let living = self.list(Some(principal_id(&name.to_string())), StateFilter::Active);
+                    assert!(living <= usize::try_from(limit.max.get()).unwrap(), "the limit is exact");
+                }
+            }
+            Ok(Inserted::AlreadyExists) => panic!("ids and digests differ"),
+            Ok(Inserted::LimitReached) => assert_eq!(limit.unwrap().on_limit, OnLimit::Refuse),
+            Err(error) => assert_eq!(error.kind(), cloakroom_store::ErrorKind::Full),
+        }
+    }
+
+    fn get(&mut self, id: SessionId) {
+        for digest in self.digests.get(&id).cloned().unwrap_or_default() {
+            match answer(self.store.get(digest, at(self.now))) {
+                Lookup::Live(live) => {
+                    assert_eq!(live.record.id, id);
+                    assert!(!self.over.contains(&id), "what is over stays over");
+                    assert_eq!(self.digests[&id].last(), Some(&digest), "an exchanged token is dead");
+                }
+                Lookup::Ended(tombstone) => {
+                    assert_eq!(tombstone.session, id);
+                    self.over.insert(id);
+                }
+                Lookup::Retired(retired) => assert_eq!(retired.session, id),
+                Lookup::Unknown => {
+                    self.over.insert(id);
+                }
+            }
+        }
+    }
+
+    fn replace(&mut self, session: usize, size: usize) {
+        let Some((digest, live)) = self.live(session) else { return };
+        let filing = Filing { record: (*live.record).clone(), digest }.with_attribute("a", vec![1; size]);
+        let (version, now) = (live.version, at(self.now));
+        let request = ReplaceRequest { digest, version, record: &filing.record, now };
+        match self.store.replace(request).now_or_never().unwrap() {
+            Ok(Replaced::Done(next)) => {
+                assert_eq!(next, version.next());
+                assert!(matches!(answer(self.store.replace(request)), Replaced::Conflict(_)));
+            }
+            Ok(other) => panic!("it was live with this version: {other:?}"),
+            Err(error) => assert_eq!(error.kind(), cloakroom_store::ErrorKind::Full),
+        }
+    }
+
+    fn rekey(&mut self, session: usize, size: usize) {
+        let Some((old, live)) = self.live(session) else { return };
+        let filing =
+            Filing { record: (*live.record).clone(), digest: old }.with_attribute("a", vec![2; size]);
+        let new = self.fixtures.next_digest(&filing);
+        let request =
+            RekeyRequest { old, new, version: live.version, record: &filing.record, now: at(self.now) };
+        match self.store.rekey(request).now_or_never().unwrap() {
+            Ok(Rekeyed::Done(next)) => {
+                assert_eq!(next, live.version.next());
+                self.digests.get_mut(&live.record.id).unwrap().push(new);
+                // In a tiny store the retired token may have had to go at once.
+                let again = answer(self.store.rekey(request));
+                assert!(matches!(again, Rekeyed::Retired(_) | Rekeyed::Unknown), "{again:?}");
+            }
+            Ok(other) => panic!("it was live with this version: {other:?}"),
+            Err(error) => assert_eq!(error.kind(), cloakroom_store::ErrorKind::Full),
+        }
+    }
+
+    fn end(&mut self, selector: &Selector) {
+        let request = EndRequest { selector, reason: EndReason::RevokedByAdmin, now: at(self.now) };
+        let ending = answer(self.store.end(request));
+        self.hear(ending.ended);
+    }
+
+    fn sweep(&mut self, now: Timestamp, limit: usize) -> Swept {
+        let swept = answer(self.store.sweep(SweepRequest { now, limit, lease: Duration::ZERO }));
+        assert!(swept.ended.len() <= limit);
+        self.hear(swept.ended.clone());
+        swept
+    }
+
+    fn hear(&mut self, ended: Vec<Ended>) {
+        for ended in ended {
+            assert!(self.told.insert(ended.session), "each end is told once");
+            self.over.insert(ended.session);
+        }
+    }
+
+    /// How many sessions are listed, page by page.
+    fn list(&self, principal: Option<PrincipalId>, state: StateFilter) -> usize {
+        let mut filter = ListFilter::default();
+        (filter.principal, filter.state) = (principal, state);
+        let mut query = ListQuery { limit: NonZeroU16::new(7).unwrap(), ..ListQuery::new(filter) };
+        let mut items = Vec::new();
+        loop {
+            let page = answer(self.store.list(&query, at(self.now)));
+            items.extend(page.items);
+            query.after = page.next;
+            if page.next.is_none() {
+                assert!(items.is_sorted_by(|one, next| one.cursor() > next.cursor()));
+                return items.len();
+            }
+        }
+    }
+
+    fn digest(&self, session: usize) -> Option<TokenDigest> {
+        self.digests.get(&self.filed.get(session)?.record.id)?.last().copied()
+    }
+
+    fn live(&self, session: usize) -> Option<(TokenDigest, Live)> {
+        let digest = self.digest(session)?;
+        match answer(self.store.get(digest, at(self.now))) {
+            Lookup::Live(live) => Some((digest, live)),
+            _ => None,
+        }
+    }
+
+    /// Long after, everything was told and nothing is left.
+    fn conclude(mut self) {
+        let end = at(self.now.max(0) + 1_000_000);
+        for _ in 0..1_000 {
+            if !self.sweep(end, 16).more {
+                break;
+            }
+        }
+        self.store.audit();
+        let filed: HashSet<SessionId> = self.filed.iter().map(|filing| filing.record.id).collect();
+        assert_eq!(self.told, filed, "each session filed is told of when it ends");
+        assert_eq!(answer(self.store.count(end)), cloakroom_store::Counts::default());
+        assert_eq!(self.list(None, StateFilter::Any), 0);
+        assert_eq!(self.store.bytes(), 0);
+    }
+}
+
+/// The answer of a store that never makes anybody wait.
+fn answer<T: Unpin>(future: StoreFuture<'_, T>) -> T {
+    future
+        .now_or_never()
+        .expect("an answer from memory is there at once")
+        .expect("memory can always be asked")
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(512))]
+
+    #[test]
+    fn whatever_is_asked_of_a_store_everything_it_keeps_agrees(
+        steps in prop::collection::vec(steps(), 1..120),
+        max_bytes in prop_oneof![Just(usize::MAX), 2_000..20_000_usize],
+    ) {
+        let mut story = Story::new(max_bytes);
+        for step in &steps {
+            story.run(step);
+            story.store.audit();
+        }
+        story.conclude();
+    }
+}

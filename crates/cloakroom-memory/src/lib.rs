@@ -1,0 +1,109 @@
+//! Sessions in this process: the fastest store, for one process, bounded in bytes.
+//!
+//! ```
+//! use cloakroom_memory::{MemoryOptions, MemoryStore};
+//! use cloakroom_store::Store;
+//!
+//! let store = MemoryStore::new(MemoryOptions::default().with_max_bytes(64 << 20));
+//! assert!(!store.capabilities().durable, "a restart signs everybody out");
+//! ```
+//!
+//! Every verb answers before it returns: nothing to wait for but a mutex that is held for microseconds.
+//!
+//! # Shape
+//!
+//! The store is 64 shards, each behind a lock. A shard is chosen by the [route](cloakroom_core::Route), so that all
+//! sessions of a principal lie in one and a limit is decided exactly under one lock. In a shard, sessions are slots of
+//! 128 bytes in chunks that never move. Tables of four-byte indices lead to them by digest, by id and by principal;
+//! links through the slots themselves order them by last activity and hang them into a timing wheel. Ending a session
+//! turns its slot into a tombstone on the spot. There is no scan for what has expired, and growing copies nothing but
+//! one shard's table of indices.
+//!
+//! A record is kept packed, in a few dozen bytes. Those of sessions that are asked for are also kept unpacked, in a
+//! fixed share of the store, and shared with every caller: a warm [`get`](cloakroom_store::Store::get) allocates
+//! nothing.
+//!
+//! # Memory
+//!
+//! | what | bytes |
+//! |---|---|
+//! | slot | 128 |
+//! | places in the three tables (five bytes each, tables 7/16 to 7/8 full) | 18 to 35 |
+//! | packed record: anonymous; with principal `user-123456` and a password | 16; 38 |
+//! | the allocator's share of the packed record | about 16 |
+//! | tombstone | a slot, its places, and the principal's id |
+//! | empty store | 230 KiB |
+//!
+//! So a minimal signed-in session takes about 210 bytes, and 256 MiB hold a million of them. Attributes and a device add
+//! their own length and little more.
+//!
+//! Of [`max_bytes`](MemoryOptions::max_bytes), one eighth is set aside for unpacked records. The rest bounds, by the
+//! store's own account that errs upwards, everything else; a verb may pass it by the one record it files until it makes
+//! room before it returns. What the account leaves out: a chunk of 64 slots is given back only when none of its slots
+//! is in use, so a store that was full of small sessions and then of few large ones may take up to half as much again.
+//!
+//! # When it is full
+//!
+//! Then it makes room in this order, across all shards:
+//!
+//! 1. what is over: expired sessions become tombstones, tombstones and retired tokens past their retention are
+//!    forgotten (no more than some thousand looks in one call);
+//! 2. other tombstones and retired tokens, those first that ended first, down to a sixteenth of the store;
+//! 3. anonymous sessions, the one first that has been idle for longest;
+//! 4. signed-in sessions likewise;
+//! 5. the remaining tombstones.
+//!
+//! A session that goes this way ends with [`StoreFull`](cloakroom_core::EndReason::StoreFull) and leaves a tombstone,
+//! as far as the sixteenth goes; after that its token is unknown. It is never live again. The session just filed, or
+//! whose record just grew, does not make room for itself. Those that end for an `insert` are reported in its answer;
+//! those that end for a `replace` or `rekey`, in the answer of the next `sweep`. A record that does not fit even alone
+//! is refused with [`Full`](cloakroom_store::ErrorKind::Full).
+//!
+//! # Costs
+//!
+//! | verb | cost |
+//! |---|---|
+//! | `get`, `touch`, `replace`, `rekey`, `end` of one | constant |
+//! | `insert` with a limit, `end` of a principal | that principal's live sessions |
+//! | `end` of everything | the number of shards; sweeps carry it out |
+//! | `end` of what was issued before an instant | a glance at every slot, to say how many; sweeps carry it out |
+//! | `list` by session or principal | their number |
+//! | `list` otherwise | a glance at every slot, for each page; each shard is locked for its part of it |
+//! | `sweep` | its limit |
+//! | `count` | the number of shards |
+//!
+//! # Guarantees beyond the contract
+//!
+//! - A session that any verb but `list` finds to be over is buried at once: a clock that steps back does not revive it.
+//! - The end of what was issued before an instant also holds for sessions that arrive later but say that they were
+//!   issued before it.
+
+mod cell;
+mod change;
+mod clearing;
+mod directory;
+mod epochs;
+mod finish;
+mod insert;
+mod kin;
+mod list;
+mod listing;
+mod options;
+mod packed;
+mod reports;
+mod room;
+mod shard;
+mod slab;
+mod slot;
+mod store;
+mod warm;
+mod wheel;
+
+#[cfg(test)]
+mod audit;
+
+pub use options::MemoryOptions;
+pub use store::MemoryStore;
+
+/// The name of this store in errors, logs and metrics.
+const NAME: &str = "memory";

@@ -1,0 +1,184 @@
+//! What a shard keeps: a live session, what is left of one, or a token that was exchanged.
+
+use std::sync::Arc;
+
+use cloakroom_core::{
+    EndReason, SessionId, SessionRecord, Timestamp, TokenDigest, Tombstone, Verdict, idle_expires_at, judge,
+};
+use cloakroom_store::{Ended, Retired, Version};
+
+use crate::list::Links;
+use crate::packed::Packed;
+use crate::wheel::Position;
+
+/// A slot of a shard. Ending a session changes the slot where it is: its place in the tables stays.
+#[derive(Debug)]
+pub(crate) struct Slot {
+    /// The digest's hash; its route is the id's.
+    pub(crate) hash: [u8; 32],
+    pub(crate) id: SessionId,
+    pub(crate) created_at: Timestamp,
+    /// The instant of the last activity, of the end, or of the exchange.
+    pub(crate) at: Timestamp,
+    /// The record; of a tombstone, the principal; of a retired token, nothing.
+    pub(crate) packed: Packed,
+    pub(crate) recency: Links,
+    /// Neighbours among the slots of the same principal.
+    pub(crate) kin: Links,
+    pub(crate) wheel: Position,
+    pub(crate) state: State,
+}
+
+#[derive(Debug)]
+pub(crate) enum State {
+    Live(Alive),
+    Tombstone { keep_until: Timestamp, reason: EndReason },
+    Retired { keep_until: Timestamp },
+}
+
+/// What only a live session has.
+#[derive(Debug)]
+pub(crate) struct Alive {
+    pub(crate) version: Version,
+    /// The unpacked record, while it is asked for often.
+    pub(crate) warm: Option<Arc<SessionRecord>>,
+    /// How many ends of everything the shard had seen when the session was filed.
+    pub(crate) generation: u32,
+    /// Whether the unpacked record was asked for since the clearing hand last passed.
+    pub(crate) asked_for: bool,
+}
+
+/// The kinds of slot, in the order in which they make room.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Class {
+    /// A tombstone or a retired token.
+    Remnant,
+    Anonymous,
+    SignedIn,
+}
+
+impl Slot {
+    /// A session that was not filed yet.
+    pub(crate) fn live(record: &SessionRecord, digest: &TokenDigest) -> Self {
+        let alive = Alive { version: Version::FIRST, warm: None, generation: 0, asked_for: false };
+        Self {
+            hash: *digest.hash(),
+            id: record.id,
+            created_at: record.created_at,
+            at: record.created_at,
+            packed: Packed::new(record),
+            recency: Links::default(),
+            kin: Links::default(),
+            wheel: Position::default(),
+            state: State::Live(alive),
+        }
+    }
+
+    /// The present token of a live session as it is kept after being exchanged at `now`.
+    pub(crate) fn retire(&self, now: Timestamp) -> Self {
+        let keep_until = self.keep_until(now);
+        Self {
+            hash: self.hash,
+            id: self.id,
+            created_at: self.created_at,
+            at: now,
+            packed: Packed::default(),
+            recency: Links::default(),
+            kin: Links::default(),
+            wheel: Position::default(),
+            state: State::Retired { keep_until },
+        }
+    }
+
+    /// Bytes it takes, its places in the tables and an allocator's share included.
+    pub(crate) fn bytes(&self) -> usize {
+        BYTES + self.packed.bytes()
+    }
+
+    pub(crate) fn is_filed_under(&self, digest: &TokenDigest) -> bool {
+        self.hash == *digest.hash() && self.id.route() == digest.route()
+    }
+
+    pub(crate) fn class(&self) -> Class {
+        match self.state {
+            State::Tombstone { .. } | State::Retired { .. } => Class::Remnant,
+            State::Live(_) if self.packed.principal().is_none() => Class::Anonymous,
+            State::Live(_) => Class::SignedIn,
+        }
+    }
+
+    pub(crate) fn alive(&self) -> Option<&Alive> {
+        if let State::Live(alive) = &self.state { Some(alive) } else { None }
+    }
+
+    pub(crate) fn alive_mut(&mut self) -> Option<&mut Alive> {
+        if let State::Live(alive) = &mut self.state { Some(alive) } else { None }
+    }
+
+    /// As much of the record as it takes to judge it; without an allocation.
+    fn outline(&self) -> SessionRecord {
+        SessionRecord::new(self.id, self.created_at, self.packed.lifetime(self.created_at))
+    }
+
+    /// Why and when a live session's time was over, if it was by `now`.
+    pub(crate) fn expiry(&self, now: Timestamp) -> Option<(EndReason, Timestamp)> {
+        let verdict = match self.alive()?.warm.as_deref() {
+            Some(record) => judge(record, self.at, now),
+            None => judge(&self.outline(), self.at, now),
+        };
+        match verdict {
+            Verdict::Active => None,
+            Verdict::Expired { reason, at } => Some((reason, at)),
+        }
+    }
+
+    /// Until when the tombstone of a live session is kept if it ends at `ended_at`.
+    pub(crate) fn keep_until(&self, ended_at: Timestamp) -> Timestamp {
+        ended_at.plus(self.packed.lifetime(self.created_at).tombstone_retention)
+    }
+
+    /// The instant from which something is to be done about the slot, if nothing more is heard.
+    pub(crate) fn due_at(&self) -> Timestamp {
+        match self.state {
+            State::Live(_) => idle_expires_at(&self.outline(), self.at),
+            State::Tombstone { keep_until, .. } | State::Retired { keep_until } => keep_until,
+        }
+    }
+
+    pub(crate) fn record(&self) -> Arc<SessionRecord> {
+        match self.alive().and_then(|alive| alive.warm.as_ref()) {
+            Some(record) => Arc::clone(record),
+            None => Arc::new(self.packed.unpack(self.id, self.created_at)),
+        }
+    }
+
+    /// What is, or would be, left of the session if it ended at `ended_at` for `reason`.
+    pub(crate) fn tombstone(&self, reason: EndReason, ended_at: Timestamp) -> Tombstone {
+        Tombstone { session: self.id, principal: self.packed.principal_id(), ended_at, reason }
+    }
+
+    pub(crate) fn ended(&self, reason: EndReason, at: Timestamp) -> Ended {
+        self.tombstone(reason, at).into()
+    }
+
+    /// What a retired token answers.
+    pub(crate) fn exchanged(&self) -> Retired {
+        Retired { session: self.id, rotated_at: self.at }
+    }
+}
+
+/// Bytes of a slot and its places in the three tables (by digest, by id, by principal): an index and a mark of five
+/// bytes, in a table that is at worst 7/16 full.
+pub(crate) const BYTES: usize = size_of::<Slot>() + 3 * 12;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    #[cfg(target_pointer_width = "64")]
+    fn a_slot_is_two_lines_of_cache() {
+        assert_eq!(size_of::<Slot>(), 128);
+        assert_eq!(size_of::<Option<Slot>>(), 128, "a place without a slot needs no mark");
+    }
+}
