@@ -107,13 +107,18 @@ impl Fixtures {
         SessionToken::from_random(route, self.random.bytes()).digest()
     }
 
+    /// An id that no other call returns, with this route.
+    pub fn session_id(&mut self, route: Route) -> SessionId {
+        SessionId::from_random(route, self.random.bytes())
+    }
+
     /// A digest for the next token of `filing`'s session.
     pub fn next_digest(&mut self, filing: &Filing) -> TokenDigest {
         self.digest(filing.record.id.route())
     }
 
     fn filing(&mut self, route: Route) -> Filing {
-        let id = SessionId::from_random(route, self.random.bytes());
+        let id = self.session_id(route);
         let lifetime = Lifetime::new(IDLE, T0.plus(LIFE), RETENTION);
         Filing { record: SessionRecord::new(id, T0, lifetime), digest: self.digest(route) }
     }

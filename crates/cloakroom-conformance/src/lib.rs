@@ -35,12 +35,15 @@
 mod case;
 mod cases;
 mod fixtures;
+mod golden;
 mod harness;
+mod model;
 mod subject;
 mod suite;
 mod wrappers;
 
 pub use fixtures::{Filing, Fixtures, IDLE, LIFE, RETENTION, Seeded, T0, at, principal_id};
+pub use golden::{Golden, golden_records};
 pub use harness::{Corruption, Effort, Harness};
 pub use suite::{Failure, Suite, run};
 pub use wrappers::{CountingStore, Fault, FaultyStore, Gate, GatedStore, Moment};

@@ -6,6 +6,7 @@ mod durable;
 mod end;
 mod end_all;
 mod get;
+mod golden;
 mod insert;
 mod limit;
 mod list;
@@ -39,6 +40,7 @@ const FILES: &[&[Case]] = &[
     count::CASES,
     sweep::CASES,
     shapes::CASES,
+    golden::CASES,
     corrupt::CASES,
     corrupt::LISTED,
     durable::CASES,
@@ -50,4 +52,5 @@ const FILES: &[&[Case]] = &[
     unsupported::LISTING,
     unsupported::LIMITS,
     race::CASES,
+    crate::model::CASES,
 ];

@@ -130,8 +130,8 @@ async fn sign_out_against(context: &Context, write: Write) {
 
 async fn file_together(store: &Subject, filings: &[Filing]) {
     let mut calls = JoinSet::new();
-    for filing in filings.iter().cloned() {
-        let store = store.clone();
+    for filing in filings {
+        let (store, filing) = (store.clone(), filing.clone());
         calls.spawn(async move { store.file(&filing).await });
     }
     calls.join_all().await;

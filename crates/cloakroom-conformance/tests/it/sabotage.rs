@@ -52,3 +52,40 @@ fn every_sabotaged_store_is_found_by_the_case_named_for_its_defect() {
 fn a_case_that_does_not_hold_for_a_store_is_no_pass() {
     assert!(suite(None).check("unsupported::a_list_answers_unsupported").is_err());
 }
+
+#[test]
+fn the_model_alone_finds_what_one_caller_can_see() {
+    let model = "model::random_sequences_of_calls_equal_the_model_after_each";
+    let visible = Defect::FOUND_BY.iter().filter(|(defect, _)| !BEYOND_THE_MODEL.contains(defect));
+    let escaped: Vec<_> = visible.filter(|(defect, _)| suite(Some(*defect)).check(model).is_ok()).collect();
+    assert!(escaped.is_empty(), "nobody noticed: {escaped:#?}");
+}
+
+/// What random sequences of one caller do not meet, or too rarely to count on: the named cases are for that.
+const BEYOND_THE_MODEL: &[Defect] = &[
+    // Only calls at the same time show it.
+    Defect::EndReadsThenWrites,
+    Defect::LimitIsCheckedFirst,
+    Defect::RekeyReadsThenWrites,
+    Defect::RekeyRetiresFirst,
+    Defect::RekeyRetiresLater,
+    Defect::ReplaceReadsThenWrites,
+    Defect::TouchReadsThenWrites,
+    // The model damages nothing, holds no lease, and takes claims as they are.
+    Defect::CannotBeDamaged,
+    Defect::DamageReadsAsUnknown,
+    Defect::LeaseKeepsItsHolderAway,
+    Defect::ListPromisesMore,
+    Defect::SweepIgnoresTheLease,
+    Defect::SweepStopsAtDamage,
+    Defect::TouchPassesTheAbsoluteInstant,
+    Defect::UnderstatesDurability,
+    Defect::UnderstatesLimits,
+    Defect::UnderstatesListing,
+    Defect::UnderstatesSharing,
+    // Needs several coincidences in one sequence.
+    Defect::LimitEndsOneAtMost,
+    Defect::LimitEndsTheWrongOne,
+    Defect::RefusedSignInsReplaceAllTheSame,
+    Defect::SweepRemovesEarly,
+];
