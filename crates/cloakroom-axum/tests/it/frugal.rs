@@ -2,10 +2,10 @@
 
 use axum::routing::{any, get};
 use cloakroom::{Attribute, AuthLevel, Method};
-use cloakroom_axum::{Rejection, Session, SignedIn};
+use cloakroom_axum::{Rejection, Session, SignIn, SignedIn};
 use cloakroom_store::Verb::{self, End, Get, Insert, Rekey, Replace};
 
-use crate::site::{NAME, Site, run};
+use crate::site::{NAME, Site, principal, run};
 
 const VISITS: Attribute<u32> = Attribute::new("visits");
 const NOTE: Attribute<String> = Attribute::new("note");
@@ -138,6 +138,56 @@ fn a_malformed_token_never_reaches_the_store() {
             }
         }
     });
+}
+
+#[test]
+fn every_way_to_change_a_session_is_saved_alone_and_together_with_others() {
+    run(async {
+        let site = site().route("/both", get(both)).route("/change", any(change));
+        let mut browser = site.browser();
+        browser.post("/sign-in?alice").await;
+        for (ways, expected) in [
+            ("set", "None Some(\"set\")"),
+            ("update", "Some(1) Some(\"set\")"),
+            ("remove", "Some(1) None"),
+            ("update,set", "Some(2) Some(\"set\")"),
+            ("set,remove,update", "Some(3) None"),
+            ("update,update,set", "Some(5) Some(\"set\")"),
+            ("rotate,update,remove", "Some(6) None"),
+            ("set,rotate", "Some(6) Some(\"set\")"),
+            ("update,save,update", "Some(8) Some(\"set\")"),
+            ("save,rotate,save,remove", "Some(8) None"),
+            ("reauthenticate,set", "Some(8) Some(\"set\")"),
+            ("update,sign-in", "None None"),
+            ("sign-in,update", "Some(1) None"),
+        ] {
+            assert_eq!(browser.post(&format!("/change?{ways}")).await.status, 200, "{ways}");
+            assert_eq!(browser.get("/both").await.body, expected, "{ways}");
+        }
+    });
+}
+
+async fn both(session: Session) -> Result<String, Rejection> {
+    Ok(format!("{:?} {:?}", session.get(&VISITS).await?, session.get(&NOTE).await?))
+}
+
+async fn change(session: Session, uri: http::Uri) -> Result<(), Rejection> {
+    for way in uri.query().unwrap_or_default().split(',') {
+        match way {
+            "set" => session.set(&NOTE, &"set".to_owned()).await?,
+            "update" => session.update(&VISITS, |visits| *visits += 1).await?,
+            "remove" => session.remove(&NOTE).await?,
+            "rotate" => session.rotate().await?,
+            "reauthenticate" => session.reauthenticate(AuthLevel::One, Method::password()).await?,
+            "save" => session.save().await?,
+            "sign-in" => {
+                let alice = SignIn::new(principal("alice"), AuthLevel::One, Method::password());
+                session.sign_in(alice).await.map(drop)?;
+            }
+            other => panic!("{other}"),
+        }
+    }
+    Ok(())
 }
 
 #[test]

@@ -56,9 +56,9 @@ impl Site {
         let clock = Arc::new(ManualClock::default());
         let seen = Arc::new(Seen::default());
         let gates = Arc::new(GatedStore::new(Arc::new(MemoryStore::default())));
-        let faults = Arc::new(FaultyStore::new(Arc::clone(&gates) as Arc<dyn Store>));
-        let calls = Arc::new(CountingStore::new(Arc::clone(&faults) as Arc<dyn Store>));
-        let sessions = Sessions::builder_shared(Arc::clone(&calls) as Arc<dyn Store>)
+        let faults = Arc::new(FaultyStore::new(shared(&gates)));
+        let calls = Arc::new(CountingStore::new(shared(&faults)));
+        let sessions = Sessions::builder_shared(shared(&calls))
             .policy(policy)
             .clock(Arc::clone(&clock))
             .events(Arc::clone(&seen))
@@ -108,6 +108,10 @@ impl Site {
     pub(crate) fn asked(&self) -> Vec<Verb> {
         self.calls.take()
     }
+}
+
+fn shared<S: Store>(store: &Arc<S>) -> Arc<dyn Store> {
+    Arc::<S>::clone(store)
 }
 
 pub(crate) fn principal(name: &str) -> Principal {
@@ -220,8 +224,11 @@ impl Answer {
     /// Status and code of a refusal, or the status and nothing.
     pub(crate) fn told(&self) -> (u16, String) {
         let is_problem = self.header("content-type") == Some("application/problem+json");
-        let code =
-            if is_problem { self.problem()["code"].as_str().unwrap().to_owned() } else { String::new() };
+        let code = if is_problem {
+            self.problem().get("code").unwrap().as_str().unwrap().to_owned()
+        } else {
+            String::new()
+        };
         (self.status.as_u16(), code)
     }
 }
