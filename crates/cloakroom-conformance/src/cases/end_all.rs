@@ -2,7 +2,9 @@
 
 use cloakroom_core::EndReason::{self, AccountDisabled, Compromised, IdleTimeout, RevokedByAdmin, SignedOut};
 use cloakroom_core::Timestamp;
-use cloakroom_store::{Ended, Ending, Lookup, Rekeyed, Replaced, Retired, Selector, TouchReport, Version};
+use cloakroom_store::{
+    Ended, Ending, Inserted, Lookup, Rekeyed, Replaced, Retired, Selector, TouchReport, Version,
+};
 
 use crate::case::{Applies, Case, Context, cases};
 use crate::fixtures::{Filing, Fixtures, RETENTION, T0, at};
@@ -21,6 +23,7 @@ pub(crate) const CASES: &[Case] = cases!("end_all", Applies::Always;
     a_retired_token_stays_retired,
     tombstones_stay_until_their_retention_ends,
     ending_what_was_issued_before_an_instant_ends_nothing_issued_at_it,
+    a_session_issued_before_the_instant_is_refused_even_when_it_is_filed_later,
     ends_in_stages_each_have_their_own_reason,
 );
 
@@ -221,6 +224,23 @@ async fn ending_what_was_issued_before_an_instant_ends_nothing_issued_at_it(cont
     let fresh = fixtures.signed_in("alice").issued_at(at(150));
     store.file(&fresh).await;
     assert_eq!(store.look_up(fresh.digest, at(150)).await, Lookup::Live(fresh.live()));
+}
+
+/// It was on its way when the end came, or its node has a slow clock: it is among those meant all the same.
+async fn a_session_issued_before_the_instant_is_refused_even_when_it_is_filed_later(context: &Context) {
+    let (store, mut fixtures) = (context.open().await, Fixtures::new(1));
+    let [late, fresh] = [at(99), at(100)].map(|instant| fixtures.signed_in("alice").issued_at(instant));
+    store.finish(&Selector::IssuedBefore(at(100)), Compromised, at(150)).await;
+    store.sweep_up(at(150)).await;
+    let inserted = store.try_file(&late, None, None, at(160)).await;
+    let Inserted::Done { ended: mut reports } = inserted else { panic!("it is filed: {inserted:?}") };
+    store.file_at(&fresh, at(160)).await;
+    for round in ["once", "again"] {
+        over(&store, &late, Compromised, at(150), at(160)).await;
+        assert_eq!(store.look_up(fresh.digest, at(160)).await, Lookup::Live(fresh.live()), "{round}");
+        reports.extend(store.sweep_up(at(160)).await);
+    }
+    assert_eq!(reports, [late.tombstone(Compromised, at(150)).into()]);
 }
 
 async fn ends_in_stages_each_have_their_own_reason(context: &Context) {

@@ -74,14 +74,13 @@ async fn what_one_ends_by_principal_or_all_at_once_the_other_refuses(context: &C
     if context.elsewhere().open().await.capabilities().listing {
         selectors.push(Selector::Principal { principal: principal_id("alice"), except: None });
     }
-    let (one, other) = (context.open().await, context.open().await);
-    for (turn, selector) in selectors.iter().enumerate() {
-        let filing = Fixtures::new(u64::try_from(turn).expect("few")).signed_in("alice");
-        other.file(&filing).await;
-        assert_eq!(one.look_up(filing.digest, T0).await, Lookup::Live(filing.live()), "{selector:?}");
-        other.finish(selector, Compromised, at(10)).await;
+    for selector in selectors {
+        let somewhere = context.elsewhere();
+        let (one, other, filing) = both(&somewhere).await;
+        assert_eq!(other.look_up(filing.digest, T0).await, Lookup::Live(filing.live()), "{selector:?}");
+        one.finish(&selector, Compromised, at(10)).await;
         let over = Lookup::Ended(filing.tombstone(Compromised, at(10)));
-        assert_eq!(one.look_up(filing.digest, at(10)).await, over, "{selector:?}");
+        assert_eq!(other.look_up(filing.digest, at(10)).await, over, "{selector:?}");
     }
 }
 

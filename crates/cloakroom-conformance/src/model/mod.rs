@@ -20,7 +20,9 @@ pub(crate) const CASES: &[Case] = &[Case {
 
 /// The same sequences in every run. One that disagrees is made as short as possible.
 fn random_sequences_of_calls_equal_the_model_after_each(context: &Context) {
-    let config = Config { cases: context.effort().sequences, failure_persistence: None, ..Config::default() };
+    let cases = context.effort().sequences;
+    let max_shrink_iters = cases.saturating_mul(SHRINKS_PER_CASE);
+    let config = Config { cases, max_shrink_iters, failure_persistence: None, ..Config::default() };
     let mut runner = TestRunner::new_with_rng(config, TestRng::deterministic_rng(RngAlgorithm::ChaCha));
     let outcome = runner.run(&steps(), |steps| {
         let somewhere = context.elsewhere();
@@ -28,10 +30,16 @@ fn random_sequences_of_calls_equal_the_model_after_each(context: &Context) {
     });
     match outcome {
         Ok(()) => {}
-        Err(TestError::Fail(why, steps)) => panic!("{why}\nafter these steps: {steps:#?}"),
+        Err(TestError::Fail(why, steps)) => {
+            let steps: String = steps.iter().map(|step| format!("\n  {step:?}")).collect();
+            panic!("{why}\nafter these steps:{steps}")
+        }
         Err(TestError::Abort(why)) => panic!("no sequences: {why}"),
     }
 }
+
+/// How hard to look for a shorter sequence that disagrees too.
+const SHRINKS_PER_CASE: u32 = 16;
 
 async fn play(context: &Context, steps: &[Step]) -> Result<(), String> {
     let mut play = Play::new(context).await;

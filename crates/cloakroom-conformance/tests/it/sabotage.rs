@@ -88,4 +88,6 @@ const BEYOND_THE_MODEL: &[Defect] = &[
     Defect::LimitEndsTheWrongOne,
     Defect::RefusedSignInsReplaceAllTheSame,
     Defect::SweepRemovesEarly,
+    // Which of several ends it is that a latecomer answers with is not promised, so the model has no latecomers.
+    Defect::IssuedBeforeForgetsLatecomers,
 ];

@@ -77,6 +77,8 @@ defects! {
     AllCountsTheDead => "end_all::ending_everything_again_ends_nothing_more_and_keeps_the_first_reason",
     LaterEndsOfAllWin => "end_all::ends_in_stages_each_have_their_own_reason",
     IssuedBeforeIncludesTheInstant => "end_all::ending_what_was_issued_before_an_instant_ends_nothing_issued_at_it",
+    IssuedBeforeForgetsLatecomers =>
+        "end_all::a_session_issued_before_the_instant_is_refused_even_when_it_is_filed_later",
     ListSkipsTies => "list::pages_of_every_size_hold_each_session_once",
     ListRepeatsTheLast => "list::pages_stay_stable_while_sessions_come_and_go",
     ListPromisesMore => "list::the_last_page_says_so_even_when_it_is_full",

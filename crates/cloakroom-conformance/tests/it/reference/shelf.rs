@@ -115,7 +115,10 @@ impl Shelf {
             Selector::IssuedBefore(instant) if self.has(Defect::IssuedBeforeIncludesTheInstant) => {
                 issued <= *instant
             }
-            Selector::IssuedBefore(instant) => entry.number <= epoch.inserted && issued < *instant,
+            Selector::IssuedBefore(instant) if self.has(Defect::IssuedBeforeForgetsLatecomers) => {
+                entry.number <= epoch.inserted && issued < *instant
+            }
+            Selector::IssuedBefore(instant) => issued < *instant,
             _ => false,
         }
     }
