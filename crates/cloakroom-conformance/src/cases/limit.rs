@@ -16,6 +16,7 @@ pub(crate) const CASES: &[Case] = cases!("limit", Applies::With(&[Claim::Limits]
     below_the_limit_nobody_ends,
     the_session_issued_first_ends,
     the_session_unused_for_longest_ends,
+    whoever_signs_in_is_not_put_out_by_that_however_slow_their_nodes_clock,
     a_sign_in_beyond_the_limit_is_refused_and_leaves_nothing,
     a_limit_that_was_lowered_ends_as_many_as_are_too_many,
     sessions_that_are_over_do_not_count,
@@ -107,6 +108,18 @@ async fn the_session_unused_for_longest_ends(context: &Context) {
     store.note(&[(first.digest, at(80)), (idlest.digest, at(70)), (third.digest, at(75))], at(90)).await;
     assert_eq!(sign_in(&store, &newcomer("alice"), limit(3, OnLimit::EndIdlest)).await, put_out([idlest]));
     assert_eq!(alive(&store, &filings, at(100)).await, [true, false, true]);
+}
+
+async fn whoever_signs_in_is_not_put_out_by_that_however_slow_their_nodes_clock(context: &Context) {
+    for on_limit in [OnLimit::EndOldest, OnLimit::EndIdlest] {
+        let somewhere = context.elsewhere();
+        let store = somewhere.open().await;
+        let filings = filed(&store, ["alice"; 2]).await;
+        let [first, _] = &filings;
+        let slow = newcomer("alice").issued_at(at(-500));
+        assert_eq!(sign_in(&store, &slow, limit(2, on_limit)).await, put_out([first]), "{on_limit:?}");
+        assert_eq!(store.look_up(slow.digest, at(100)).await, Lookup::Live(slow.live()), "{on_limit:?}");
+    }
 }
 
 async fn a_sign_in_beyond_the_limit_is_refused_and_leaves_nothing(context: &Context) {

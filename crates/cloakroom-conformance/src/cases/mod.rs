@@ -1,5 +1,6 @@
 //! The rules, one file for each verb.
 
+mod cancel;
 mod corrupt;
 mod count;
 mod durable;
@@ -51,6 +52,7 @@ const FILES: &[&[Case]] = &[
     shared::NOT,
     unsupported::LISTING,
     unsupported::LIMITS,
+    cancel::CASES,
     race::CASES,
     crate::model::CASES,
 ];

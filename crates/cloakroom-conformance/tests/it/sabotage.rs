@@ -63,12 +63,14 @@ fn the_model_alone_finds_what_one_caller_can_see() {
 
 /// What random sequences of one caller do not meet, or too rarely to count on: the named cases are for that.
 const BEYOND_THE_MODEL: &[Defect] = &[
-    // Only calls at the same time show it.
+    // Only calls at the same time show it, or callers that go away.
     Defect::EndReadsThenWrites,
+    Defect::InsertStopsHalfWay,
     Defect::LimitIsCheckedFirst,
     Defect::RekeyReadsThenWrites,
     Defect::RekeyRetiresFirst,
     Defect::RekeyRetiresLater,
+    Defect::RekeyStopsHalfWay,
     Defect::ReplaceReadsThenWrites,
     Defect::TouchReadsThenWrites,
     // The model damages nothing, holds no lease, and takes claims as they are.

@@ -95,6 +95,11 @@ impl Shelf {
             }
             Room::After(go) => go,
         };
+        let mut newcomer_goes = false;
+        if self.has(Defect::LimitPutsOutTheNewcomer) {
+            let younger = |id: &SessionId| self.entries[id].record.created_at > request.record.created_at;
+            newcomer_goes = go.iter().any(|(id, why)| *why == EndReason::SessionLimit && younger(id));
+        }
         let ended: Vec<Ended> =
             go.into_iter().filter_map(|(id, why)| self.bury(id, request.now, why)).collect();
         self.inserted += 1;
@@ -109,6 +114,9 @@ impl Shelf {
         };
         self.digests.insert(request.digest, Filed::Session(request.record.id));
         self.entries.insert(request.record.id, entry);
+        if newcomer_goes {
+            self.bury(request.record.id, request.now, EndReason::SessionLimit);
+        }
         Inserted::Done { ended: if self.has(Defect::PutOutUnreported) { Vec::new() } else { ended } }
     }
 

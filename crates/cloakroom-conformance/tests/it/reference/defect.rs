@@ -27,6 +27,8 @@ defects! {
     LimitCountsTheReplaced => "limit::a_session_that_is_replaced_does_not_count",
     LimitEndsTheWrongOne => "limit::the_session_unused_for_longest_ends",
     LimitEndsOneAtMost => "limit::a_limit_that_was_lowered_ends_as_many_as_are_too_many",
+    LimitPutsOutTheNewcomer =>
+        "limit::whoever_signs_in_is_not_put_out_by_that_however_slow_their_nodes_clock",
     RefusedSignInsReplaceAllTheSame => "limit::a_session_that_is_replaced_lives_where_the_sign_in_is_refused",
     PutOutUnreported => "limit::whoever_was_put_out_is_reported_once",
     GetReturnsTheExpired => "get::an_expired_session_is_never_live_before_or_after_a_sweep",
@@ -42,6 +44,8 @@ defects! {
     ReplaceForgetsEndsOfAll => "end_all::nothing_revives_a_session_that_ended_with_the_others",
     RekeyRetiresFirst => "race::at_every_instant_exactly_one_token_of_an_exchange_is_live",
     RekeyRetiresLater => "race::at_every_instant_exactly_one_token_of_an_exchange_is_live",
+    RekeyStopsHalfWay => "cancel::an_exchange_that_nobody_waits_for_happens_whole_or_not_at_all",
+    InsertStopsHalfWay => "cancel::an_insert_that_nobody_waits_for_happens_whole_or_not_at_all",
     RekeyReadsThenWrites => "race::a_sign_out_is_not_undone_by_an_exchange_of_the_token_at_the_same_time",
     RekeyLeavesTheOldToken => "rekey::the_session_lives_under_the_new_token_and_the_old_one_is_retired",
     RekeyForgetsTheOldToken => "rekey::a_token_is_exchanged_only_once",

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use cloakroom_conformance::{Corruption, Effort, Harness};
-use cloakroom_core::{Timestamp, TokenDigest};
+use cloakroom_core::{EndReason, Timestamp, TokenDigest};
 use cloakroom_store::{
     Capabilities, Counts, EndRequest, Ending, ErrorKind, InsertRequest, Inserted, ListPage, ListQuery,
     Lookup, RekeyRequest, Rekeyed, ReplaceRequest, Replaced, Selector, Store, StoreError, StoreFuture,
@@ -135,6 +135,15 @@ impl Store for Reference {
                 Ok(self.shelf().insert(&request, room))
             });
         }
+        if self.has(Defect::InsertStopsHalfWay) {
+            return StoreFuture::waiting(async move {
+                request.replaces.and_then(|id| self.shelf().bury(id, request.now, EndReason::Replaced));
+                self.pause_if(Defect::InsertStopsHalfWay).await;
+                let shelf = &mut *self.shelf();
+                let room = shelf.room(&request);
+                Ok(shelf.insert(&request, room))
+            });
+        }
         let shelf = &mut *self.shelf();
         let room = shelf.room(&request);
         StoreFuture::ready(Ok(shelf.insert(&request, room)))
@@ -198,7 +207,7 @@ impl Store for Reference {
                 match shelf.rekeyable(&request) {
                     Err(Some(answer)) => return Ok(answer),
                     Err(None) => return Err(self.error(ErrorKind::Corrupt, Verb::Rekey)),
-                    Ok(id) if self.has(Defect::RekeyRetiresFirst) => {
+                    Ok(id) if self.has(Defect::RekeyRetiresFirst) || self.has(Defect::RekeyStopsHalfWay) => {
                         shelf.retire(&request);
                         Err(id)
                     }
@@ -212,6 +221,7 @@ impl Store for Reference {
                 }
             };
             self.pause_if(Defect::RekeyRetiresFirst).await;
+            self.pause_if(Defect::RekeyStopsHalfWay).await;
             self.pause_if(Defect::RekeyRetiresLater).await;
             let shelf = &mut *self.shelf();
             match answer {
