@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::task::Poll;
 
 use cloakroom_core::EndReason::{Compromised, IdleTimeout, RevokedByAdmin, SignedOut};
@@ -112,20 +112,23 @@ async fn a_sign_out_is_not_undone_by_an_exchange_of_the_token_at_the_same_time(c
 /// Many short races, in batches so that a store that commits in groups can.
 async fn sign_out_against(context: &Context, write: Write) {
     let (store, mut fixtures, mut coin) = (context.open().await, Fixtures::new(1), Seeded::new(2));
-    let mut left = context.effort().races.div_ceil(3);
+    let races = context.effort().races.div_ceil(3);
+    let (mut left, mut in_time) = (races, 0);
     while left > 0 {
         let size = left.min(BATCH);
         left -= size;
         let filings: Vec<Filing> = (0..size).map(|_| fixtures.signed_in("alice")).collect();
         file_together(&store, &filings).await;
-        let mut races = JoinSet::new();
+        let mut running = JoinSet::new();
         for filing in filings {
             let next = filing.rotated(fixtures.next_digest(&filing), at(1));
-            races.spawn(sign_out_race(store.clone(), write, filing, next, coin.below(2) == 0));
+            running.spawn(sign_out_race(store.clone(), write, filing, next, coin.below(2) == 0));
         }
-        races.join_all().await;
+        in_time += running.join_all().await.into_iter().map(u32::from).sum::<u32>();
         store.sweep_up(at(100_000)).await;
     }
+    let too_late = races - in_time;
+    assert!(races < BATCH || (in_time > 0 && too_late > 0), "races: {in_time} in time, {too_late} too late");
 }
 
 async fn file_together(store: &Subject, filings: &[Filing]) {
@@ -137,22 +140,51 @@ async fn file_together(store: &Subject, filings: &[Filing]) {
     calls.join_all().await;
 }
 
-async fn sign_out_race(store: Subject, write: Write, filing: Filing, next: Filing, writer_first: bool) {
+/// Lets two tasks go on at the same moment, as far as the machine has two processors free.
+#[derive(Default)]
+struct Start(AtomicUsize);
+
+impl Start {
+    async fn together(&self) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+        while self.0.load(Ordering::SeqCst) < 2 {
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+/// One race; whether the write was in time. Whoever is spawned first is a matter of luck, who is first even more so.
+async fn sign_out_race(
+    store: Subject,
+    write: Write,
+    filing: Filing,
+    next: Filing,
+    writer_first: bool,
+) -> bool {
+    let start = Arc::new(Start::default());
     let writer = {
-        let (store, filing, next) = (store.clone(), filing.clone(), next.clone());
-        move || tokio::spawn(async move { write.attempt(&store, &filing, &next).await })
+        let (start, store, filing, next) = (Arc::clone(&start), store.clone(), filing.clone(), next.clone());
+        async move {
+            start.together().await;
+            write.attempt(&store, &filing, &next).await
+        }
+    };
+    let ender = {
+        let (store, id) = (store.clone(), filing.id());
+        async move {
+            start.together().await;
+            store.finish_one(id, SignedOut, at(1)).await
+        }
     };
     let (ending, in_time) = if writer_first {
-        let writer = writer();
-        (store.finish_one(filing.id(), SignedOut, at(1)).await, writer.await)
+        let writer = tokio::spawn(writer);
+        (tokio::spawn(ender).await, writer.await)
     } else {
-        let ender = {
-            let (store, id) = (store.clone(), filing.id());
-            tokio::spawn(async move { store.finish_one(id, SignedOut, at(1)).await })
-        };
-        let in_time = writer().await;
-        (ender.await.expect("the end answers"), in_time)
+        let ender = tokio::spawn(ender);
+        let in_time = tokio::spawn(writer).await;
+        (ender.await, in_time)
     };
+    let ending = ending.expect("the end answers");
     let in_time = in_time.expect("the write answers");
     let tombstone = filing.tombstone(SignedOut, at(1));
     assert_eq!(ending.ended, [tombstone.clone().into()], "whichever was first, the sign-out ended it");
@@ -164,6 +196,7 @@ async fn sign_out_race(store: Subject, write: Write, filing: Filing, next: Filin
         assert_eq!(store.look_up(filing.digest, at(2)).await, over);
         assert_eq!(store.look_up(next.digest, at(2)).await, Lookup::Unknown);
     }
+    in_time
 }
 
 async fn at_every_instant_exactly_one_token_of_an_exchange_is_live(context: &Context) {

@@ -226,9 +226,13 @@ impl World {
             let now = self.now;
             if let Some(session) = self.sessions.get_mut(position) {
                 session.is_gone |= due;
-                let retention = session.record.lifetime.tombstone_retention;
+                let lifetime = session.record.lifetime;
+                // A store may have put the removal off to the instant at which the session, when it looked, was
+                // going to end at the latest.
+                let nothing_keeps_it = session.is_gone && lifetime.absolute_expires_at <= now;
                 for old in &mut session.retired {
-                    old.is_gone |= session.is_gone && old.rotated_at.plus(retention) <= now;
+                    old.is_gone |=
+                        nothing_keeps_it && old.rotated_at.plus(lifetime.tombstone_retention) <= now;
                 }
             }
         }
