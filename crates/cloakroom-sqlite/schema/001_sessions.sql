@@ -46,9 +46,11 @@ CREATE TABLE retired (
     digest     BLOB    NOT NULL UNIQUE CHECK (length(digest) = 34),
     id         BLOB    NOT NULL CHECK (length(id) = 16),
     rotated_at INTEGER NOT NULL,
-    due_at     INTEGER NOT NULL -- when the sweeper looks whether it can go
+    keep_until INTEGER NOT NULL,
+    due_at     INTEGER NOT NULL -- keep_until; later while the session lives, for that long it is kept in any case
 ) STRICT;
 CREATE INDEX retired_due ON retired (due_at);
+CREATE INDEX retired_id ON retired (id);
 
 -- Ends of many sessions in one row each; every read compares with them. Numbers are never used twice.
 CREATE TABLE epoch (

@@ -71,7 +71,9 @@ impl Database {
         // Without SQLITE_OPEN_URI a path is a path, whatever its characters.
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let mut connection = match Connection::open_with_flags(path, flags) {
-            Err(_) if fresh == Fresh::Refused && is_absent(path) => return Err(Problem::NoFile(path.to_owned())),
+            Err(_) if fresh == Fresh::Refused && is_absent(path) => {
+                return Err(Problem::NoFile(path.to_owned()));
+            }
             opened => opened?,
         };
         connection.busy_timeout(self.options.busy_timeout())?;
@@ -80,7 +82,11 @@ impl Database {
             Access::Write => self.options.writer_cache_bytes(),
             Access::Read => self.options.reader_cache_bytes(),
         };
-        connection.pragma_update(None, "cache_size", -i64::try_from(cache_bytes / 1024).unwrap_or(i64::MAX))?;
+        connection.pragma_update(
+            None,
+            "cache_size",
+            -i64::try_from(cache_bytes / 1024).unwrap_or(i64::MAX),
+        )?;
         connection.execute_batch(EVERY_CONNECTION)?;
         match self.access {
             Access::Read => connection.pragma_update(None, "query_only", true)?,

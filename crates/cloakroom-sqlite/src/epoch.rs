@@ -47,8 +47,14 @@ impl Epochs {
         let mut list = Vec::new();
         while let Some(row) = rows.next()? {
             let issued_before: Option<i64> = row.get(1)?;
-            let scope = issued_before.map_or(Scope::All, |at| Scope::IssuedBefore(Timestamp::from_millis(at)));
-            list.push(Epoch { number: row.get(0)?, scope, ended_at: instant(row, 2)?, reason: reason(row, 3)? });
+            let scope =
+                issued_before.map_or(Scope::All, |at| Scope::IssuedBefore(Timestamp::from_millis(at)));
+            list.push(Epoch {
+                number: row.get(0)?,
+                scope,
+                ended_at: instant(row, 2)?,
+                reason: reason(row, 3)?,
+            });
         }
         Ok(Self { list })
     }
@@ -69,7 +75,11 @@ impl Epochs {
             Scope::IssuedBefore(instant) => Some(instant.as_millis()),
         };
         let sql = "INSERT INTO epoch (issued_before, ended_at, end_reason) VALUES (?1, ?2, ?3)";
-        connection.prepare_cached(sql)?.execute(params![issued_before, ended_at.as_millis(), why.as_str()])?;
+        connection.prepare_cached(sql)?.execute(params![
+            issued_before,
+            ended_at.as_millis(),
+            why.as_str()
+        ])?;
         if self.list.len() >= MOST {
             let redundant = self.list.iter().find(|epoch| match (epoch.scope, scope) {
                 (Scope::IssuedBefore(before), Scope::IssuedBefore(later)) => before <= later,

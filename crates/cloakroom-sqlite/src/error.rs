@@ -44,7 +44,9 @@ pub(crate) enum Problem {
     QueueFull(usize),
     #[error("the store is closed")]
     Closed,
-    #[error("the operation, or one that it was together with, panicked: a defect, see the log of the process")]
+    #[error(
+        "the operation, or one that it was together with, panicked: a defect, see the log of the process"
+    )]
     Panicked,
     #[error("no answer within {0:?}")]
     Overdue(Duration),
@@ -66,7 +68,9 @@ impl Problem {
         match self {
             Self::Sql(error) => !matches!(
                 error.sqlite_error_code(),
-                None | Some(ErrorCode::ConstraintViolation | ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked)
+                None | Some(
+                    ErrorCode::ConstraintViolation | ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked
+                )
             ),
             _ => false,
         }

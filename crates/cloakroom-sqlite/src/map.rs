@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cloakroom_core::{
-    EndReason, Lifetime, PrincipalId, SessionId, SessionRecord, Timestamp, TokenDigest, Tombstone, Verdict, judge,
+    EndReason, Lifetime, PrincipalId, SessionId, SessionRecord, Timestamp, TokenDigest, Tombstone, Verdict,
+    judge,
 };
 use cloakroom_store::{Live, Retired, Version, decode_record, encode_record};
 use rusqlite::Row;
@@ -60,7 +61,9 @@ impl Head {
             created_at: instant(row, 3)?,
             last_seen_at: instant(row, 4)?,
             lifetime,
-            version: Version::from_u64(u64::try_from(row.get::<_, i64>(8)?).map_err(|_| Problem::Column("version"))?),
+            version: Version::from_u64(
+                u64::try_from(row.get::<_, i64>(8)?).map_err(|_| Problem::Column("version"))?,
+            ),
             generation: row.get(9)?,
             ended,
         })
@@ -177,7 +180,9 @@ pub(crate) fn ip_text(ip: IpAddr) -> String {
 }
 
 fn duration(row: &Row<'_>, column: usize) -> Result<Duration, Problem> {
-    u64::try_from(row.get::<_, i64>(column)?).map(Duration::from_millis).map_err(|_| Problem::Column("duration"))
+    u64::try_from(row.get::<_, i64>(column)?)
+        .map(Duration::from_millis)
+        .map_err(|_| Problem::Column("duration"))
 }
 
 fn millis(duration: Duration) -> i64 {

@@ -24,7 +24,8 @@ pub(crate) fn apply(connection: &Connection, path: &Path, fresh: Fresh) -> Resul
     let transaction = rusqlite::Transaction::new_unchecked(connection, TransactionBehavior::Immediate)?;
     let stamp = Stamp::read(&transaction)?;
     if stamp.application != APPLICATION {
-        let tables: i64 = transaction.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
+        let tables: i64 =
+            transaction.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
         if stamp != Stamp::NONE || tables != 0 {
             return Err(Problem::Foreign(path.to_owned()));
         }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use cloakroom_core::{Timestamp, TokenDigest};
 use cloakroom_store::{
     Applied, Capabilities, Counts, EndRequest, Ending, InsertRequest, Inserted, ListPage, ListQuery, Lookup,
-    RekeyRequest, Rekeyed, ReplaceRequest, Replaced, Store, StoreError, StoreFuture, SweepRequest, Swept, Touch,
-    TouchReport, Verb,
+    RekeyRequest, Rekeyed, ReplaceRequest, Replaced, Store, StoreError, StoreFuture, SweepRequest, Swept,
+    Touch, TouchReport, Verb,
 };
 use tokio::sync::oneshot;
 
@@ -109,7 +109,9 @@ impl SqliteStore {
         F: FnOnce(&mut Transaction<'_>) -> Result<T, Problem> + Send + 'static,
     {
         let (reply, answer) = oneshot::channel();
-        self.writes.push(Box::new(Call::new(verb, work, reply))).map_err(|problem| problem.into_error(verb))?;
+        self.writes
+            .push(Box::new(Call::new(verb, work, reply)))
+            .map_err(|problem| problem.into_error(verb))?;
         self.patience.answer(verb, answer, Applied::Unknown).await
     }
 

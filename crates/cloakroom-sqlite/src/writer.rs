@@ -143,7 +143,9 @@ impl Writer {
         let mut connected = Connected::Yes;
         for operation in group {
             // SQLite gives up the whole transaction by itself where the disk fails or is full: that is the outer error.
-            if let Err(Failed(Connected::No)) = transaction.savepoint(|transaction| operation.run(transaction))? {
+            if let Err(Failed(Connected::No)) =
+                transaction.savepoint(|transaction| operation.run(transaction))?
+            {
                 connected = Connected::No;
             }
         }

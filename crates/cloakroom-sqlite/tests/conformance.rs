@@ -24,7 +24,8 @@ impl Harness for Sqlite {
     }
 
     async fn corrupt(&self, place: &TempDir, digest: TokenDigest) -> Corruption {
-        let connection = rusqlite::Connection::open(place.path().join("sessions.db")).expect("the file is there");
+        let connection =
+            rusqlite::Connection::open(place.path().join("sessions.db")).expect("the file is there");
         let damage = "UPDATE session SET body = x'01' WHERE digest = ?1";
         let rows = connection.execute(damage, [digest.to_bytes()]).expect("another process may write");
         assert_eq!(rows, 1, "the digest names a session");

@@ -24,7 +24,9 @@ pub(crate) struct Change {
 /// Replaces the record filed under the digest of the change.
 pub(crate) fn replace(transaction: &Transaction<'_>, change: &Change) -> Result<Replaced, Problem> {
     match look(transaction, &change.filing.digest, change)? {
-        Found::Current(head) => write(transaction, &head, &change.filing, head.last_seen_at).map(Replaced::Done),
+        Found::Current(head) => {
+            write(transaction, &head, &change.filing, head.last_seen_at).map(Replaced::Done)
+        }
         Found::Conflict(live) => Ok(Replaced::Conflict(live)),
         Found::Ended(tombstone) => Ok(Replaced::Ended(tombstone)),
         Found::Retired(retired) => Ok(Replaced::Retired(retired)),
@@ -33,7 +35,11 @@ pub(crate) fn replace(transaction: &Transaction<'_>, change: &Change) -> Result<
 }
 
 /// Replaces the record filed under `old`, and files it under the digest of the change.
-pub(crate) fn rekey(transaction: &Transaction<'_>, old: TokenDigest, change: &Change) -> Result<Rekeyed, Problem> {
+pub(crate) fn rekey(
+    transaction: &Transaction<'_>,
+    old: TokenDigest,
+    change: &Change,
+) -> Result<Rekeyed, Problem> {
     let Change { filing, now, .. } = change;
     match look(transaction, &old.to_bytes(), change)? {
         Found::Current(_) if is_taken(transaction, filing)? => Ok(Rekeyed::AlreadyExists),
@@ -116,20 +122,32 @@ fn write(
     ])?;
     // Apart from the statement above, because naming the column rewrites its index.
     if filing.lifetime != head.lifetime {
-        let mut statement = transaction.statement("UPDATE session SET due_at = ?2 WHERE rowid = ?1 AND due_at > ?2")?;
+        let mut statement =
+            transaction.statement("UPDATE session SET due_at = ?2 WHERE rowid = ?1 AND due_at > ?2")?;
         statement.execute(params![head.rowid, filing.expires_at(last_seen_at).as_millis()])?;
     }
     Ok(next)
 }
 
 /// Exchanges the token of a session, and remembers the old one.
-fn retire(transaction: &Transaction<'_>, head: &Head, old: TokenDigest, change: &Change) -> Result<(), Problem> {
+fn retire(
+    transaction: &Transaction<'_>,
+    head: &Head,
+    old: TokenDigest,
+    change: &Change,
+) -> Result<(), Problem> {
     let Change { filing, now, .. } = change;
     let mut statement = transaction.statement("UPDATE session SET digest = ?2 WHERE rowid = ?1")?;
     statement.execute(params![head.rowid, filing.digest])?;
-    let mut statement =
-        transaction.statement("INSERT INTO retired (digest, id, rotated_at, due_at) VALUES (?1, ?2, ?3, ?4)")?;
-    let due_at = now.plus(filing.lifetime.tombstone_retention);
-    statement.execute(params![old.to_bytes(), head.id.as_bytes(), now.as_millis(), due_at.as_millis()])?;
+    let mut statement = transaction.statement(
+        "INSERT INTO retired (digest, id, rotated_at, keep_until, due_at) VALUES (?1, ?2, ?3, ?4, ?4)",
+    )?;
+    let keep_until = now.plus(filing.lifetime.tombstone_retention);
+    statement.execute(params![
+        old.to_bytes(),
+        head.id.as_bytes(),
+        now.as_millis(),
+        keep_until.as_millis()
+    ])?;
     Ok(())
 }

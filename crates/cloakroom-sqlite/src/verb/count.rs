@@ -24,7 +24,8 @@ pub(crate) fn live(
     now: Timestamp,
 ) -> Result<Counts, Problem> {
     let epochs = &transaction.epochs;
-    let (dead_before, generation) = (epochs.issued_before().as_millis(), epochs.oldest_generation().unwrap_or(0));
+    let (dead_before, generation) =
+        (epochs.issued_before().as_millis(), epochs.oldest_generation().unwrap_or(0));
     let scope = params![dead_before, issued_before.as_millis(), generation];
     let unburied = transaction
         .statement(

@@ -41,7 +41,11 @@ pub(crate) fn end(
 }
 
 /// Makes a session's row what is left of it.
-pub(crate) fn bury(transaction: &Transaction<'_>, head: &Head, tombstone: Tombstone) -> Result<Ended, Problem> {
+pub(crate) fn bury(
+    transaction: &Transaction<'_>,
+    head: &Head,
+    tombstone: Tombstone,
+) -> Result<Ended, Problem> {
     let mut statement = transaction.statement(
         "UPDATE session SET ended_at = ?2, end_reason = ?3, due_at = ?4, ip = NULL, body = NULL WHERE rowid = ?1",
     )?;
@@ -52,11 +56,18 @@ pub(crate) fn bury(transaction: &Transaction<'_>, head: &Head, tombstone: Tombst
         tombstone.reason.as_str(),
         due_at.as_millis()
     ])?;
+    // Its exchanged tokens need not outlive their own retention any more.
+    let mut statement = transaction
+        .statement("UPDATE retired SET due_at = keep_until WHERE id = ?1 AND due_at > keep_until")?;
+    statement.execute([head.id.as_bytes()])?;
     Ok(tombstone.into())
 }
 
 /// The sessions of a principal that are not buried.
-pub(crate) fn of_principal(transaction: &Transaction<'_>, principal: &PrincipalId) -> Result<Vec<Head>, Problem> {
+pub(crate) fn of_principal(
+    transaction: &Transaction<'_>,
+    principal: &PrincipalId,
+) -> Result<Vec<Head>, Problem> {
     let sql = concat!(
         "SELECT ",
         head!(),
@@ -94,7 +105,9 @@ fn begin_epoch(
 ) -> Result<Ending, Problem> {
     let issued_before = match scope {
         // What an earlier call said of a later instant holds already.
-        Scope::IssuedBefore(instant) if instant <= transaction.epochs.issued_before() => return Ok(Ending::default()),
+        Scope::IssuedBefore(instant) if instant <= transaction.epochs.issued_before() => {
+            return Ok(Ending::default());
+        }
         Scope::IssuedBefore(instant) => instant,
         Scope::All => Timestamp::MAX,
     };

@@ -8,7 +8,11 @@ use crate::error::Problem;
 use crate::map::{self, Head, head};
 use crate::transaction::Transaction;
 
-pub(crate) fn get(transaction: &Transaction<'_>, digest: TokenDigest, now: Timestamp) -> Result<Lookup, Problem> {
+pub(crate) fn get(
+    transaction: &Transaction<'_>,
+    digest: TokenDigest,
+    now: Timestamp,
+) -> Result<Lookup, Problem> {
     let digest = digest.to_bytes();
     let lookup = with_row(transaction, &digest, |head, row| match head.over(&transaction.epochs, now) {
         Some(tombstone) => Ok(Lookup::Ended(tombstone)),

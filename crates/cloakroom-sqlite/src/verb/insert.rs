@@ -19,9 +19,14 @@ pub(crate) struct Limit {
     pub(crate) now: Timestamp,
 }
 
-pub(crate) fn insert(transaction: &Transaction<'_>, filing: &Filing, limit: Limit) -> Result<Inserted, Problem> {
+pub(crate) fn insert(
+    transaction: &Transaction<'_>,
+    filing: &Filing,
+    limit: Limit,
+) -> Result<Inserted, Problem> {
     let mut rivals = rivals(transaction, filing.principal.as_ref(), limit)?;
-    let replaced = rivals.iter().position(|rival| Some(rival.id) == limit.replaces).map(|at| rivals.swap_remove(at));
+    let replaced =
+        rivals.iter().position(|rival| Some(rival.id) == limit.replaces).map(|at| rivals.swap_remove(at));
     let excess = match limit.limit {
         Some(limit) if filing.principal.is_some() => {
             let max = usize::try_from(limit.max.get()).unwrap_or(usize::MAX);

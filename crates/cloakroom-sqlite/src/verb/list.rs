@@ -12,7 +12,11 @@ use crate::error::Problem;
 use crate::map::{Head, head, ip_text};
 use crate::transaction::Transaction;
 
-pub(crate) fn list(transaction: &Transaction<'_>, query: &ListQuery, now: Timestamp) -> Result<ListPage, Problem> {
+pub(crate) fn list(
+    transaction: &Transaction<'_>,
+    query: &ListQuery,
+    now: Timestamp,
+) -> Result<ListPage, Problem> {
     let filter = &query.filter;
     let limit = usize::from(query.limit.get());
     let wanted: &[(Source, Wanted)] = match filter.state {
@@ -116,9 +120,12 @@ impl Scan {
     }
 
     fn keep_what_may_be_over(&mut self, transaction: &Transaction<'_>, now: Timestamp) {
-        let by_time = "SELECT rowid FROM session INDEXED BY session_live_due WHERE ended_at IS NULL AND due_at <= ?";
-        let by_instant = "SELECT rowid FROM session INDEXED BY session_live WHERE ended_at IS NULL AND created_at < ?";
-        let by_number = "SELECT rowid FROM session INDEXED BY session_live WHERE ended_at IS NULL AND generation < ?";
+        let by_time =
+            "SELECT rowid FROM session INDEXED BY session_live_due WHERE ended_at IS NULL AND due_at <= ?";
+        let by_instant =
+            "SELECT rowid FROM session INDEXED BY session_live WHERE ended_at IS NULL AND created_at < ?";
+        let by_number =
+            "SELECT rowid FROM session INDEXED BY session_live WHERE ended_at IS NULL AND generation < ?";
         let issued_before = transaction.epochs.issued_before().as_millis();
         let mut parameters = vec![now.as_millis().into(), issued_before.into()];
         let mut rowids = format!("rowid IN ({by_time} UNION ALL {by_instant}");

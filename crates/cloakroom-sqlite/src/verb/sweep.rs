@@ -92,7 +92,10 @@ impl Round {
                 Ok(head) => self.bury_one(transaction, &head)?,
                 // Nothing can be said of it, so nothing is left of it; whoever holds its token could not be let in
                 // before either.
-                Err(_) => self.swept.removed += remove(transaction, "DELETE FROM session WHERE rowid = ?1", [rowid])?,
+                Err(_) => {
+                    self.swept.removed +=
+                        remove(transaction, "DELETE FROM session WHERE rowid = ?1", [rowid])?
+                }
             }
         }
         Ok(())
@@ -102,7 +105,8 @@ impl Round {
         match head.over(&transaction.epochs, self.now) {
             Some(tombstone) => self.swept.ended.push(bury(transaction, head, tombstone)?),
             None => {
-                let mut statement = transaction.statement("UPDATE session SET due_at = ?2 WHERE rowid = ?1")?;
+                let mut statement =
+                    transaction.statement("UPDATE session SET due_at = ?2 WHERE rowid = ?1")?;
                 statement.execute(params![head.rowid, head.expires_at().as_millis()])?;
             }
         }
@@ -134,10 +138,14 @@ impl Round {
             let epochs = &transaction.epochs;
             match by_id(transaction, session)?.iter().find(|head| head.over(epochs, self.now).is_none()) {
                 Some(head) => {
-                    let mut statement = transaction.statement("UPDATE retired SET due_at = ?2 WHERE rowid = ?1")?;
+                    let mut statement =
+                        transaction.statement("UPDATE retired SET due_at = ?2 WHERE rowid = ?1")?;
                     statement.execute(params![rowid, head.expires_at().as_millis()])?;
                 }
-                None => self.swept.removed += remove(transaction, "DELETE FROM retired WHERE rowid = ?1", [rowid])?,
+                None => {
+                    self.swept.removed +=
+                        remove(transaction, "DELETE FROM retired WHERE rowid = ?1", [rowid])?
+                }
             }
         }
         Ok(())
@@ -165,7 +173,8 @@ fn is_anything_due(transaction: &Transaction<'_>, now: Timestamp) -> Result<bool
              OR EXISTS (SELECT 1 FROM session INDEXED BY session_live WHERE ended_at IS NULL AND generation < ?3)",
     )?;
     let epochs = &transaction.epochs;
-    let (issued_before, generation) = (epochs.issued_before().as_millis(), epochs.oldest_generation().unwrap_or(0));
+    let (issued_before, generation) =
+        (epochs.issued_before().as_millis(), epochs.oldest_generation().unwrap_or(0));
     Ok(statement.query_row(params![now.as_millis(), issued_before, generation], |row| row.get(0))?)
 }
 

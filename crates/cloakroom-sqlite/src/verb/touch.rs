@@ -35,8 +35,13 @@ pub(crate) fn touch(
     let mut moved: Option<TokenDigest> = None;
     for Touch { digest, seen_at } in touches {
         let seen_at = seen_at.as_millis();
-        let rows =
-            statement.execute(params![digest.to_bytes(), seen_at, now.as_millis(), issued_before, generation])?;
+        let rows = statement.execute(params![
+            digest.to_bytes(),
+            seen_at,
+            now.as_millis(),
+            issued_before,
+            generation
+        ])?;
         if rows == 0 {
             report.ignored += 1;
         } else if moved != Some(*digest) {

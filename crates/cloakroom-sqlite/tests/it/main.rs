@@ -1,1 +1,52 @@
-fn main() {}
+//! What the conformance suite cannot ask of every store: power cuts, killed processes, failing disks, files that come
+//! and go.
+
+mod disk;
+mod fault;
+mod file;
+mod kill;
+mod power;
+mod vfs;
+
+use std::process::ExitCode;
+
+use libtest_mimic::{Arguments, Failed, Trial};
+
+fn main() -> ExitCode {
+    // Tests that kill a process start this binary again, to be that process.
+    let mut words = std::env::args_os().skip(1);
+    if words.next().is_some_and(|word| word == kill::CHILD) {
+        return kill::child(words);
+    }
+    vfs::install();
+    let trials = [power::TESTS, fault::TESTS, kill::TESTS, file::TESTS].concat();
+    libtest_mimic::run(&Arguments::from_args(), trials.into_iter().map(trial).collect()).exit_code()
+}
+
+/// A test by its name.
+type Test = (&'static str, fn());
+
+fn trial((name, test): Test) -> Trial {
+    Trial::test(name, move || {
+        std::panic::catch_unwind(test).map_err(|panic| {
+            let text = panic.downcast_ref::<String>().map(String::as_str);
+            Failed::from(
+                text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("the test panicked"),
+            )
+        })
+    })
+}
+
+/// `tests!("group"; function, …)`: the functions as tests `group::function`.
+macro_rules! tests {
+    ($group:literal; $($test:ident),+ $(,)?) => {
+        &[$((concat!($group, "::", stringify!($test)), $test)),+]
+    };
+}
+pub(crate) use tests;
+
+/// Runs a test that awaits.
+pub(crate) fn block_on<T>(test: impl Future<Output = T>) -> T {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(4).enable_all().build();
+    runtime.expect("a process that runs tests can start a few threads").block_on(test)
+}

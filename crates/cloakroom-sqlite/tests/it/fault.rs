@@ -1,0 +1,147 @@
+//! The disk is full, fails or hangs: errors that say what happened, and no restart afterwards.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use cloakroom_conformance::{Filing, Fixtures, T0};
+use cloakroom_sqlite::{SqliteOptions, SqliteStore};
+use cloakroom_store::{Applied, ErrorKind, InsertRequest, Inserted, Lookup, Store, StoreError, Verb};
+
+use crate::disk::{Disk, Mood};
+use crate::{Test, block_on, tests};
+
+pub(crate) const TESTS: &[Test] = tests!("fault";
+    a_full_disk_refuses_without_a_trace_and_is_written_to_again_once_there_is_room,
+    a_failed_sync_is_unknown_and_the_store_goes_on,
+    a_hanging_disk_keeps_nobody_waiting_for_ever,
+    a_locked_file_is_a_timeout_for_all_who_wait,
+    a_ping_finds_out_whether_anything_can_be_written,
+    reads_are_answered_while_nothing_can_be_written,
+);
+
+fn a_full_disk_refuses_without_a_trace_and_is_written_to_again_once_there_is_room() {
+    let (disk, store) = opened();
+    let [first, second] = two();
+    block_on(async {
+        disk.set_mood(Mood::Full);
+        let error = insert(&store, &first).await.unwrap_err();
+        assert_eq!((error.kind(), error.applied()), (ErrorKind::Full, Applied::No));
+        disk.set_mood(Mood::Well);
+        assert_eq!(store.get(first.digest, T0).await.unwrap(), Lookup::Unknown);
+        for filing in [&first, &second] {
+            insert(&store, filing).await.unwrap();
+        }
+    });
+    let store = reopened(&disk, store);
+    block_on(async {
+        for filing in [&first, &second] {
+            assert_eq!(store.get(filing.digest, T0).await.unwrap(), Lookup::Live(filing.live()));
+        }
+    });
+}
+
+fn a_failed_sync_is_unknown_and_the_store_goes_on() {
+    let (disk, store) = opened();
+    let [first, second] = two();
+    block_on(async {
+        disk.set_mood(Mood::Failing);
+        let error = insert(&store, &first).await.unwrap_err();
+        assert_eq!((error.kind(), error.applied()), (ErrorKind::Unavailable, Applied::Unknown));
+        disk.set_mood(Mood::Well);
+        insert(&store, &second).await.unwrap();
+        let found = store.get(first.digest, T0).await.unwrap();
+        assert!(
+            [Lookup::Unknown, Lookup::Live(first.live())].contains(&found),
+            "whole or not at all, not {found:?}"
+        );
+        assert_eq!(store.get(second.digest, T0).await.unwrap(), Lookup::Live(second.live()));
+    });
+}
+
+fn a_hanging_disk_keeps_nobody_waiting_for_ever() {
+    let disk = Disk::new();
+    let options = SqliteOptions::new(disk.database()).with_answer_timeout(Duration::from_millis(80));
+    let store = SqliteStore::open(options).unwrap();
+    let [first, second] = two();
+    block_on(async {
+        disk.set_mood(Mood::Hanging);
+        let (written, queued) = tokio::join!(insert(&store, &first), insert(&store, &second));
+        for error in [written.unwrap_err(), queued.unwrap_err()] {
+            assert_eq!((error.kind(), error.applied()), (ErrorKind::Timeout, Applied::Unknown));
+        }
+        assert_eq!(
+            store.get(first.digest, T0).await.unwrap(),
+            Lookup::Unknown,
+            "reads do not wait for writes"
+        );
+    });
+    assert_eq!(store.close().unwrap_err().kind(), ErrorKind::Timeout, "nor does closing");
+    disk.set_mood(Mood::Well);
+    store.close().unwrap();
+}
+
+fn a_locked_file_is_a_timeout_for_all_who_wait() {
+    let disk = Disk::new();
+    let options = SqliteOptions::new(disk.database()).with_busy_timeout(Duration::from_millis(50));
+    let store = SqliteStore::open(options).unwrap();
+    let [first, second] = two();
+    let other = rusqlite::Connection::open(disk.database()).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    block_on(async {
+        let (one, another) = tokio::join!(insert(&store, &first), insert(&store, &second));
+        for error in [one.unwrap_err(), another.unwrap_err()] {
+            assert_eq!((error.kind(), error.applied()), (ErrorKind::Timeout, Applied::No));
+        }
+        assert_eq!(store.get(first.digest, T0).await.unwrap(), Lookup::Unknown, "readers wait for no writer");
+        other.execute_batch("COMMIT").unwrap();
+        insert(&store, &first).await.unwrap();
+    });
+}
+
+fn a_ping_finds_out_whether_anything_can_be_written() {
+    let (disk, store) = opened();
+    block_on(async {
+        assert_eq!(store.ping().await.unwrap(), None);
+        disk.set_mood(Mood::Full);
+        let error = store.ping().await.unwrap_err();
+        assert_eq!((error.kind(), error.verb()), (ErrorKind::Full, Verb::Ping));
+        disk.set_mood(Mood::Well);
+        assert_eq!(store.ping().await.unwrap(), None);
+    });
+}
+
+fn reads_are_answered_while_nothing_can_be_written() {
+    let (disk, store) = opened();
+    let [filing, _] = two();
+    block_on(async {
+        insert(&store, &filing).await.unwrap();
+        disk.set_mood(Mood::Full);
+        assert_eq!(store.get(filing.digest, T0).await.unwrap(), Lookup::Live(filing.live()));
+        assert_eq!(store.count(T0).await.unwrap().signed_in, 1);
+        disk.set_mood(Mood::Well);
+    });
+}
+
+fn opened() -> (Arc<Disk>, SqliteStore) {
+    let disk = Disk::new();
+    let store = SqliteStore::open(SqliteOptions::new(disk.database())).unwrap();
+    (disk, store)
+}
+
+fn reopened(disk: &Disk, store: SqliteStore) -> SqliteStore {
+    drop(store);
+    SqliteStore::open(SqliteOptions::new(disk.database())).unwrap()
+}
+
+fn two() -> [Filing; 2] {
+    let mut fixtures = Fixtures::new(1);
+    [fixtures.signed_in("alice"), fixtures.signed_in("bob")]
+}
+
+async fn insert(store: &SqliteStore, filing: &Filing) -> Result<(), StoreError> {
+    let Filing { record, digest } = filing;
+    let request = InsertRequest { record, digest: *digest, limit: None, replaces: None, now: T0 };
+    let inserted = store.insert(request).await?;
+    assert_eq!(inserted, Inserted::Done { ended: Vec::new() });
+    Ok(())
+}
