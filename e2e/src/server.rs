@@ -1,0 +1,235 @@
+//! The session server's own binary, started as people start it.
+
+use std::fs::File;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::{Ipv4Addr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::{ChildStdout, Command, Stdio};
+use std::sync::Arc;
+
+use reqwest::{Client, Method, StatusCode, header};
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+use tokio::time::timeout;
+
+use crate::clock::PATIENCE;
+use crate::output::Output;
+use crate::process::Process;
+use crate::{Failure, Outcome, eventually, programs};
+
+/// A running `cloakroom serve` with data of its own. It can be killed and started again on the same data and port.
+#[derive(Debug)]
+pub struct Server {
+    port: u16,
+    output: Arc<Output>,
+    client: Client,
+    starts: u32,
+    arguments: Vec<String>,
+    running: Option<Running>,
+}
+
+#[derive(Debug)]
+struct Running {
+    process: Process,
+    lines: UnboundedReceiver<String>,
+}
+
+/// What the server answered outside of any browser.
+#[derive(Debug)]
+pub struct Reply {
+    /// The status code.
+    pub status: u16,
+    /// Every cookie it set or removed.
+    pub cookies: Vec<String>,
+    /// The body.
+    pub body: String,
+}
+
+impl Server {
+    /// Starts a server on fresh data, with these arguments besides, and waits until it is ready.
+    ///
+    /// # Errors
+    /// Where it is not built, or does not become ready.
+    pub(crate) async fn start(output: Arc<Output>, arguments: &[&str]) -> Outcome<Self> {
+        let client = Client::builder().redirect(reqwest::redirect::Policy::none()).no_proxy().build()?;
+        let arguments = arguments.iter().map(|&argument| argument.to_owned()).collect();
+        let mut server = Self { port: free_port()?, output, client, starts: 0, arguments, running: None };
+        server.launch().await?;
+        Ok(server)
+    }
+
+    /// The address of `path` as people type it.
+    #[must_use]
+    pub fn url(&self, path: &str) -> String {
+        format!("http://localhost:{}{path}", self.port)
+    }
+
+    /// The set-up link, which is printed when the server starts and nobody can sign in yet.
+    ///
+    /// # Errors
+    /// Where none is printed.
+    pub async fn setup_link(&mut self) -> Outcome<String> {
+        let running = self.running.as_mut().ok_or_else(|| Failure::new("the server does not run"))?;
+        let waiting = async {
+            while let Some(line) = running.lines.recv().await {
+                if let Some(link) = link_in(&line) {
+                    return Ok(link.to_owned());
+                }
+            }
+            Err(Failure::new("the server printed no set-up link"))
+        };
+        let link = timeout(PATIENCE, waiting).await??;
+        self.output.note_secret(key_of(&link))?;
+        Ok(link)
+    }
+
+    /// Adds an account at the command line, beside the running server.
+    ///
+    /// # Errors
+    /// What the command said, where it refused.
+    pub fn add_account(&self, name: &str, password: &str) -> Outcome {
+        self.output.note_secret(password)?;
+        let mut command = Command::new(programs::cloakroom()?);
+        command.args(["users", "add", name, "--password-stdin", "--data-dir"]).arg(self.data());
+        let mut child =
+            command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+        let mut stdin = child.stdin.take().ok_or_else(|| Failure::new("a pipe is gone"))?;
+        writeln!(stdin, "{password}")?;
+        drop(stdin);
+        let output = child.wait_with_output()?;
+        if output.status.success() {
+            return Ok(());
+        }
+        Err(Failure::new(String::from_utf8_lossy(&output.stderr))
+            .while_doing(format!("adding the account {name}")))
+    }
+
+    /// Ends the server as a power cut would, and starts it again on the same data.
+    ///
+    /// # Errors
+    /// Where it does not become ready again.
+    pub async fn kill_and_restart(&mut self) -> Outcome {
+        if let Some(mut running) = self.running.take() {
+            running.process.kill();
+        }
+        self.launch().await
+    }
+
+    /// Asks the server to stop, and expects it to do so without complaint.
+    ///
+    /// # Errors
+    /// Where it takes too long or ends otherwise than by itself.
+    pub(crate) async fn stop(&mut self) -> Outcome {
+        let Some(mut running) = self.running.take() else { return Ok(()) };
+        let status = running.process.terminate(PATIENCE).await?;
+        if status.success() { Ok(()) } else { Err(Failure::new(format!("the server stopped with {status}"))) }
+    }
+
+    /// Asks outside of any browser, with these headers.
+    ///
+    /// # Errors
+    /// Where there is no answer.
+    pub async fn ask(&self, method: Method, path: &str, headers: &[(&str, &str)]) -> Outcome<Reply> {
+        let mut request = self.client.request(method, self.url(path));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let response = request.send().await?;
+        let cookies = response.headers().get_all(header::SET_COOKIE).iter();
+        let cookies = cookies.map(|cookie| String::from_utf8_lossy(cookie.as_bytes()).into_owned()).collect();
+        Ok(Reply { status: response.status().as_u16(), cookies, body: response.text().await? })
+    }
+
+    /// Keeps what the server tells of itself, for the search for secrets.
+    ///
+    /// # Errors
+    /// Where it does not answer.
+    pub(crate) async fn keep_metrics(&self) -> Outcome {
+        if self.running.is_none() {
+            return Ok(());
+        }
+        let metrics = self.ask(Method::GET, "/metrics", &[]).await?;
+        if metrics.status != StatusCode::OK.as_u16() {
+            return Err(Failure::new(format!("/metrics answered {}", metrics.status)));
+        }
+        self.output.keep("metrics.txt", metrics.body)
+    }
+
+    /// Where its logs are, one file for each start.
+    pub(crate) fn logs(&self) -> impl Iterator<Item = PathBuf> {
+        (1..=self.starts).map(|start| self.log(start))
+    }
+
+    fn data(&self) -> PathBuf {
+        self.output.artifacts().join("data")
+    }
+
+    fn log(&self, start: u32) -> PathBuf {
+        self.output.artifacts().join(format!("server-{start}.log"))
+    }
+
+    async fn launch(&mut self) -> Outcome {
+        self.starts += 1;
+        let log = File::create(self.log(self.starts))?;
+        let mut command = Command::new(programs::cloakroom()?);
+        command
+            .args(["serve", "--listen", &format!("127.0.0.1:{}", self.port), "--public-url", &self.url("")])
+            .arg("--data-dir")
+            .arg(self.data())
+            .args(&self.arguments)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(log.try_clone()?);
+        let mut process = Process::start(&mut command)?;
+        let stdout = process.child().stdout.take().ok_or_else(|| Failure::new("a pipe is gone"))?;
+        let lines = read_lines(stdout, log);
+        let running = self.running.insert(Running { process, lines });
+        let (client, ready) = (&self.client, format!("http://localhost:{}/readyz", self.port));
+        let log = self.output.artifacts().join(format!("server-{}.log", self.starts));
+        eventually("the server to be ready", PATIENCE, async || {
+            if let Some(status) = running.process.ended()? {
+                return Err(Failure::new(format!("the server ended with {status}: {}", last_words(&log))));
+            }
+            // Refused until it listens.
+            let reply = client.get(&ready).send().await;
+            Ok(reply.is_ok_and(|reply| reply.status() == StatusCode::OK).then_some(()))
+        })
+        .await
+    }
+}
+
+/// A port that was free a moment ago.
+fn free_port() -> Outcome<u16> {
+    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
+}
+
+/// Passes on what the server prints for people, and adds it to the log: without the key that it prints on purpose.
+fn read_lines(stdout: ChildStdout, mut log: File) -> UnboundedReceiver<String> {
+    let (sender, receiver) = unbounded_channel();
+    std::thread::spawn(move || {
+        for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+            let kept = link_in(&line).map_or_else(|| line.clone(), |link| line.replace(key_of(link), "…"));
+            // A full disk shows elsewhere; a test that has gone wants no more lines.
+            let _ = writeln!(log, "{kept}");
+            let _ = sender.send(line);
+        }
+    });
+    receiver
+}
+
+fn link_in(line: &str) -> Option<&str> {
+    line.split_whitespace().find(|word| word.starts_with("http") && word.contains("/setup"))
+}
+
+/// The secret part of a set-up link: its last word of letters.
+fn key_of(link: &str) -> &str {
+    link.rsplit(['/', '=', '#']).next().unwrap_or(link)
+}
+
+fn last_words(log: &Path) -> String {
+    let text = std::fs::read_to_string(log).unwrap_or_default();
+    let lines: Vec<&str> = text.lines().collect();
+    lines.get(lines.len().saturating_sub(LAST_WORDS)..).unwrap_or_default().join("\n")
+}
+
+/// Lines of a log that a failure repeats.
+const LAST_WORDS: usize = 20;

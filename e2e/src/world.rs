@@ -1,0 +1,150 @@
+//! What surrounds one test.
+
+use std::fs;
+use std::panic::{AssertUnwindSafe, resume_unwind};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use futures_util::FutureExt as _;
+use tokio::runtime::Builder;
+use tokio::select;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::process::kill_all;
+use crate::{Browser, Failure, Outcome, Output, Profile, Scripts, Server};
+
+/// A server, the browsers of those who use it, and a place for what they leave.
+#[derive(Debug)]
+pub struct World {
+    /// The server.
+    pub server: Server,
+    /// Where to leave things.
+    pub output: Arc<Output>,
+    test: &'static str,
+    browsers: Vec<Rc<Browser>>,
+}
+
+/// Runs `body` as the test called `test`, with a server that was given `arguments` besides.
+///
+/// Afterwards, whatever happened: the server's metrics are kept, each browser's console is read, and everything that
+/// was started is stopped. An unexpected line in a console, a panic in the log, or a server that does not stop when it
+/// is asked to, fails the test as well.
+///
+/// # Panics
+/// Where the test fails.
+pub fn run(test: &'static str, arguments: &[&str], body: impl AsyncFnOnce(&mut World) -> Outcome) {
+    alone(async || play(test, arguments, body).await);
+}
+
+/// Runs a test that needs no server.
+///
+/// # Panics
+/// Where the test fails.
+pub fn alone(body: impl AsyncFnOnce() -> Outcome) {
+    let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime can be built");
+    let finished = runtime.block_on(async {
+        select! {
+            finished = body() => finished,
+            () = interrupted() => {
+                kill_all();
+                std::process::exit(INTERRUPTED)
+            }
+        }
+    });
+    if let Err(failure) = finished {
+        panic!("{failure}");
+    }
+}
+
+async fn play(
+    test: &'static str,
+    arguments: &[&str],
+    body: impl AsyncFnOnce(&mut World) -> Outcome,
+) -> Outcome {
+    let output = Arc::new(Output::of(test)?);
+    let server = Server::start(Arc::clone(&output), arguments).await?;
+    let mut world = World { server, output, test, browsers: Vec::new() };
+    let result = AssertUnwindSafe(body(&mut world)).catch_unwind().await;
+    match result {
+        Ok(Ok(())) => world.finish().await,
+        Ok(Err(failure)) => {
+            world.photograph_failure().await;
+            Err(failure)
+        }
+        Err(panic) => {
+            world.photograph_failure().await;
+            drop(world);
+            resume_unwind(panic)
+        }
+    }
+}
+
+impl World {
+    /// Another person's browser, with a profile of its own.
+    ///
+    /// # Errors
+    /// Where Chromium or its driver is missing or does not start.
+    pub async fn browser(&mut self) -> Outcome<Rc<Browser>> {
+        self.browser_with(Profile::fresh()?, Scripts::Run).await
+    }
+
+    /// A browser with a given profile, whose pages may run scripts or not.
+    ///
+    /// # Errors
+    /// Where Chromium or its driver is missing or does not start.
+    pub async fn browser_with(&mut self, profile: Profile, scripts: Scripts) -> Outcome<Rc<Browser>> {
+        let browser = Rc::new(Browser::open(profile, scripts).await?);
+        self.browsers.push(Rc::clone(&browser));
+        Ok(browser)
+    }
+
+    /// Shows `path` of the server in `browser`.
+    ///
+    /// # Errors
+    /// Where the page does not load.
+    pub async fn visit(&self, browser: &Browser, path: &str) -> Outcome {
+        browser.goto(&self.server.url(path)).await
+    }
+
+    async fn finish(&mut self) -> Outcome {
+        self.server.keep_metrics().await?;
+        for browser in self.browsers.drain(..) {
+            browser.check_console().await?;
+            browser.close().await?;
+        }
+        self.server.stop().await?;
+        for log in self.server.logs() {
+            let text = fs::read_to_string(&log)?;
+            if let Some(line) = text.lines().find(|line| line.contains("panicked")) {
+                return Err(Failure::new(format!("{}: {line}", log.display())));
+            }
+        }
+        Ok(())
+    }
+
+    /// Shows what each browser showed when the test failed. Nothing here may hide the failure itself.
+    async fn photograph_failure(&self) {
+        for (number, browser) in self.browsers.iter().enumerate() {
+            if let Ok(png) = browser.photograph().await {
+                let name = format!("FAILED-{}-{}.png", self.test, number + 1);
+                let _ = fs::write(self.output.screenshots().join(name), png);
+            }
+        }
+    }
+}
+
+/// Resolves when a person or a supervisor wants the tests to stop.
+async fn interrupted() {
+    match (signal(SignalKind::interrupt()), signal(SignalKind::terminate())) {
+        (Ok(mut interrupt), Ok(mut terminate)) => {
+            select! {
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {}
+            }
+        }
+        _ => std::future::pending().await,
+    }
+}
+
+/// What shells report for a program that was interrupted.
+const INTERRUPTED: i32 = 130;
