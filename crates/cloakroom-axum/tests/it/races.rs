@@ -1,6 +1,7 @@
 //! Requests of one session that run at once.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use axum::body::Body;
 use axum::routing::{any, get};
@@ -173,6 +174,31 @@ fn of_two_rotations_at_once_one_brings_the_token_and_the_other_leaves_it_alone()
         let answer = late.await.unwrap();
         assert_eq!((answer.status.as_u16(), answer.cookie()), (200, Cookie::Untouched));
         assert!(browser.is_alive().await);
+    });
+}
+
+/// Takes the count out of the session; what it was when that took effect.
+async fn take(session: Session) -> Result<String, Rejection> {
+    let taken = Arc::new(AtomicU32::new(0));
+    let sink = Arc::clone(&taken);
+    session.update(&COUNT, move |count| sink.store(std::mem::take(count), Ordering::Relaxed)).await?;
+    session.save().await?;
+    Ok(taken.load(Ordering::Relaxed).to_string())
+}
+
+#[test]
+fn of_two_requests_that_take_something_out_at_once_one_gets_it() {
+    run(async {
+        let site = site().route("/take", any(take));
+        let mut browser = site.browser();
+        browser.post("/sign-in?alice").await;
+        browser.post("/count").await;
+        let gate = site.gates.hold(Verb::Replace, Moment::Before);
+        let slow = start(&browser, "/take");
+        gate.reached().await;
+        assert_eq!(browser.post("/take").await.body, "1");
+        gate.release();
+        assert_eq!(slow.await.unwrap().body, "0");
     });
 }
 
