@@ -2,6 +2,7 @@
 
 use std::error::Error as _;
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use cloakroom_conformance::{Filing, Fixtures, T0};
@@ -26,9 +27,7 @@ pub(crate) const TESTS: &[Test] = tests!("file";
     a_row_that_has_ended_cannot_be_revived_by_hand,
 );
 
-#[cfg(unix)]
 fn only_its_owner_can_read_what_is_kept() {
-    use std::os::unix::fs::PermissionsExt as _;
     let (directory, store) = opened();
     block_on(insert(&store, &alice())).unwrap();
     let modes: Vec<u32> = fs::read_dir(directory.path())
@@ -37,9 +36,6 @@ fn only_its_owner_can_read_what_is_kept() {
         .collect();
     assert_eq!(modes, [0o600; 3], "the file, its log and the log's index");
 }
-
-#[cfg(not(unix))]
-fn only_its_owner_can_read_what_is_kept() {}
 
 fn a_missing_directory_is_named() {
     let directory = tempfile::tempdir().unwrap();

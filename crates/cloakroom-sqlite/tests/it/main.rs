@@ -1,6 +1,12 @@
 //! What the conformance suite cannot ask of every store: power cuts, killed processes, failing disks, files that come
 //! and go.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "every function here is part of a test, which the lints cannot see without #[test]"
+)]
+
 mod disk;
 mod fault;
 mod file;
@@ -12,6 +18,7 @@ use std::process::ExitCode;
 
 use libtest_mimic::{Arguments, Failed, Trial};
 
+#[expect(clippy::disallowed_methods, reason = "a process started to be killed is told so by its arguments")]
 fn main() -> ExitCode {
     // Tests that kill a process start this binary again, to be that process.
     let mut words = std::env::args_os().skip(1);

@@ -21,10 +21,10 @@ pub(crate) const TESTS: &[Test] = tests!("power";
 #[derive(Clone, Default)]
 struct Acknowledged {
     /// Sessions that are there, and of which nobody has asked the end.
-    live: HashSet<usize>,
+    live: HashSet<u64>,
     /// Sessions whose token was exchanged.
-    rotated: HashSet<usize>,
-    ended: HashSet<usize>,
+    rotated: HashSet<u64>,
+    ended: HashSet<u64>,
 }
 
 /// What came of the cuts.
@@ -98,7 +98,7 @@ async fn come_and_go(store: Arc<SqliteStore>, acknowledged: &Arc<Mutex<Acknowled
     }
 }
 
-async fn one(store: &SqliteStore, acknowledged: &Mutex<Acknowledged>, number: usize) {
+async fn one(store: &SqliteStore, acknowledged: &Mutex<Acknowledged>, number: u64) {
     let filing = filing(number);
     let Filing { record, digest } = &filing;
     let request = InsertRequest { record, digest: *digest, limit: None, replaces: None, now: T0 };
@@ -153,14 +153,14 @@ async fn lost(path: &Path, acknowledged: &Acknowledged) -> Vec<String> {
     lost
 }
 
-fn filing(number: usize) -> Filing {
-    Fixtures::new(number as u64).signed_in("alice").with_attribute("cart", vec![7; 2_000])
+fn filing(number: u64) -> Filing {
+    Fixtures::new(number).signed_in("alice").with_attribute("cart", vec![7; 2_000])
 }
 
-fn next_digest(number: usize) -> cloakroom_core::TokenDigest {
-    Fixtures::new(u64::MAX - number as u64).next_digest(&filing(number))
+fn next_digest(number: u64) -> cloakroom_core::TokenDigest {
+    Fixtures::new(u64::MAX - number).next_digest(&filing(number))
 }
 
-const TASKS: usize = 8;
+const TASKS: u64 = 8;
 /// Enough to fill the log a few times.
-const SESSIONS: usize = 3_000;
+const SESSIONS: u64 = 3_000;
