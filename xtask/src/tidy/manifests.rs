@@ -38,7 +38,7 @@ pub(super) fn dependencies_without_reason(tree: &Tree) -> Vec<Finding> {
     findings
 }
 
-/// Finds dependencies in the workspace's manifest that no crate takes.
+/// Finds dependencies in the workspace's manifest that no crate takes. Our own packages are there for whoever wants them.
 pub(super) fn unused_dependencies(tree: &Tree) -> Vec<Finding> {
     let Some(root) = tree.text(ROOT).and_then(|text| text.parse::<Table>().ok()) else { return Vec::new() };
     let offered = root.get("workspace").and_then(|workspace| workspace.get("dependencies"));
@@ -48,7 +48,7 @@ pub(super) fn unused_dependencies(tree: &Tree) -> Vec<Finding> {
         .and_then(Value::as_table)
         .into_iter()
         .flatten()
-        .filter(|(name, _)| !is_taken(name))
+        .filter(|(name, dependency)| dependency.get("path").is_none() && !is_taken(name))
         .map(|(name, _)| Finding::new(ROOT, 0, format!("no crate uses {name}: remove it")))
         .collect()
 }
@@ -118,7 +118,7 @@ debug = 1
 
     #[test]
     fn a_dependency_that_nobody_takes_is_found() {
-        let root = "[workspace.dependencies]\none = \"1\"\ntwo = \"1\"\nthree = \"1\"\nfour = \"1\"\n";
+        let root = "[workspace.dependencies]\none = \"1\"\ntwo = \"1\"\nthree = \"1\"\nfour = \"1\"\n[workspace.dependencies.ours]\npath = \"o\"\n";
         let package = "\
 [package]
 name = \"a\"
