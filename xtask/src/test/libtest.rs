@@ -23,8 +23,8 @@ impl Reading {
             line.strip_prefix("test ").and_then(|rest| rest.rsplit_once(" ... "))
         {
             match outcome.split([',', ' ']).next() {
-                Some("FAILED") => self.failed.push(name.to_owned()),
-                Some("ignored") => self.ignored.push(name.to_owned()),
+                Some("FAILED") => self.failed.push(name.trim_end().to_owned()),
+                Some("ignored") => self.ignored.push(name.trim_end().to_owned()),
                 _ => {}
             }
         }
@@ -81,7 +81,7 @@ mod tests {
     const GOOD: &str = "\
 running 2 tests
 test a ... ok
-test b ... ignored, needs a moon
+test b      ... ignored, needs a moon
 test result: ok. 1 passed; 0 failed; 1 ignored; 0 measured; 3 filtered out; finished in 0.00s";
 
     const BAD: &str = "\
