@@ -5,9 +5,19 @@
 //! | [`config`] | `cloakroom.toml`, environment and flags become one checked [`Config`](config::Config) |
 //! | [`accounts`] | the built-in accounts: names, roles, argon2id hashes, the first administrator |
 //! | [`limits`] | how guessing passwords is slowed down |
+//! | [`stores`] | session stores by URL |
+//! | [`web`] | pages, API, health |
+//! | [`serve`](mod@serve) | all of it put together, started and stopped in order |
+//! | [`cli`] | the command line |
+//! | [`wire`] | sessions as the API and `--json` show them |
 //!
 //! Nothing here reads the system's clock, the environment or the command line: the binary does and hands them in.
 
 pub mod accounts;
+pub mod cli;
 pub mod config;
 pub mod limits;
+pub mod serve;
+pub mod stores;
+pub mod web;
+pub mod wire;

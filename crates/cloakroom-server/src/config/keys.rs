@@ -32,6 +32,7 @@ pub(super) const KEYS: &[&str] = &[
     "sign_in.attempts_per_address",
     "sign_in.window",
     "trust.proxies",
+    "trust.forwarding_header",
     "trust.origins",
     "trust.return_hosts",
     "tls.cert_file",

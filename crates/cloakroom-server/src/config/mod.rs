@@ -21,8 +21,8 @@ mod warning;
 pub use error::{ConfigError, Place, Problem};
 pub use layer::ENVIRONMENT_PREFIX;
 pub use model::{
-    Config, CookieConfig, DEFAULT_FILE, LogConfig, LogFormat, LogLevel, Overrides, SameSite, SignInConfig,
-    Sources, TlsConfig, TrustConfig,
+    Config, DEFAULT_FILE, LogConfig, LogFormat, LogLevel, Overrides, SignInConfig, Sources, TlsConfig,
+    TrustConfig,
 };
 pub use public_url::PublicUrl;
 pub use show::{EffectiveKey, Source};

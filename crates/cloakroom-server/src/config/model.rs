@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use cloakroom_core::{AalPreset, Policy};
+use cloakroom_http::{CookiePolicy, ForwardingHeader, Origin, SameSite};
 use ipnet::IpNet;
 
 use super::public_url::PublicUrl;
@@ -34,7 +35,7 @@ pub struct Config {
     /// The rules sessions are issued under.
     pub policy: Policy,
     /// The session cookie.
-    pub cookie: CookieConfig,
+    pub cookie: CookiePolicy,
     /// How guessing is slowed down.
     pub sign_in: SignInConfig,
     /// Whom the server believes.
@@ -55,13 +56,16 @@ impl Config {
     /// The database file of the session store, where it has one.
     #[must_use]
     pub fn sessions_path(&self) -> Option<PathBuf> {
-        self.store.sqlite_path(&self.data_dir)
+        match &self.store {
+            StoreUrl::Memory { .. } => None,
+            StoreUrl::Sqlite { path } => Some(path.clone().unwrap_or_else(|| self.default_sessions_path())),
+        }
     }
 
-    /// Whether the session cookie is `Secure`: always, unless plain http was asked for dangerously.
+    /// The database file of `sqlite:` without a path.
     #[must_use]
-    pub fn cookie_is_secure(&self) -> bool {
-        self.public_url.is_https() || self.public_url.is_local()
+    pub fn default_sessions_path(&self) -> PathBuf {
+        self.data_dir.join("sessions.db")
     }
 
     /// The same configuration, bound to the address that the system gave; matters where the port was 0.
@@ -72,41 +76,6 @@ impl Config {
             self.public_url = PublicUrl::local(address, self.tls.is_some());
         }
         self
-    }
-}
-
-/// The session cookie.
-#[derive(Clone, PartialEq, Eq, Debug)]
-#[non_exhaustive]
-pub struct CookieConfig {
-    /// Its name: `__Host-…`, or `__Secure-…` where subdomains share it.
-    pub name: String,
-    /// When browsers send it with requests of other sites.
-    pub same_site: SameSite,
-    /// The domain whose subdomains share it, where asked for.
-    pub domain: Option<String>,
-}
-
-/// When browsers send a cookie with requests that other sites cause.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum SameSite {
-    /// Never.
-    Strict,
-    /// With top-level navigation by GET only.
-    Lax,
-    /// Always.
-    None,
-}
-
-impl SameSite {
-    /// The word in configuration files.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Strict => "strict",
-            Self::Lax => "lax",
-            Self::None => "none",
-        }
     }
 }
 
@@ -128,10 +97,14 @@ pub struct SignInConfig {
 pub struct TrustConfig {
     /// Networks of proxies whose forwarding headers are believed.
     pub proxies: Vec<IpNet>,
+    /// In which header field they write for whom they ask.
+    pub forwarding_header: ForwardingHeader,
     /// Origins, besides the public URL, that may send state-changing requests.
-    pub origins: Vec<String>,
-    /// Hosts, besides the public URL's, that people may be sent back to after sign-in.
+    pub origins: Vec<Origin>,
+    /// Hosts, besides the public URL's, that people may be sent back to after sign-in, as they were written.
     pub return_hosts: Vec<String>,
+    /// The origins of these hosts: over https, and on this machine over http too.
+    pub return_origins: Vec<Origin>,
 }
 
 /// TLS of the server's own.
@@ -241,6 +214,12 @@ impl Sources {
 /// The configuration file that is read, where it exists, when no other is named.
 pub const DEFAULT_FILE: &str = "cloakroom.toml";
 
+words!(
+    ForwardingHeader,
+    "\"x-forwarded-for\" or \"forwarded\"",
+    "x-forwarded-for" => ForwardingHeader::XForwardedFor,
+    "forwarded" => ForwardingHeader::Forwarded,
+);
 words!(SameSite, "\"strict\", \"lax\" or \"none\"", "strict" => SameSite::Strict, "lax" => SameSite::Lax, "none" => SameSite::None);
 words!(LogFormat, "\"text\" or \"json\"", "text" => LogFormat::Text, "json" => LogFormat::Json);
 words!(

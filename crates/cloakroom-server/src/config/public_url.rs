@@ -3,32 +3,25 @@
 use std::fmt;
 use std::net::SocketAddr;
 
+use cloakroom_http::{MalformedOrigin, Origin};
 use url::{Host, Url};
 
 /// The origin under which browsers reach the server: scheme, host and port, without a path.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct PublicUrl(Url);
+pub struct PublicUrl {
+    url: Url,
+    origin: Origin,
+}
 
 impl PublicUrl {
     /// Reads a public URL.
     ///
     /// # Errors
-    /// What is wrong with it, as a sentence fragment: another scheme than http and https, or more than an origin.
-    pub fn parse(text: &str) -> Result<Self, &'static str> {
-        let url = Url::parse(text).map_err(|_| "is no URL")?;
-        if !matches!(url.scheme(), "http" | "https") {
-            return Err("is neither http nor https");
-        }
-        if url.host_str().is_none_or(str::is_empty) {
-            return Err("has no host");
-        }
-        if !url.username().is_empty() || url.password().is_some() {
-            return Err("has a user name or password");
-        }
-        if url.path() != "/" || url.query().is_some() || url.fragment().is_some() {
-            return Err("has more than scheme, host and port");
-        }
-        Ok(Self(url))
+    /// [`MalformedOrigin`]: another scheme than http and https, or more or less than an origin.
+    pub fn parse(text: &str) -> Result<Self, MalformedOrigin> {
+        let origin: Origin = text.parse()?;
+        let url = Url::parse(origin.as_str()).expect("an origin is a URL");
+        Ok(Self { url, origin })
     }
 
     /// Where a server on this machine is found that listens on `listen` and was told nothing else.
@@ -36,38 +29,38 @@ impl PublicUrl {
     pub fn local(listen: SocketAddr, tls: bool) -> Self {
         let scheme = if tls { "https" } else { "http" };
         let text = format!("{scheme}://localhost:{}", listen.port());
-        Self(Url::parse(&text).expect("a scheme, `localhost` and a port are a URL"))
+        Self::parse(&text).expect("a scheme, `localhost` and a port are an origin")
     }
 
     /// Scheme, host and port as a browser sends them in `Origin`, without a default port.
     #[must_use]
-    pub fn origin(&self) -> String {
-        self.0.origin().ascii_serialization()
+    pub fn origin(&self) -> &Origin {
+        &self.origin
     }
 
     /// Whether browsers come over TLS.
     #[must_use]
     pub fn is_https(&self) -> bool {
-        self.0.scheme() == "https"
+        self.origin.is_https()
     }
 
     /// The host, without port; IPv6 in brackets.
     #[must_use]
     pub fn host(&self) -> &str {
-        self.0.host_str().unwrap_or_default()
+        self.url.host_str().unwrap_or_default()
     }
 
     /// The port, the scheme's own where none is written.
     #[must_use]
     pub fn port(&self) -> u16 {
-        self.0.port_or_known_default().unwrap_or_default()
+        self.url.port_or_known_default().unwrap_or_default()
     }
 
     /// Whether the host is this machine as browsers define it (Secure Contexts §3.1), so that they keep a `Secure`
     /// cookie over plain http.
     #[must_use]
     pub fn is_local(&self) -> bool {
-        match self.0.host() {
+        match self.url.host() {
             Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
             Some(Host::Ipv4(address)) => address.is_loopback(),
             Some(Host::Ipv6(address)) => address.is_loopback(),
@@ -78,13 +71,13 @@ impl PublicUrl {
     /// This origin with `path`, which begins with a slash.
     #[must_use]
     pub fn join(&self, path: &str) -> String {
-        format!("{}{path}", self.origin())
+        format!("{}{path}", self.origin)
     }
 }
 
 impl fmt::Display for PublicUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.origin())
+        self.origin.fmt(f)
     }
 }
 

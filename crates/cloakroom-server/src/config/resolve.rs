@@ -4,12 +4,10 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use cloakroom_http::{CookiePolicy, CookiePolicyError, Origin};
 use ipnet::IpNet;
-use url::Url;
 
-use super::model::{
-    Config, CookieConfig, LogConfig, LogFormat, LogLevel, SameSite, SignInConfig, TlsConfig, TrustConfig,
-};
+use super::model::{Config, LogConfig, LogFormat, LogLevel, SignInConfig, TlsConfig, TrustConfig};
 use super::public_url::PublicUrl;
 use super::read::{Reader, Setting};
 use super::session::read_policy;
@@ -71,7 +69,7 @@ fn read_store(r: &mut Reader<'_>) -> StoreUrl {
                 return StoreUrl::Sqlite { path: None };
             }
         },
-        (None, None) => return StoreUrl::Sqlite { path: None },
+        (None, None) => ("store", DEFAULT_STORE.to_owned()),
     };
     StoreUrl::parse(text.trim()).unwrap_or_else(|error| {
         r.problem(key, error.to_string(), error.remedy);
@@ -107,11 +105,12 @@ fn read_public_url(r: &mut Reader<'_>, tls: Option<&TlsConfig>, plain_http: Plai
     let text: String = r.get("public_url")?;
     let url = match PublicUrl::parse(&text) {
         Ok(url) => url,
-        Err(why) => {
+        Err(_) => {
+            let cause = format!("`public_url` is \"{}\", which is no origin", text.escape_debug());
             r.problem(
                 "public_url",
-                format!("`public_url` {why}"),
-                "write an origin, such as \"https://id.example.org\"",
+                cause,
+                "write scheme, host and port only, such as \"https://id.example.org\"",
             );
             return None;
         }
@@ -130,72 +129,64 @@ fn read_public_url(r: &mut Reader<'_>, tls: Option<&TlsConfig>, plain_http: Plai
     Some(url)
 }
 
-fn read_cookie(r: &mut Reader<'_>, public_url: &PublicUrl) -> CookieConfig {
+/// Reads the cookie policy. Browsers keep a `Secure` cookie on this machine over plain http, too; everywhere else plain
+/// http was refused before, or asked for dangerously.
+fn read_cookie(r: &mut Reader<'_>, public_url: &PublicUrl) -> CookiePolicy {
     let secure = public_url.is_https() || public_url.is_local();
-    let default_name = if secure { DEFAULT_COOKIE_NAME } else { DEFAULT_INSECURE_COOKIE_NAME };
-    let cookie = CookieConfig {
-        name: r.get("cookie.name").unwrap_or_else(|| default_name.to_owned()),
-        same_site: r.get("cookie.same_site").unwrap_or(SameSite::Lax),
-        domain: r.get("cookie.domain"),
-    };
-    check_cookie_name(r, &cookie.name, secure);
-    if cookie.same_site == SameSite::None && !secure {
-        let cause = "`cookie.same_site` is \"none\", which browsers accept over https only";
-        r.problem("cookie.same_site", cause, "use https, or \"lax\"");
+    let name: Option<String> = r.get("cookie.name");
+    let domain: Option<String> = r.get("cookie.domain");
+    let mut builder = CookiePolicy::builder().same_site(r.get("cookie.same_site").unwrap_or_default());
+    if let Some(domain) = &domain {
+        builder = builder.shared_with_subdomains(domain.as_str());
+        check_cookie_domain(r, domain, public_url);
     }
-    if let Some(domain) = &cookie.domain {
-        check_cookie_domain(r, domain, &cookie.name, public_url);
+    if !secure {
+        builder = builder.dangerously_over_plain_http();
     }
-    cookie
+    if let Some(name) = name {
+        builder = builder.named(name);
+    }
+    builder.build().unwrap_or_else(|error| {
+        report_cookie(r, &error);
+        CookiePolicy::default()
+    })
 }
 
-fn check_cookie_name(r: &mut Reader<'_>, name: &str, secure: bool) {
-    let prefixed = name.starts_with(HOST_PREFIX) || name.starts_with(SECURE_PREFIX);
-    let bare = name.strip_prefix(HOST_PREFIX).or_else(|| name.strip_prefix(SECURE_PREFIX)).unwrap_or(name);
-    // RFC 6265 §4.1.1: a cookie's name is a token.
-    let is_token = !bare.is_empty()
-        && bare.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b));
-    let shown = name.escape_debug();
-    if !is_token || name.len() > COOKIE_NAME_MAX_BYTES {
-        let cause = format!("`cookie.name` \"{shown}\" is no name that a cookie can have");
-        r.problem(
+/// Says in the words of the configuration why browsers would not keep such a cookie, or not guard it.
+fn report_cookie(r: &mut Reader<'_>, error: &CookiePolicyError) {
+    let (key, remedy) = match error {
+        CookiePolicyError::InvalidName { .. } => ("cookie.name", "such as \"__Host-cloakroom\"".to_owned()),
+        CookiePolicyError::PrefixMissing { name, expected } => (
             "cookie.name",
-            cause,
-            format!("use letters, digits, `-` and `_`, such as \"{DEFAULT_COOKIE_NAME}\""),
-        );
-    } else if secure && !prefixed {
-        let cause = format!(
-            "`cookie.name` \"{shown}\" lacks the prefix `{HOST_PREFIX}`: other hosts and plain http could set it"
-        );
-        r.problem("cookie.name", cause, format!("write \"{HOST_PREFIX}{shown}\""));
-    } else if !secure && prefixed {
-        let cause = format!("`cookie.name` \"{shown}\" has a prefix that browsers refuse over plain http");
-        r.problem("cookie.name", cause, "use https, or remove the prefix");
-    }
+            format!("write \"{expected}{}\"", name.trim_start_matches("__Secure-").escape_debug()),
+        ),
+        CookiePolicyError::PrefixCase { expected, .. } => ("cookie.name", format!("write {expected}")),
+        CookiePolicyError::PrefixBroken { .. } if r.place("cookie.domain").is_some() => {
+            ("cookie.name", "write \"__Secure-…\", or remove `cookie.domain`".to_owned())
+        }
+        CookiePolicyError::PrefixBroken { .. } => {
+            ("cookie.name", "use https, or remove the prefix".to_owned())
+        }
+        CookiePolicyError::SameSiteNoneNeedsSecure => {
+            ("cookie.same_site", "use https, or \"lax\"".to_owned())
+        }
+        CookiePolicyError::InvalidDomain { .. } => {
+            ("cookie.domain", "name a parent domain of the server, without a leading dot".to_owned())
+        }
+        _ => ("cookie", "see `cloakroom config show`".to_owned()),
+    };
+    r.problem(key, error.to_string(), remedy);
 }
 
-fn check_cookie_domain(r: &mut Reader<'_>, domain: &str, name: &str, public_url: &PublicUrl) {
+fn check_cookie_domain(r: &mut Reader<'_>, domain: &str, public_url: &PublicUrl) {
     let host = public_url.host();
     let covers = host == domain || host.strip_suffix(domain).is_some_and(|rest| rest.ends_with('.'));
-    if name.starts_with(HOST_PREFIX) {
-        let cause = format!(
-            "`cookie.domain` shares the cookie with subdomains, which the prefix `{HOST_PREFIX}` rules out"
-        );
-        r.problem(
-            "cookie.domain",
-            cause,
-            "set `cookie.name = \"__Secure-cloakroom\"`, or remove `cookie.domain`",
-        );
-    } else if !covers || !domain.contains('.') || host.parse::<std::net::IpAddr>().is_ok() {
+    if !covers {
         let cause = format!(
             "`cookie.domain` \"{}\" does not cover the host of `public_url`, {host}",
             domain.escape_debug()
         );
-        r.problem(
-            "cookie.domain",
-            cause,
-            "name the host's parent domain, without a leading dot, such as \"example.org\"",
-        );
+        r.problem("cookie.domain", cause, "name the host's parent domain, such as \"example.org\"");
     }
 }
 
@@ -222,44 +213,52 @@ fn read_sign_in(r: &mut Reader<'_>) -> SignInConfig {
 }
 
 fn read_trust(r: &mut Reader<'_>) -> TrustConfig {
-    let mut trust =
-        TrustConfig { proxies: r.get("trust.proxies").unwrap_or_default(), ..TrustConfig::default() };
-    for text in r.get::<Vec<String>>("trust.origins").unwrap_or_default() {
-        match PublicUrl::parse(&text) {
-            Ok(origin) => trust.origins.push(origin.origin()),
-            Err(why) => {
-                let cause = format!("`trust.origins` has \"{}\", which {why}", text.escape_debug());
-                r.problem("trust.origins", cause, "write origins, such as \"https://app.example.org\"");
-            }
-        }
-    }
-    for text in r.get::<Vec<String>>("trust.return_hosts").unwrap_or_default() {
-        match return_host(&text) {
-            Some(host) => trust.return_hosts.push(host),
-            None => {
-                let cause =
-                    format!("`trust.return_hosts` has \"{}\", which is no host name", text.escape_debug());
-                r.problem(
-                    "trust.return_hosts",
-                    cause,
-                    "write hosts, such as \"app.example.org\" or \"localhost:3000\"",
-                );
-            }
-        }
+    let mut trust = TrustConfig {
+        proxies: r.get("trust.proxies").unwrap_or_default(),
+        forwarding_header: r.get("trust.forwarding_header").unwrap_or_default(),
+        origins: r.get("trust.origins").unwrap_or_default(),
+        ..TrustConfig::default()
+    };
+    for ReturnHost { written, origins } in r.get::<Vec<ReturnHost>>("trust.return_hosts").unwrap_or_default()
+    {
+        trust.return_hosts.push(written);
+        trust.return_origins.extend(origins);
     }
     trust
 }
 
-/// The host, with its port where one is written, in the spelling that URLs are compared in.
-fn return_host(text: &str) -> Option<String> {
-    let url = Url::parse(&format!("https://{text}/")).ok()?;
-    let bare = url.username().is_empty() && url.password().is_none() && url.path() == "/";
-    let plain = bare && url.query().is_none() && url.fragment().is_none() && !text.contains(['/', '\\', '@']);
-    let host = url.host_str().filter(|_| plain)?;
-    Some(match url.port() {
-        Some(port) => format!("{host}:{port}"),
-        None => host.to_owned(),
-    })
+/// A host with perhaps a port, and the origins it stands for.
+struct ReturnHost {
+    written: String,
+    origins: Vec<Origin>,
+}
+
+impl Setting for ReturnHost {
+    const EXPECTED: &'static str = "hosts, such as \"app.example.org\" or \"localhost:3000\"";
+
+    fn read(value: &figment::value::Value) -> Result<Self, String> {
+        let written = String::read(value)?;
+        let none = || format!("has \"{}\", which is no host", written.escape_debug());
+        if written.contains('/') {
+            return Err(none());
+        }
+        let url = |scheme| PublicUrl::parse(&format!("{scheme}://{written}")).map_err(|_| none());
+        let (https, http) = (url("https")?, url("http")?);
+        let mut origins = vec![https.origin().clone()];
+        if http.is_local() {
+            origins.push(http.origin().clone());
+        }
+        Ok(Self { written, origins })
+    }
+}
+
+impl Setting for Origin {
+    const EXPECTED: &'static str = "origins, such as \"https://app.example.org\"";
+
+    fn read(value: &figment::value::Value) -> Result<Self, String> {
+        let text = String::read(value)?;
+        text.parse().map_err(|_| format!("has \"{}\", which is no origin", text.escape_debug()))
+    }
 }
 
 impl Setting for IpNet {
@@ -274,17 +273,9 @@ impl Setting for IpNet {
     }
 }
 
-/// Names that browsers accept only from the host itself, over TLS, for every path (RFC 6265bis §4.1.3.2).
-pub(super) const HOST_PREFIX: &str = "__Host-";
-/// Names that browsers accept over TLS only (RFC 6265bis §4.1.3.1).
-pub(super) const SECURE_PREFIX: &str = "__Secure-";
-
 const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 8080);
+const DEFAULT_STORE: &str = "sqlite:";
 const DEFAULT_DATA_DIR: &str = "cloakroom-data";
-const DEFAULT_COOKIE_NAME: &str = "__Host-cloakroom";
-const DEFAULT_INSECURE_COOKIE_NAME: &str = "cloakroom";
-/// Longer names only waste a browser's room (4096 bytes for name and value).
-const COOKIE_NAME_MAX_BYTES: usize = 128;
 const DEFAULT_WINDOW: Duration = Duration::from_secs(15 * 60);
 const MIN_WINDOW: Duration = Duration::from_secs(1);
 const MAX_WINDOW: Duration = Duration::from_secs(24 * 3600);

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use cloakroom_http::ForwardingHeader;
+
 use super::Loaded;
 use super::error::Place;
 use super::keys::KEYS;
@@ -153,16 +155,17 @@ fn values(config: &Config) -> BTreeMap<Vec<String>, toml::Value> {
     if let Some(address) = config.metrics_listen {
         put("metrics_listen", address.to_string().into());
     }
-    put("cookie.name", config.cookie.name.clone().into());
-    put("cookie.same_site", config.cookie.same_site.as_str().into());
-    if let Some(domain) = &config.cookie.domain {
-        put("cookie.domain", domain.clone().into());
+    put("cookie.name", config.cookie.name().into());
+    put("cookie.same_site", config.cookie.same_site().as_str().to_ascii_lowercase().into());
+    if let Some(domain) = config.cookie.domain() {
+        put("cookie.domain", domain.into());
     }
     put("sign_in.attempts_per_account", i64::from(config.sign_in.attempts_per_account).into());
     put("sign_in.attempts_per_address", i64::from(config.sign_in.attempts_per_address).into());
     put("sign_in.window", duration(config.sign_in.window));
     put("trust.proxies", list(config.trust.proxies.iter().map(ToString::to_string)));
-    put("trust.origins", list(config.trust.origins.iter().cloned()));
+    put("trust.forwarding_header", forwarding_header_word(config.trust.forwarding_header).into());
+    put("trust.origins", list(config.trust.origins.iter().map(ToString::to_string)));
     put("trust.return_hosts", list(config.trust.return_hosts.iter().cloned()));
     if let Some(tls) = &config.tls {
         put("tls.cert_file", tls.cert_file.display().to_string().into());
@@ -205,6 +208,13 @@ fn put_session(config: &Config, values: &mut BTreeMap<Vec<String>, toml::Value>)
     for (role, timeouts) in policy.roles() {
         put(&["roles", role.as_str(), "idle_timeout"], duration(timeouts.idle));
         put(&["roles", role.as_str(), "absolute_timeout"], duration(timeouts.absolute));
+    }
+}
+
+fn forwarding_header_word(header: ForwardingHeader) -> &'static str {
+    match header {
+        ForwardingHeader::XForwardedFor => "x-forwarded-for",
+        ForwardingHeader::Forwarded => "forwarded",
     }
 }
 

@@ -1,7 +1,7 @@
 //! Where sessions live, as an address.
 
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use super::units::{format_bytes, parse_bytes};
 
@@ -29,28 +29,19 @@ impl StoreUrl {
     pub fn parse(text: &str) -> Result<Self, StoreUrlError> {
         let (scheme, rest) = text.split_once(':').ok_or_else(|| StoreUrlError {
             cause: "has no scheme".into(),
-            remedy: format!("this build supports {SUPPORTED}"),
+            remedy: format!("this build supports {}", supported()),
         })?;
         match scheme.to_ascii_lowercase().as_str() {
-            "memory" => Self::memory(rest),
-            "sqlite" => Self::sqlite(rest),
-            other if LATER.contains(&other) => Err(StoreUrlError {
+            "memory" if cfg!(feature = "memory") => Self::memory(rest),
+            "sqlite" if cfg!(feature = "sqlite") => Self::sqlite(rest),
+            other if KNOWN.contains(&other) => Err(StoreUrlError {
                 cause: format!("names a {other} store, which this build does not have"),
-                remedy: format!("use one of {SUPPORTED}"),
+                remedy: format!("use one of {}", supported()),
             }),
             other => Err(StoreUrlError {
                 cause: format!("has the unknown scheme `{}`", other.escape_debug()),
-                remedy: format!("this build supports {SUPPORTED}"),
+                remedy: format!("this build supports {}", supported()),
             }),
-        }
-    }
-
-    /// The database file of a SQLite store, in `data_dir` where the address has no path.
-    #[must_use]
-    pub fn sqlite_path(&self, data_dir: &Path) -> Option<PathBuf> {
-        match self {
-            Self::Memory { .. } => None,
-            Self::Sqlite { path } => Some(path.clone().unwrap_or_else(|| data_dir.join(SQLITE_FILE))),
         }
     }
 
@@ -131,13 +122,23 @@ pub struct StoreUrlError {
     pub(super) remedy: String,
 }
 
-const SUPPORTED: &str = "`memory:`, `sqlite:` and `sqlite:PATH`";
-/// The database file of `sqlite:` without a path.
-const SQLITE_FILE: &str = "sessions.db";
+/// The stores that are compiled in.
+fn supported() -> String {
+    let stores =
+        [("`sqlite:`, `sqlite:PATH`", cfg!(feature = "sqlite")), ("`memory:`", cfg!(feature = "memory"))];
+    stores
+        .into_iter()
+        .filter_map(|(store, built_in)| built_in.then_some(store))
+        .collect::<Vec<_>>()
+        .join(", ")
+}
+
 /// Less than this holds no meaningful number of sessions.
 const MEMORY_MIN_BYTES: u64 = 1 << 20;
-/// Stores that the configuration knows by name and that other builds may have.
-const LATER: [&str; 15] = [
+/// Stores that the configuration knows by name, whether this build has them or not.
+const KNOWN: [&str; 17] = [
+    "memory",
+    "sqlite",
     "postgres",
     "postgresql",
     "mysql",
@@ -186,13 +187,5 @@ mod tests {
             assert!(error.cause.contains(cause), "{text}: {error}");
             assert!(!error.to_string().contains("secret") && !error.remedy.contains("secret"), "{error}");
         }
-    }
-
-    #[test]
-    fn the_default_database_lies_in_the_data_directory() {
-        let dir = Path::new("data");
-        assert_eq!(StoreUrl::parse("sqlite:").unwrap().sqlite_path(dir), Some("data/sessions.db".into()));
-        assert_eq!(StoreUrl::parse("sqlite:x.db").unwrap().sqlite_path(dir), Some("x.db".into()));
-        assert_eq!(StoreUrl::parse("memory:").unwrap().sqlite_path(dir), None);
     }
 }

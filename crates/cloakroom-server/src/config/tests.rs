@@ -2,6 +2,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use cloakroom_core::{AalPreset, OnLimit, Role, Timeouts};
+use cloakroom_http::{ForwardingHeader, SameSite};
 
 use super::keys::KEYS;
 use super::*;
@@ -65,6 +66,7 @@ attempts_per_address = 50
 window = "5m"
 [trust]
 proxies = ["10.0.0.0/8", "::1"]
+forwarding_header = "forwarded"
 origins = ["https://app.example.org"]
 return_hosts = ["app.example.org", "localhost:3000"]
 [tls]
@@ -84,8 +86,8 @@ fn a_server_that_nobody_configured_has_the_defaults_of_the_contract() {
     assert_eq!(config.store.to_string(), "sqlite:");
     assert_eq!(config.sessions_path(), Some("cloakroom-data/sessions.db".into()));
     assert_eq!(config.policy, cloakroom_core::Policy::default());
-    assert_eq!((config.cookie.name.as_str(), config.cookie.same_site), ("__Host-cloakroom", SameSite::Lax));
-    assert!(config.cookie_is_secure());
+    assert_eq!((config.cookie.name(), config.cookie.same_site()), ("__Host-cloakroom", SameSite::Lax));
+    assert!(config.cookie.is_secure());
     assert_eq!(config.sign_in.attempts_per_account, 10);
     assert_eq!(config.sign_in.attempts_per_address, 100);
     assert_eq!(config.sign_in.window, Duration::from_secs(900));
@@ -105,9 +107,11 @@ fn every_key_is_read() {
     assert_eq!(config.policy.attributes_max_bytes(), 8192);
     assert_eq!(config.policy.remember_me(), Some(minutes(24 * 60, 7 * 24 * 60)));
     assert_eq!(config.policy.roles().get(&Role::new("admin").unwrap()), Some(&minutes(5, 60)));
-    assert_eq!(config.cookie.domain.as_deref(), Some("example.org"));
+    assert_eq!(config.cookie.domain(), Some("example.org"));
     assert_eq!(config.trust.proxies.len(), 2);
-    assert_eq!(config.trust.return_hosts, ["app.example.org", "localhost:3000"]);
+    assert_eq!(config.trust.forwarding_header, ForwardingHeader::Forwarded);
+    let origins: Vec<&str> = config.trust.return_origins.iter().map(cloakroom_http::Origin::as_str).collect();
+    assert_eq!(origins, ["https://app.example.org", "https://localhost:3000", "http://localhost:3000"]);
     assert_eq!(config.tls.as_ref().unwrap().redirect_listen.unwrap().port(), 80);
     assert_eq!((config.log.format, config.log.level), (LogFormat::Json, LogLevel::Debug));
 }
@@ -196,8 +200,8 @@ fn settings_of_the_wrong_kind_are_refused_with_an_example() {
         ("[sign_in]\nattempts_per_account = 0", ["nobody could sign in", "default is 10"]),
         ("[sign_in]\nwindow = \"0s\"", ["outside of 1s to 24h", "15m"]),
         ("[trust]\nproxies = [\"proxy.local\"]", ["no network", "10.0.0.0/8"]),
-        ("[trust]\norigins = [\"https://a/b\"]", ["more than scheme", "https://app"]),
-        ("[trust]\nreturn_hosts = [\"a/b\"]", ["no host name", "app.example.org"]),
+        ("[trust]\norigins = [\"https://a/b\"]", ["which is no origin", "https://app"]),
+        ("[trust]\nreturn_hosts = [\"a/b\"]", ["which is no host", "app.example.org"]),
         ("data_dir = \"\"", ["is empty", "a path"]),
         ("a = ", ["cloakroom.toml:1", "TOML"]),
         ("store = \"postgres://u:p@h/d\"", ["does not have", "sqlite:"]),
@@ -235,21 +239,21 @@ fn timeouts_that_cannot_be_kept_are_refused() {
 fn cookies_too_weak_to_carry_a_session_are_refused() {
     let https = "public_url = \"https://id.example.org\"\n";
     for (text, parts) in [
-        ("[cookie]\nname = \"sid\"".to_owned(), ["lacks the prefix", "__Host-sid"]),
-        ("[cookie]\nname = \"__Host-\"".to_owned(), ["no name that a cookie can have", "letters"]),
-        ("[cookie]\nname = \"__Host-a;b\"".to_owned(), ["no name that a cookie can have", "letters"]),
+        ("[cookie]\nname = \"sid\"".to_owned(), ["does not begin with __Host-", "write \"__Host-sid\""]),
+        ("[cookie]\nname = \"__host-sid\"".to_owned(), ["wrong case", "__Host-"]),
+        ("[cookie]\nname = \"__Host-a;b\"".to_owned(), ["is not 1 to 64 characters", "__Host-cloakroom"]),
         ("public_url = \"http://id.example.org\"".to_owned(), ["plain http on id.example.org", "dangerously_insecure_http"]),
         (
             "public_url = \"http://h.example\"\ndangerously_insecure_http = true\n[cookie]\nsame_site = \"none\"".to_owned(),
-            ["over https only", "lax"],
+            ["SameSite=None needs Secure", "lax"],
         ),
         (
             "public_url = \"http://h.example\"\ndangerously_insecure_http = true\n[cookie]\nname = \"__Host-x\"".to_owned(),
-            ["browsers refuse over plain http", "remove the prefix"],
+            ["demands Secure", "remove the prefix"],
         ),
-        (format!("{https}[cookie]\ndomain = \"example.org\""), ["rules out", "__Secure-cloakroom"]),
+        (format!("{https}[cookie]\nname = \"__Host-x\"\ndomain = \"example.org\""), ["forbids sharing", "__Secure-"]),
         (format!("{https}[cookie]\nname = \"__Secure-x\"\ndomain = \"example.com\""), ["does not cover", "parent domain"]),
-        (format!("{https}[cookie]\nname = \"__Secure-x\"\ndomain = \"org\""), ["does not cover", "parent domain"]),
+        (format!("{https}[cookie]\nname = \"__Secure-x\"\ndomain = \"org\""), ["no domain to share", "parent domain"]),
         ("[tls]\ncert_file = \"c.pem\"".to_owned(), ["no private key", "tls.key_file"]),
         (
             "public_url = \"http://localhost\"\n[tls]\ncert_file = \"c\"\nkey_file = \"k\"".to_owned(),
@@ -259,7 +263,7 @@ fn cookies_too_weak_to_carry_a_session_are_refused() {
         check_refused(&text, &parts);
     }
     let insecure = load("public_url = \"http://h.example\"\ndangerously_insecure_http = true");
-    assert_eq!((insecure.cookie.name.as_str(), insecure.cookie_is_secure()), ("cloakroom", false));
+    assert_eq!((insecure.cookie.name(), insecure.cookie.is_secure()), ("cloakroom", false));
 }
 
 #[test]
@@ -286,7 +290,10 @@ fn what_is_merely_weak_is_a_warning() {
         ("[trust]\nproxies = [\"0.0.0.0/0\"]", "trust.proxies"),
         ("metrics_listen = \"0.0.0.0:9100\"", "metrics_listen"),
         ("dangerously_insecure_http = true", "dangerously_insecure_http"),
-        ("[cookie]\nname = \"__Secure-x\"", "cookie.name"),
+        (
+            "public_url = \"https://a.example.org\"\ntrust.proxies = [\"::1\"]\ncookie.domain = \"example.org\"",
+            "cookie.domain",
+        ),
         ("[cookie]\nsame_site = \"none\"", "cookie.same_site"),
         ("[sign_in]\nattempts_per_account = 101", "sign_in.attempts_per_account"),
         ("[session]\ntombstone_retention = \"0s\"", "session.tombstone_retention"),

@@ -3,9 +3,9 @@
 use std::net::IpAddr;
 
 use cloakroom_core::{AalPreset, Timeouts};
+use cloakroom_http::CookieWeakness;
 
-use super::model::{Config, SameSite};
-use super::resolve::SECURE_PREFIX;
+use super::model::Config;
 use super::session::preset_word;
 use super::units::format_duration;
 
@@ -112,13 +112,19 @@ fn timeouts(config: &Config, warn: &mut impl FnMut(&'static str, String, &str)) 
 }
 
 fn cookie(config: &Config, warn: &mut impl FnMut(&'static str, String, &str)) {
-    if config.cookie.name.starts_with(SECURE_PREFIX) {
-        let cause = "every subdomain can overwrite the session cookie";
-        warn("cookie.name", cause.into(), "use a `__Host-` name unless subdomains must share the session");
-    }
-    if config.cookie.same_site == SameSite::None {
-        let cause = "browsers send the session cookie with requests that other sites cause; only the origin guard is left";
-        warn("cookie.same_site", cause.into(), "use \"lax\" unless the server is embedded in other sites");
+    for weakness in config.cookie.weaknesses() {
+        let (key, remedy) = match weakness {
+            // Said already, together with everything else that plain http gives away.
+            CookieWeakness::Plaintext => continue,
+            CookieWeakness::SharedWithSubdomains => {
+                ("cookie.domain", "remove it unless subdomains must share the session")
+            }
+            CookieWeakness::SentByEverySite => {
+                ("cookie.same_site", "use \"lax\" unless other sites embed the server")
+            }
+            _ => ("cookie.name", "use the default name"),
+        };
+        warn(key, weakness.to_string(), remedy);
     }
 }
 

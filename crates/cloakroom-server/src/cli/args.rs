@@ -1,0 +1,246 @@
+//! The command line as types.
+
+use std::path::PathBuf;
+
+use clap::{ArgGroup, Args, Parser, Subcommand};
+use cloakroom_core::{EndReason, SessionId, Timestamp};
+
+use crate::config::Overrides;
+
+/// Session-based authentication: a server that keeps the login state, and everything to see and end it.
+#[derive(Debug, Parser)]
+#[command(name = "cloakroom", version, max_term_width = 100, arg_required_else_help = true)]
+pub struct Cli {
+    /// What every call takes.
+    #[command(flatten)]
+    pub global: GlobalArgs,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What every call takes.
+#[derive(Clone, Debug, Default, Args)]
+pub struct GlobalArgs {
+    /// Configuration file [default: cloakroom.toml, where it exists]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Directory of accounts and, by default, sessions
+    #[arg(long, global = true, value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+    /// Where sessions live: memory:, sqlite: or sqlite:PATH
+    #[arg(long, global = true, value_name = "URL")]
+    pub store: Option<String>,
+    /// Print JSON, for programs
+    #[arg(long, global = true)]
+    pub json: bool,
+}
+
+impl GlobalArgs {
+    /// These flags as the configuration's last word.
+    #[must_use]
+    pub fn overrides(&self) -> Overrides {
+        Overrides { data_dir: self.data_dir.clone(), store: self.store.clone(), ..Overrides::default() }
+    }
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run the session server
+    Serve(ServeArgs),
+    /// Manage the built-in accounts
+    #[command(subcommand)]
+    Users(UsersCommand),
+    /// List and end sessions, also beside a running server
+    #[command(subcommand)]
+    Sessions(SessionsCommand),
+    /// Say what the configuration means, what is weak, and how the store is
+    Doctor,
+    /// Show or check the effective configuration
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// Print the API's description as OpenAPI
+    Openapi,
+}
+
+/// What only the server takes.
+#[derive(Clone, Debug, Args)]
+pub struct ServeArgs {
+    /// Where to listen [default: 127.0.0.1:8080]
+    #[arg(long, value_name = "ADDR")]
+    pub listen: Option<String>,
+    /// Where browsers find the server [default: http://localhost and the port]
+    #[arg(long, value_name = "URL")]
+    pub public_url: Option<String>,
+}
+
+impl ServeArgs {
+    /// These flags, with those that every call takes.
+    #[must_use]
+    pub fn overrides(&self, global: &GlobalArgs) -> Overrides {
+        Overrides { listen: self.listen.clone(), public_url: self.public_url.clone(), ..global.overrides() }
+    }
+}
+
+/// The built-in accounts.
+#[derive(Debug, Subcommand)]
+pub enum UsersCommand {
+    /// Add an account; asks for its password
+    Add {
+        /// The account's name
+        name: String,
+        /// A role, for example admin; may be repeated
+        #[arg(long = "role", value_name = "ROLE")]
+        roles: Vec<String>,
+        #[command(flatten)]
+        password: PasswordArgs,
+    },
+    /// List the accounts
+    List,
+    /// Let an account sign in no longer, and end its sessions
+    Disable {
+        /// The account's name
+        name: String,
+    },
+    /// Let an account sign in again
+    Enable {
+        /// The account's name
+        name: String,
+    },
+    /// Set another password, and end the account's sessions
+    SetPassword {
+        /// The account's name
+        name: String,
+        #[command(flatten)]
+        password: PasswordArgs,
+    },
+    /// Replace an account's roles, and end its sessions, which carry the old ones
+    #[command(group = ArgGroup::new("new_roles").required(true))]
+    SetRoles {
+        /// The account's name
+        name: String,
+        /// A role; may be repeated
+        #[arg(long = "role", value_name = "ROLE", group = "new_roles")]
+        roles: Vec<String>,
+        /// Take every role away
+        #[arg(long, group = "new_roles")]
+        none: bool,
+    },
+}
+
+/// Where a password comes from.
+#[derive(Clone, Copy, Debug, Args)]
+pub struct PasswordArgs {
+    /// Read the password from the first line of standard input instead of asking
+    #[arg(long)]
+    pub password_stdin: bool,
+}
+
+/// Sessions.
+#[derive(Debug, Subcommand)]
+pub enum SessionsCommand {
+    /// List live sessions
+    List {
+        /// Only those of this principal
+        #[arg(long, value_name = "NAME")]
+        principal: Option<String>,
+        /// Also those that ended and are still remembered
+        #[arg(long)]
+        ended: bool,
+        /// Most sessions listed
+        #[arg(long, value_name = "N", default_value_t = 1_000)]
+        limit: usize,
+    },
+    /// End sessions: one, those of a principal, those issued before an instant, or all
+    #[command(group = ArgGroup::new("which").required(true))]
+    Revoke {
+        /// The session to end
+        #[arg(group = "which", value_name = "ID")]
+        session: Option<SessionId>,
+        /// End every session of this principal
+        #[arg(long, group = "which", value_name = "NAME")]
+        principal: Option<String>,
+        /// … but this one
+        #[arg(long, value_name = "ID", requires = "principal")]
+        except: Option<SessionId>,
+        /// End every session issued before this instant (RFC 3339)
+        #[arg(long, group = "which", value_name = "INSTANT")]
+        issued_before: Option<Timestamp>,
+        /// End every session
+        #[arg(long, group = "which")]
+        all: bool,
+        /// Why; the people signed in are told
+        #[arg(long, value_parser = reason, default_value = "revoked_by_admin")]
+        reason: EndReason,
+    },
+}
+
+/// The effective configuration.
+#[derive(Clone, Copy, Debug, Subcommand)]
+pub enum ConfigCommand {
+    /// Print every key with its value and where that comes from, secrets masked
+    Show,
+    /// Check the configuration and say what is wrong or weak
+    Check,
+}
+
+/// Reasons that a person can give; the others are the engine's own.
+fn reason(text: &str) -> Result<EndReason, String> {
+    let known = || REVOCATION_REASONS.map(EndReason::as_str).join(", ");
+    REVOCATION_REASONS
+        .into_iter()
+        .find(|reason| reason.as_str() == text)
+        .ok_or_else(|| format!("expected one of {}", known()))
+}
+
+const REVOCATION_REASONS: [EndReason; 5] = [
+    EndReason::RevokedByAdmin,
+    EndReason::RevokedByService,
+    EndReason::PasswordChanged,
+    EndReason::AccountDisabled,
+    EndReason::Compromised,
+];
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn exactly_one_choice_of_sessions_is_revoked() {
+        let parse = |args: &str| {
+            Cli::try_parse_from(format!("cloakroom sessions revoke {args}").split_whitespace()).map(|_| ())
+        };
+        for args in
+            ["--all", "--principal alice", "--issued-before 2026-03-01T00:00:00Z --reason compromised"]
+        {
+            assert!(parse(args).is_ok(), "{args}");
+        }
+        for args in [
+            "",
+            "--all --principal alice",
+            "--except ses_x --all",
+            "ses_short",
+            "--all --reason bored",
+            "--all --reason idle_timeout",
+        ] {
+            assert!(parse(args).is_err(), "{args}");
+        }
+    }
+
+    #[test]
+    fn roles_are_replaced_by_some_or_by_none_but_not_by_accident() {
+        let parse = |args: &str| {
+            Cli::try_parse_from(format!("cloakroom users set-roles alice {args}").split_whitespace())
+        };
+        assert!(parse("--role a --role b").is_ok() && parse("--none").is_ok());
+        assert!(parse("").is_err() && parse("--none --role a").is_err());
+    }
+}

@@ -1,0 +1,114 @@
+//! How commands fail: one line of cause, one line of remedy, and an exit code.
+
+use std::fmt::Write as _;
+
+use cloakroom_store::StoreError;
+
+use crate::accounts::AccountError;
+use crate::config::ConfigError;
+
+/// Why a command failed.
+#[derive(Debug)]
+pub struct CliError {
+    code: ExitCode,
+    lines: Vec<(String, String)>,
+}
+
+/// How a command ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ExitCode {
+    /// It did what was asked.
+    Done,
+    /// It could not.
+    Failed,
+    /// It was asked something that makes no sense.
+    Usage,
+}
+
+impl ExitCode {
+    /// The number for the system: 0, 1 or 2.
+    #[must_use]
+    pub const fn as_u8(self) -> u8 {
+        match self {
+            Self::Done => 0,
+            Self::Failed => 1,
+            Self::Usage => 2,
+        }
+    }
+}
+
+impl CliError {
+    pub(super) fn failed(cause: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self { code: ExitCode::Failed, lines: vec![(cause.into(), remedy.into())] }
+    }
+
+    pub(super) fn usage(cause: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self { code: ExitCode::Usage, lines: vec![(cause.into(), remedy.into())] }
+    }
+
+    /// The same failure, of a command that had done this much.
+    pub(super) fn after(mut self, done: &str) -> Self {
+        if let Some((cause, _)) = self.lines.first_mut() {
+            *cause = format!("{done}, but then: {cause}");
+        }
+        self
+    }
+
+    /// How the command ends.
+    #[must_use]
+    pub fn code(&self) -> ExitCode {
+        self.code
+    }
+
+    /// The lines for standard error.
+    #[must_use]
+    pub fn render(&self) -> String {
+        self.lines.iter().fold(String::new(), |mut text, (cause, remedy)| {
+            // Writing to a string cannot fail.
+            let _ = writeln!(text, "error: {cause}\n  help: {remedy}");
+            text
+        })
+    }
+}
+
+impl From<ConfigError> for CliError {
+    fn from(error: ConfigError) -> Self {
+        let lines = error.problems().iter().map(|problem| (problem.to_string(), problem.remedy().to_owned()));
+        Self { code: ExitCode::Failed, lines: lines.collect() }
+    }
+}
+
+impl From<AccountError> for CliError {
+    fn from(error: AccountError) -> Self {
+        Self::failed(with_sources(&error), error.remedy())
+    }
+}
+
+impl From<StoreError> for CliError {
+    fn from(error: StoreError) -> Self {
+        Self::failed(
+            with_sources(&error),
+            "check the store's address, its disk and its permissions; see `cloakroom doctor`",
+        )
+    }
+}
+
+impl From<std::io::Error> for CliError {
+    fn from(error: std::io::Error) -> Self {
+        Self::failed(
+            format!("input or output failed: {error}"),
+            "check where this command reads from and writes to",
+        )
+    }
+}
+
+/// An error and what caused it, in one line.
+fn with_sources(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(source) = next {
+        let _ = write!(text, ": {source}");
+        next = source.source();
+    }
+    text.replace('\n', " ")
+}

@@ -1,0 +1,118 @@
+//! `sessions …`: seeing and ending sessions beside a running server.
+
+use std::num::NonZeroU16;
+
+use cloakroom::{
+    Actor, ListFilter, ListItem, ListQuery, PrincipalId, Revocation, Selector, Sessions, StateFilter,
+};
+use serde_json::json;
+
+use super::output::{counted, table};
+use super::{CliError, GlobalArgs, Host, SessionsCommand};
+use crate::config::Config;
+use crate::stores;
+use crate::wire::SessionObject;
+
+/// Runs `sessions …`.
+pub(super) async fn run(
+    command: &SessionsCommand,
+    config: &Config,
+    global: &GlobalArgs,
+    host: &mut Host<'_>,
+) -> Result<(), CliError> {
+    if !config.store.is_durable() {
+        let cause = "sessions in memory live inside the server, where this command cannot see them";
+        return Err(CliError::failed(cause, "use the account page, or `store = \"sqlite:\"`"));
+    }
+    let Some(sessions) = stores::beside_the_server(config).await? else {
+        let cause = format!("there are no sessions yet at {}", config.store);
+        return Err(CliError::failed(
+            cause,
+            "check --config, --data-dir and --store, or start the server first",
+        ));
+    };
+    match command {
+        SessionsCommand::List { principal, ended, limit } => {
+            let mut filter = ListFilter::default();
+            filter.principal = principal.as_deref().map(principal_id).transpose()?;
+            filter.state = if *ended { StateFilter::Any } else { StateFilter::Active };
+            list(&sessions, filter, *limit, global, host).await
+        }
+        SessionsCommand::Revoke { session, principal, except, issued_before, all: _, reason } => {
+            let selector = match (session, principal, issued_before) {
+                (Some(session), _, _) => Selector::One(*session),
+                (None, Some(principal), _) => {
+                    Selector::Principal { principal: principal_id(principal)?, except: *except }
+                }
+                (None, None, Some(instant)) => Selector::IssuedBefore(*instant),
+                (None, None, None) => Selector::All,
+            };
+            let revoked = sessions.revoke(&selector, Revocation::new(*reason, Actor::Operator)).await?;
+            if global.json {
+                writeln!(host.stdout, "{:#}", json!({ "revoked": revoked.count() }))?;
+            } else {
+                writeln!(host.stdout, "{} ended.", counted(revoked.count(), "session"))?;
+            }
+            Ok(())
+        }
+    }
+}
+
+async fn list(
+    sessions: &Sessions,
+    filter: ListFilter,
+    limit: usize,
+    global: &GlobalArgs,
+    host: &mut Host<'_>,
+) -> Result<(), CliError> {
+    let mut query = ListQuery::new(filter);
+    query.limit = PAGE;
+    let mut items: Vec<ListItem> = Vec::new();
+    let more = loop {
+        let page = sessions.list(&query).await?;
+        items.extend(page.items);
+        match page.next {
+            Some(next) if items.len() < limit => query.after = Some(next),
+            next => break next.is_some() || items.len() > limit,
+        }
+    };
+    items.truncate(limit);
+    let objects: Vec<SessionObject> = items.iter().map(SessionObject::from).collect();
+    if global.json {
+        writeln!(host.stdout, "{:#}", json!({ "sessions": objects, "more": more }))?;
+        return Ok(());
+    }
+    let rows: Vec<[String; 6]> = objects.iter().map(row).collect();
+    write!(
+        host.stdout,
+        "{}",
+        table(["SESSION", "PRINCIPAL", "STATE", "ISSUED", "LAST SEEN", "DEVICE"], &rows)
+    )?;
+    if more {
+        writeln!(host.stderr, "note: there are more; raise --limit or name a --principal")?;
+    }
+    Ok(())
+}
+
+fn row(session: &SessionObject) -> [String; 6] {
+    let principal = session.principal.as_ref().map_or("(anonymous)", |principal| &principal.id);
+    let device: Vec<&str> =
+        [&session.device.label, &session.device.ip].into_iter().flatten().map(String::as_str).collect();
+    [
+        session.id.clone(),
+        // Control characters are refused in ids; nothing here can move a terminal's cursor.
+        principal.to_owned(),
+        session.end_reason.unwrap_or(session.state).to_owned(),
+        session.created_at.clone(),
+        session.last_seen_at.clone().or_else(|| session.ended_at.clone()).unwrap_or_default(),
+        device.join(", "),
+    ]
+}
+
+fn principal_id(name: &str) -> Result<PrincipalId, CliError> {
+    PrincipalId::new(name)
+        .map_err(|e| CliError::usage(e.to_string(), "name a principal as `sessions list` shows it"))
+}
+
+/// Sessions asked for at once.
+const PAGE: NonZeroU16 = NonZeroU16::new(500).expect("not zero");

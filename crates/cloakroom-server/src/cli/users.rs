@@ -1,0 +1,240 @@
+//! `users …`: the built-in accounts, and the end of the sessions that a change concerns.
+
+use cloakroom::{Actor, EndReason, Revocation, Selector};
+use serde_json::{Value, json};
+
+use super::output::{counted, table};
+use super::{CliError, GlobalArgs, Host, PasswordArgs, UsersCommand};
+use crate::accounts::{
+    Account, AccountName, AccountStore, Accounts, Added, Guard, HashingLimits, NewAccount, NewPassword,
+    Password, PasswordSet, Roles, StoredHash,
+};
+use crate::config::Config;
+use crate::stores;
+
+/// Runs `users …`.
+pub(super) async fn run(
+    command: &UsersCommand,
+    config: &Config,
+    global: &GlobalArgs,
+    host: &mut Host<'_>,
+) -> Result<(), CliError> {
+    let store = AccountStore::open(&config.accounts_path())?;
+    let accounts = Accounts::new(store, host.random.clone(), HashingLimits::for_cores(host.cores))?;
+    let call = Call { accounts, config, json: global.json };
+    match command {
+        UsersCommand::Add { name, roles, password } => call.add(name, roles, *password, host).await,
+        UsersCommand::List => call.list(host).await,
+        UsersCommand::Disable { name } => {
+            let now = host.clock.now();
+            let account = call.accounts.disable(name, now).await?.ok_or_else(|| no_such_account(name))?;
+            call.changed(&account, "disabled", Some(EndReason::AccountDisabled), host).await
+        }
+        UsersCommand::Enable { name } => {
+            let account = call.accounts.enable(name).await?.ok_or_else(|| no_such_account(name))?;
+            call.changed(&account, "enabled", None, host).await
+        }
+        UsersCommand::SetPassword { name, password } => call.set_password(name, *password, host).await,
+        UsersCommand::SetRoles { name, roles, none: _ } => {
+            let roles = read_roles(roles)?;
+            let account = call.accounts.set_roles(name, roles).await?.ok_or_else(|| no_such_account(name))?;
+            call.changed(&account, "given other roles", Some(EndReason::RevokedByAdmin), host).await
+        }
+    }
+}
+
+struct Call<'a> {
+    accounts: Accounts,
+    config: &'a Config,
+    json: bool,
+}
+
+impl Call<'_> {
+    async fn add(
+        &self,
+        name: &str,
+        roles: &[String],
+        password: PasswordArgs,
+        host: &mut Host<'_>,
+    ) -> Result<(), CliError> {
+        let usable = |e: &dyn std::fmt::Display| CliError::usage(e.to_string(), "choose another name");
+        let account = AccountName::new(name).map_err(|e| usable(&e))?;
+        let roles = read_roles(roles)?;
+        if self.accounts.get(name).await?.is_some() {
+            return Err(name_taken(name));
+        }
+        let hash = self.new_password(name, password, host).await?;
+        match self.accounts.add(NewAccount { name: account, roles, hash }, host.clock.now()).await? {
+            Added::Created(account) => self.say(&account, &format!("Added {}.", account.name), 0, host),
+            Added::NameTaken => Err(name_taken(name)),
+        }
+    }
+
+    async fn list(&self, host: &mut Host<'_>) -> Result<(), CliError> {
+        let accounts = self.accounts.list().await?;
+        if self.json {
+            let users: Vec<Value> = accounts.iter().map(account_json).collect();
+            writeln!(host.stdout, "{:#}", json!({ "users": users }))?;
+            return Ok(());
+        }
+        let rows: Vec<[String; 5]> = accounts
+            .iter()
+            .map(|account| {
+                let state = if account.is_enabled() { "enabled" } else { "disabled" };
+                [
+                    account.name.to_string(),
+                    account.roles.joined(),
+                    state.to_owned(),
+                    account.created_at.to_string(),
+                    account.password_changed_at.to_string(),
+                ]
+            })
+            .collect();
+        write!(host.stdout, "{}", table(["NAME", "ROLES", "STATE", "ADDED", "PASSWORD SET"], &rows))?;
+        Ok(())
+    }
+
+    async fn set_password(
+        &self,
+        name: &str,
+        password: PasswordArgs,
+        host: &mut Host<'_>,
+    ) -> Result<(), CliError> {
+        if self.accounts.get(name).await?.is_none() {
+            return Err(no_such_account(name));
+        }
+        let hash = self.new_password(name, password, host).await?;
+        match self.accounts.set_password(name, hash, Guard::None, host.clock.now()).await? {
+            PasswordSet::Changed(account) => {
+                self.changed(&account, "given another password", Some(EndReason::PasswordChanged), host).await
+            }
+            PasswordSet::Stale => unreachable!("an unguarded change is never stale"),
+            PasswordSet::NoSuchAccount => Err(no_such_account(name)),
+        }
+    }
+
+    async fn new_password(
+        &self,
+        name: &str,
+        from: PasswordArgs,
+        host: &mut Host<'_>,
+    ) -> Result<StoredHash, CliError> {
+        let password = read_password(from, host)?;
+        match self.accounts.hash_new(name, password).await? {
+            NewPassword::Accepted { hash, advice } => {
+                if let Some(sentence) = advice.sentence() {
+                    writeln!(host.stderr, "note: {sentence}")?;
+                }
+                Ok(hash)
+            }
+            NewPassword::Refused(refusal) => {
+                let remedy = "choose another: a few unrelated words, 15 characters or more";
+                Err(CliError::failed(refusal.to_string(), remedy))
+            }
+        }
+    }
+
+    /// Ends the sessions that a change concerns, and says what was done.
+    ///
+    /// The account changes first: a sign-in under way then notices by the account's epoch that its session must end.
+    async fn changed(
+        &self,
+        account: &Account,
+        what: &str,
+        reason: Option<EndReason>,
+        host: &mut Host<'_>,
+    ) -> Result<(), CliError> {
+        let done = format!("{} was {what}", account.name);
+        let ended = match reason {
+            Some(reason) => self.end_sessions(account, reason, host).await.map_err(|e| e.after(&done))?,
+            None => 0,
+        };
+        let sentence = match reason {
+            Some(_) => format!("{done}; {} ended.", counted(ended, "session")),
+            None => format!("{done}."),
+        };
+        self.say(account, &sentence, ended, host)
+    }
+
+    async fn end_sessions(
+        &self,
+        account: &Account,
+        reason: EndReason,
+        host: &mut Host<'_>,
+    ) -> Result<u64, CliError> {
+        if !self.config.store.is_durable() {
+            writeln!(
+                host.stderr,
+                "note: sessions in memory live inside the server; restart it to end those of {}",
+                account.name
+            )?;
+            return Ok(0);
+        }
+        let Some(sessions) = stores::beside_the_server(self.config).await? else { return Ok(0) };
+        let selector = Selector::Principal { principal: account.name.id().clone(), except: None };
+        Ok(sessions.revoke(&selector, Revocation::new(reason, Actor::Operator)).await?.count())
+    }
+
+    fn say(
+        &self,
+        account: &Account,
+        sentence: &str,
+        ended: u64,
+        host: &mut Host<'_>,
+    ) -> Result<(), CliError> {
+        if self.json {
+            writeln!(host.stdout, "{:#}", json!({ "user": account_json(account), "sessions_ended": ended }))?;
+        } else {
+            writeln!(host.stdout, "{sentence}")?;
+        }
+        Ok(())
+    }
+}
+
+fn read_roles(names: &[String]) -> Result<Roles, CliError> {
+    Roles::new(names)
+        .map_err(|e| CliError::usage(e.to_string(), "name roles in up to 64 bytes, without spaces or commas"))
+}
+
+fn read_password(from: PasswordArgs, host: &mut Host<'_>) -> Result<Password, CliError> {
+    let text = if from.password_stdin {
+        host.read_secret_line()?
+    } else {
+        let Some(ask) = host.ask else {
+            let cause = "there is no terminal to ask for the password at";
+            return Err(CliError::usage(
+                cause,
+                "pass --password-stdin and write the password to standard input",
+            ));
+        };
+        let first = zeroize::Zeroizing::new(ask("Password: ")?);
+        let second = zeroize::Zeroizing::new(ask("Again: ")?);
+        if first != second {
+            return Err(CliError::failed("the two passwords differ", "type the same password twice"));
+        }
+        first
+    };
+    Password::new(text.as_str()).map_err(|e| CliError::failed(e.to_string(), "choose a shorter one"))
+}
+
+fn account_json(account: &Account) -> Value {
+    let roles: Vec<&str> = account.roles.as_slice().iter().map(cloakroom::Role::as_str).collect();
+    json!({
+        "name": account.name.as_str(),
+        "roles": roles,
+        "enabled": account.is_enabled(),
+        "created_at": account.created_at.to_string(),
+        "password_changed_at": account.password_changed_at.to_string(),
+        "disabled_at": account.disabled_at.map(|at| at.to_string()),
+    })
+}
+
+fn no_such_account(name: &str) -> CliError {
+    let cause = format!("there is no account named \"{}\"", name.escape_debug());
+    CliError::failed(cause, "`cloakroom users list` shows all accounts")
+}
+
+fn name_taken(name: &str) -> CliError {
+    let cause = format!("there is an account named \"{}\" already", name.escape_debug());
+    CliError::failed(cause, "choose another name, or change that account")
+}

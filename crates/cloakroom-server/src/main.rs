@@ -1,0 +1,90 @@
+//! The binary `cloakroom`: the one place that touches the system's clock, environment, arguments and streams.
+
+#![expect(clippy::disallowed_methods, reason = "only the binary reads environment and arguments")]
+
+use std::io::{self, IsTerminal as _, Write as _};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::Parser as _;
+use cloakroom::{OsRandom, SystemClock};
+use cloakroom_server::cli::{self, Cli, Command, Host};
+use cloakroom_server::config::{LogConfig, LogFormat};
+use cloakroom_server::serve::{Surroundings, serve};
+use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let mut host = Host {
+        environment: std::env::vars().collect(),
+        clock: Arc::new(SystemClock::default()),
+        random: Arc::new(OsRandom),
+        cores,
+        stdin: &mut io::stdin().lock(),
+        stdout: &mut io::stdout(),
+        stderr: &mut io::stderr(),
+        ask: io::stdin().is_terminal().then_some(ask as cli::AskSecret),
+    };
+    let code = match &cli.command {
+        Command::Serve(flags) => {
+            match cli::load(&cli.global, flags.overrides(&cli.global), &host.environment) {
+                Ok(loaded) => {
+                    start_logging(loaded.config.log);
+                    let surroundings = Surroundings {
+                        clock: Arc::clone(&host.clock),
+                        random: Arc::clone(&host.random),
+                        cores,
+                    };
+                    run_server(loaded.config, surroundings)
+                }
+                Err(error) => cli::fail(&error, &mut host),
+            }
+        }
+        _ => cli::run(&cli, &mut host),
+    };
+    ExitCode::from(code.as_u8())
+}
+
+fn run_server(config: cloakroom_server::config::Config, surroundings: Surroundings) -> cli::ExitCode {
+    let served = tokio::runtime::Builder::new_multi_thread().enable_all().build().map(|runtime| {
+        runtime.block_on(async {
+            let shutdown = terminated()?;
+            Ok::<_, io::Error>(serve(config, surroundings, &mut io::stdout(), shutdown).await)
+        })
+    });
+    let (cause, remedy) = match served {
+        Ok(Ok(Ok(()))) => return cli::ExitCode::Done,
+        Ok(Ok(Err(error))) => (error.cause().to_owned(), error.remedy().to_owned()),
+        Ok(Err(error)) | Err(error) => (error.to_string(), "free memory or file descriptors".to_owned()),
+    };
+    // Where not even standard error takes anything, the exit code is all that is left.
+    let _ = writeln!(io::stderr(), "error: {cause}\n  help: {remedy}");
+    cli::ExitCode::Failed
+}
+
+/// Resolves when the process is asked to stop.
+fn terminated() -> io::Result<impl Future<Output = ()> + Send + 'static> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
+}
+
+fn start_logging(config: LogConfig) {
+    let filter = EnvFilter::new(config.level.as_str());
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
+    match config.format {
+        LogFormat::Text => builder.with_ansi(io::stderr().is_terminal()).init(),
+        LogFormat::Json => builder.json().init(),
+    }
+}
+
+fn ask(prompt: &str) -> io::Result<String> {
+    rpassword::prompt_password(prompt)
+}

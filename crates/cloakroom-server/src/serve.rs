@@ -1,0 +1,294 @@
+//! `serve`: the parts put together, the doors opened, and closed in order.
+
+use std::fmt;
+use std::future::Future;
+use std::io::{self, Write};
+use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::routing::get;
+use axum_server::Handle;
+use axum_server::tls_rustls::RustlsConfig;
+use cloakroom::{Clock, Random, Sessions};
+use hyper_util::rt::TokioTimer;
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use tokio::sync::watch;
+
+use crate::accounts::{AccountError, AccountStore, Accounts, HashingLimits};
+use crate::config::{Config, TlsConfig};
+use crate::stores;
+use crate::web::{self, App, AppParts, Listener};
+
+/// What a server needs of the process it runs in.
+#[derive(Debug)]
+pub struct Surroundings {
+    /// Tells the time.
+    pub clock: Arc<dyn Clock>,
+    /// Makes tokens, salts and nonces.
+    pub random: Arc<dyn Random>,
+    /// How many cores there are.
+    pub cores: usize,
+}
+
+/// Why a server does not run: one line of cause, one of remedy.
+#[derive(Debug)]
+pub struct ServeError {
+    cause: String,
+    remedy: String,
+}
+
+impl ServeError {
+    fn new(cause: impl fmt::Display, remedy: impl Into<String>) -> Self {
+        Self { cause: cause.to_string(), remedy: remedy.into() }
+    }
+
+    /// What is wrong.
+    #[must_use]
+    pub fn cause(&self) -> &str {
+        &self.cause
+    }
+
+    /// What helps.
+    #[must_use]
+    pub fn remedy(&self) -> &str {
+        &self.remedy
+    }
+}
+
+/// Serves until `shutdown` resolves; then answers what is under way, writes down what waits, and returns. What people
+/// have to know is written to `out`: where it listens, and on first run the set-up link.
+///
+/// # Errors
+/// [`ServeError`] where it cannot start.
+pub async fn serve(
+    config: Config,
+    surroundings: Surroundings,
+    out: &mut (dyn Write + Send),
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) -> Result<(), ServeError> {
+    make_data_dir(&config.data_dir)?;
+    let listener = bind(config.listen)?;
+    let address = listener.local_addr().map_err(|error| unusable(config.listen, &error))?;
+    let config = config.bound_to(address);
+    let metrics = install_metrics()?;
+    let app = assemble(&config, &surroundings, metrics).await?;
+    let doors = Doors::open(&app, &config, listener).await?;
+
+    announce(&app, &config, &surroundings, out).await?;
+    let (stop, stopped) = watch::channel(false);
+    let upkeep = tokio::spawn({
+        let sessions = app.sessions.clone();
+        async move { sessions.upkeep(closed(stopped)).await }
+    });
+    shutdown.await;
+    tracing::info!(event = "sys_shutdown", "shutting down");
+    doors.close().await;
+    // After the last request: its activity is written down too.
+    stop.send_replace(true);
+    if upkeep.await.is_err() {
+        tracing::error!("upkeep had stopped before the server");
+    }
+    Ok(())
+}
+
+async fn assemble(
+    config: &Config,
+    surroundings: &Surroundings,
+    metrics: PrometheusHandle,
+) -> Result<App, ServeError> {
+    let store = stores::open(config).await.map_err(|error| {
+        let cause = std::error::Error::source(&error)
+            .map_or_else(|| error.to_string(), |source| format!("{error}: {source}"));
+        ServeError::new(cause, format!("check that {} can be read and written", config.store))
+    })?;
+    let sessions = Sessions::builder_shared(store)
+        .policy(config.policy.clone())
+        .clock(Shared(Arc::clone(&surroundings.clock)))
+        .random(Shared(Arc::clone(&surroundings.random)))
+        .build()
+        .map_err(|error| ServeError::new(error, "change the policy in [session]"))?;
+    let path = config.accounts_path();
+    let (random, cores) = (Arc::clone(&surroundings.random), surroundings.cores);
+    let accounts = tokio::task::spawn_blocking(move || {
+        Accounts::new(AccountStore::open(&path)?, random, HashingLimits::for_cores(cores))
+    });
+    let accounts = accounts
+        .await
+        .map_err(|error| ServeError::new(error, "report this as a defect"))?
+        .map_err(|error: AccountError| ServeError::new(&error, error.remedy()))?;
+    let random = Arc::clone(&surroundings.random);
+    Ok(App::new(AppParts { sessions, accounts, config: config.clone(), random, metrics: Some(metrics) }))
+}
+
+/// The sockets that are served, and the handle that closes them.
+struct Doors {
+    handle: Handle<SocketAddr>,
+    served: Vec<tokio::task::JoinHandle<io::Result<()>>>,
+}
+
+impl Doors {
+    async fn open(app: &App, config: &Config, listener: TcpListener) -> Result<Self, ServeError> {
+        let mut doors = Self { handle: Handle::new(), served: Vec::new() };
+        match &config.tls {
+            Some(tls) => {
+                let rustls = rustls_config(tls).await?;
+                let mut server = axum_server::from_tcp_rustls(listener, rustls)
+                    .map_err(|error| ServeError::new(error, "report this as a defect"))?
+                    .handle(doors.handle.clone());
+                server.http_builder().http1().timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT);
+                let service =
+                    web::router(app, Listener::Tls).into_make_service_with_connect_info::<SocketAddr>();
+                doors.served.push(tokio::spawn(async move { server.serve(service).await }));
+                if let Some(address) = tls.redirect_listen {
+                    doors.serve_plain(bind(address)?, web::router(app, Listener::Plain))?;
+                }
+            }
+            None => doors.serve_plain(listener, web::router(app, Listener::Plain))?,
+        }
+        if let (Some(address), Some(handle)) = (config.metrics_listen, app.metrics.clone()) {
+            let metrics =
+                Router::new().route("/metrics", get(async move || web::exposition(&handle.render())));
+            doors.serve_plain(bind(address)?, metrics)?;
+        }
+        Ok(doors)
+    }
+
+    fn serve_plain(&mut self, listener: TcpListener, router: Router) -> Result<(), ServeError> {
+        let mut server = axum_server::from_tcp(listener)
+            .map_err(|error| ServeError::new(error, "report this as a defect"))?
+            .handle(self.handle.clone());
+        server.http_builder().http1().timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT);
+        let service = router.into_make_service_with_connect_info::<SocketAddr>();
+        self.served.push(tokio::spawn(async move { server.serve(service).await }));
+        Ok(())
+    }
+
+    async fn close(self) {
+        self.handle.graceful_shutdown(Some(GRACE));
+        for served in self.served {
+            if let Ok(Err(error)) = served.await {
+                tracing::error!(%error, "a listener failed");
+            }
+        }
+    }
+}
+
+async fn announce(
+    app: &App,
+    config: &Config,
+    surroundings: &Surroundings,
+    out: &mut (dyn Write + Send),
+) -> Result<(), ServeError> {
+    tracing::info!(event = "sys_startup", listen = %config.listen, store = %config.store, "listening");
+    for warning in config.warnings() {
+        tracing::warn!(event = "weak_configuration", key = warning.key(), "{}", warning.cause());
+    }
+    let closed = |error: io::Error| ServeError::new(error, "keep standard output open");
+    writeln!(out, "Cloakroom listens on {}", config.public_url.join("/")).map_err(closed)?;
+    let link = app.accounts.begin_setup(surroundings.clock.now()).await;
+    let link = link.map_err(|error| ServeError::new(&error, error.remedy()))?;
+    if let Some(token) = link {
+        let link = config.public_url.join(&format!("/setup?key={}", token.expose().as_str()));
+        writeln!(
+            out,
+            "\nNobody can sign in yet. Create the first administrator with this link:\n\n  {link}\n"
+        )
+        .and_then(|()| writeln!(out, "It works once, within 24 hours. Restart the server for another one."))
+        .map_err(closed)?;
+    }
+    out.flush().map_err(closed)
+}
+
+fn make_data_dir(path: &Path) -> Result<(), ServeError> {
+    let made = std::fs::create_dir_all(path).and_then(|()| restrict(path));
+    made.map_err(|error| {
+        let cause = format!("the data directory {} cannot be used: {error}", path.display());
+        ServeError::new(cause, "name a writable one with --data-dir")
+    })
+}
+
+/// Sessions and accounts are nobody else's business. A directory that was there before keeps its permissions where
+/// they cannot be changed.
+#[cfg(unix)]
+fn restrict(path: &Path) -> io::Result<()> {
+    use std::os::unix::fs::PermissionsExt as _;
+    let is_empty = std::fs::read_dir(path)?.next().is_none();
+    if is_empty { std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o700)) } else { Ok(()) }
+}
+
+#[cfg(not(unix))]
+fn restrict(_: &Path) -> io::Result<()> {
+    Ok(())
+}
+
+fn bind(address: SocketAddr) -> Result<TcpListener, ServeError> {
+    let listener = TcpListener::bind(address).map_err(|error| unusable(address, &error))?;
+    listener.set_nonblocking(true).map_err(|error| unusable(address, &error))?;
+    Ok(listener)
+}
+
+fn unusable(address: SocketAddr, error: &io::Error) -> ServeError {
+    ServeError::new(
+        format!("cannot listen on {address}: {error}"),
+        "choose another address with --listen, or stop what uses it",
+    )
+}
+
+async fn rustls_config(tls: &TlsConfig) -> Result<RustlsConfig, ServeError> {
+    // A second install changes nothing.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    RustlsConfig::from_pem_file(&tls.cert_file, &tls.key_file).await.map_err(|error| {
+        let files = format!("{} and {}", tls.cert_file.display(), tls.key_file.display());
+        ServeError::new(
+            format!("the certificate and key in {files} cannot be used: {error}"),
+            "give a PEM certificate chain and its PEM private key in [tls]",
+        )
+    })
+}
+
+fn install_metrics() -> Result<PrometheusHandle, ServeError> {
+    let recorder = PrometheusBuilder::new()
+        .set_buckets_for_metric(Matcher::Suffix("_duration_seconds".to_owned()), &BUCKETS)
+        .and_then(PrometheusBuilder::install_recorder)
+        .map_err(|error| ServeError::new(error, "run one server per process"))?;
+    web::describe_metrics();
+    Ok(recorder)
+}
+
+async fn closed(mut stopped: watch::Receiver<bool>) {
+    // An error means that the server is gone: as good a reason.
+    let _ = stopped.wait_for(|stopped| *stopped).await;
+}
+
+/// Lets a shared clock or generator stand where the engine wants one of its own.
+#[derive(Debug)]
+struct Shared<T: ?Sized>(Arc<T>);
+
+impl Clock for Shared<dyn Clock> {
+    fn now(&self) -> cloakroom::Timestamp {
+        self.0.now()
+    }
+
+    fn monotonic(&self) -> Duration {
+        self.0.monotonic()
+    }
+}
+
+impl Random for Shared<dyn Random> {
+    fn fill(&self, bytes: &mut [u8]) -> Result<(), cloakroom::RandomError> {
+        self.0.fill(bytes)
+    }
+}
+
+/// Requests under way have this long to end after a signal.
+const GRACE: Duration = Duration::from_secs(10);
+/// A client has this long for the head of a request: connections cannot be held open for nothing (slowloris).
+const HEADER_TIMEOUT: Duration = Duration::from_secs(15);
+/// From one microsecond: looking a session up in memory takes less than one.
+const BUCKETS: [f64; 16] = [
+    0.000_001, 0.000_002, 0.000_005, 0.000_01, 0.000_02, 0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001,
+    0.002_5, 0.005, 0.01, 0.05, 0.25, 1.0,
+];

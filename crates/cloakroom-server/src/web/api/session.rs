@@ -1,0 +1,101 @@
+//! `/v1/session`: the session that asks.
+
+use std::collections::BTreeMap;
+
+use axum::extract::{Query, State};
+use axum::response::{IntoResponse as _, Response};
+use cloakroom::{AttributeKey, Changes, SessionError};
+use cloakroom_axum::{Rejection, Session};
+use http::StatusCode;
+use serde::Deserialize;
+use serde_json::Value;
+use utoipa::IntoParams;
+
+use super::{SessionAnswer, object, renewed_answer, session_answer};
+use crate::web::App;
+use crate::web::extract::{Json, MALFORMED};
+use crate::web::refusal::Refusal;
+
+/// How to look.
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+pub(in crate::web) struct Look {
+    /// `false`: look without extending the session.
+    #[serde(default = "yes")]
+    touch: bool,
+}
+
+/// The session that asks.
+#[utoipa::path(get, path = "/v1/session", tag = "session", params(Look), responses(
+    (status = 200, description = "It is active", body = SessionAnswer),
+    (status = 401, description = "`session_missing`, `session_unknown`, or `session_ended` with `end_reason` and `ended_at`"),
+    (status = 503, description = "`store_unavailable`: nobody knows; nothing was signed out")))]
+pub(in crate::web) async fn show(
+    session: Session,
+    look: Result<Query<Look>, axum::extract::rejection::QueryRejection>,
+) -> Result<Response, Refusal> {
+    let Ok(Query(look)) = look else {
+        return Err(Refusal::new(MALFORMED).detail("the only parameter is touch=true or touch=false"));
+    };
+    if !look.touch {
+        session.not_activity();
+    }
+    let active = session.require_signed_in().await?;
+    Ok(session_answer(&active))
+}
+
+/// Signs out.
+#[utoipa::path(delete, path = "/v1/session", tag = "session", responses(
+    (status = 204, description = "The token is worthless from now on"),
+    (status = 401, description = "Why there is no session"),
+    (status = 503, description = "`store_unavailable`: still signed in")))]
+pub(in crate::web) async fn sign_out(session: Session) -> Result<Response, Refusal> {
+    session.require_signed_in().await?;
+    session.sign_out().await?;
+    Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+/// Merges attributes: a value replaces, `null` removes, what is not named stays.
+#[utoipa::path(patch, path = "/v1/session/attributes", tag = "session",
+    request_body(content = BTreeMap<String, Value>, description = "Values by key; `null` removes"), responses(
+    (status = 200, description = "The attributes now", body = BTreeMap<String, Value>),
+    (status = 400, description = "`malformed_request`"),
+    (status = 401, description = "Why there is no session"),
+    (status = 413, description = "`attributes_too_large` with `bytes` and `max_bytes`; nothing was changed")))]
+pub(in crate::web) async fn attributes(
+    State(_): State<App>,
+    session: Session,
+    Json(patch): Json<BTreeMap<String, Value>>,
+) -> Result<Response, Refusal> {
+    session.require_signed_in().await?;
+    let mut changes = Changes::new();
+    for (key, value) in patch {
+        let key =
+            AttributeKey::new(&key).map_err(|error| Refusal::new(MALFORMED).detail(error.to_string()))?;
+        changes = match value {
+            Value::Null => changes.remove_key(key),
+            value => {
+                changes.put(key, &value).map_err(|error| Rejection::from(SessionError::Attribute(error)))?
+            }
+        };
+    }
+    session.change(changes).await?;
+    session.save().await?;
+    let active = session.require_signed_in().await?;
+    Ok(axum::Json(object(&active).attributes).into_response())
+}
+
+/// Exchanges the token for another.
+#[utoipa::path(post, path = "/v1/session/rotate", tag = "session", responses(
+    (status = 200, description = "The old token is dead", body = SessionAnswer),
+    (status = 401, description = "Why there is no session")))]
+pub(in crate::web) async fn rotate(session: Session) -> Result<Response, Refusal> {
+    session.require_signed_in().await?;
+    session.rotate().await?;
+    session.save().await?;
+    renewed_answer(&session).await
+}
+
+const fn yes() -> bool {
+    true
+}

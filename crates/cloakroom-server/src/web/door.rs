@@ -1,0 +1,203 @@
+//! The door: who may come in, and who may change the lock. Pages and API both go through it.
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use cloakroom::{ActiveSession, Actor, AuthLevel, EndReason, Method, Persistence, Revocation, Selector};
+use cloakroom_axum::{Rejection, Session, SignIn};
+use cloakroom_http::ProblemCode;
+use zeroize::Zeroizing;
+
+use super::App;
+use super::context::Context;
+use super::events::{self, SignInOutcome};
+use super::refusal::Refusal;
+use crate::accounts::{Account, Guard, NewPassword, Password, PasswordRefusal, PasswordSet, Verdict};
+use crate::limits::Admission;
+
+/// What somebody who wants to sign in presents.
+pub(super) struct Credentials {
+    pub(super) username: String,
+    pub(super) password: Zeroizing<String>,
+    pub(super) persistence: Persistence,
+    pub(super) carrier: TokenCarrier,
+}
+
+/// How the client wants its token.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(super) enum TokenCarrier {
+    #[default]
+    Cookie,
+    Bearer,
+}
+
+/// What became of a new password.
+pub(super) enum PasswordChange {
+    Changed,
+    Weak(PasswordRefusal),
+}
+
+impl App {
+    /// Signs somebody in whose name and password belong together.
+    ///
+    /// A change of the account that happens meanwhile (it is disabled, its password or roles change) ends the new
+    /// session again before anybody has its token.
+    pub(super) async fn sign_in(
+        &self,
+        session: &Session,
+        context: &Context,
+        credentials: Credentials,
+    ) -> Result<ActiveSession, Refusal> {
+        let from = context.client.ip();
+        let account = match self.check_password(&credentials.username, credentials.password, from).await {
+            Ok(account) => account,
+            Err(refusal) => {
+                events::sign_in(outcome_of(&refusal), None, from);
+                return Err(refusal);
+            }
+        };
+        self.start_session(session, &account, credentials.persistence, credentials.carrier, from).await
+    }
+
+    /// Starts a session for `account`, which proved identity by its password just now.
+    pub(super) async fn start_session(
+        &self,
+        session: &Session,
+        account: &Account,
+        persistence: Persistence,
+        carrier: TokenCarrier,
+        from: Option<IpAddr>,
+    ) -> Result<ActiveSession, Refusal> {
+        let sign_in =
+            SignIn::new(account.principal(), AuthLevel::One, Method::password()).persistence(persistence);
+        let sign_in = if carrier == TokenCarrier::Bearer { sign_in.as_bearer() } else { sign_in };
+        let id = account.name.id();
+        let active = session.sign_in(sign_in).await.map_err(|rejection| {
+            let outcome = match rejection {
+                Rejection::LimitReached => SignInOutcome::SessionLimit,
+                _ => SignInOutcome::Unavailable,
+            };
+            events::sign_in(outcome, Some(id), from);
+            Refusal::from(rejection)
+        })?;
+        let current = self.accounts.is_current(account).await;
+        if !matches!(current, Ok(true)) {
+            session.sign_out().await?;
+            events::sign_in(SignInOutcome::Refused, Some(id), from);
+            return Err(current
+                .err()
+                .map_or_else(|| Refusal::new(ProblemCode::INVALID_CREDENTIALS), Refusal::from));
+        }
+        events::sign_in(SignInOutcome::Success, Some(id), from);
+        Ok(active)
+    }
+
+    /// Lets the principal of a session prove identity again, and gives the session another token.
+    pub(super) async fn reauthenticate(
+        &self,
+        session: &Session,
+        context: &Context,
+        password: Zeroizing<String>,
+    ) -> Result<(), Refusal> {
+        let active = session.require_signed_in().await?;
+        let name = principal_name(&active)?;
+        self.check_password(&name, password, context.client.ip()).await?;
+        session.reauthenticate(AuthLevel::One, Method::password()).await?;
+        Ok(session.save().await?)
+    }
+
+    /// Changes the password of a session's principal, and ends all their other sessions.
+    ///
+    /// They end before and after: before, so that a store that cannot end them keeps the password from changing;
+    /// after, for whoever signed in with the old one in between.
+    pub(super) async fn change_password(
+        &self,
+        session: &Session,
+        context: &Context,
+        current: Zeroizing<String>,
+        new: Zeroizing<String>,
+    ) -> Result<PasswordChange, Refusal> {
+        let active = session.require_fresh(&self.fresh()).await?;
+        let name = principal_name(&active)?;
+        let account = match self.check_password(&name, current, context.client.ip()).await {
+            Ok(account) => account,
+            Err(refusal) => {
+                if let Some(principal) = active.principal() {
+                    events::password_change_refused(principal.id());
+                }
+                return Err(refusal);
+            }
+        };
+        let Ok(new) = Password::new(new.as_str()) else {
+            return Err(Refusal::new(ProblemCode::INVALID_CREDENTIALS).detail("the new password is too long"));
+        };
+        let hash = match self.accounts.hash_new(&name, new).await? {
+            NewPassword::Accepted { hash, .. } => hash,
+            NewPassword::Refused(why) => return Ok(PasswordChange::Weak(why)),
+        };
+        self.end_others(&active, EndReason::PasswordChanged).await?;
+        let guard = Guard::Epoch(account.credential_epoch);
+        match self.accounts.set_password(&name, hash, guard, self.sessions.now()).await? {
+            PasswordSet::Changed(_) => {}
+            PasswordSet::Stale | PasswordSet::NoSuchAccount => {
+                return Err(
+                    Refusal::new(ProblemCode::SESSION_CHANGED).detail("the account was changed meanwhile")
+                );
+            }
+        }
+        events::password_changed(account.name.id());
+        self.end_others(&active, EndReason::PasswordChanged).await?;
+        Ok(PasswordChange::Changed)
+    }
+
+    /// Ends all sessions of a session's principal but itself; how many.
+    pub(super) async fn end_others(&self, active: &ActiveSession, reason: EndReason) -> Result<u64, Refusal> {
+        let Some(principal) = active.principal() else { return Ok(0) };
+        let id = principal.id().clone();
+        let selector = Selector::Principal { principal: id.clone(), except: Some(active.id()) };
+        let revoked = self.sessions.revoke(&selector, Revocation::new(reason, Actor::User(Some(id)))).await;
+        Ok(revoked.map_err(Rejection::from)?.count())
+    }
+
+    /// Checks a name and a password within the limits on guessing. An unknown account, a disabled one and a wrong
+    /// password are one refusal.
+    async fn check_password(
+        &self,
+        name: &str,
+        password: Zeroizing<String>,
+        from: Option<IpAddr>,
+    ) -> Result<Account, Refusal> {
+        let refused = || Refusal::new(ProblemCode::INVALID_CREDENTIALS);
+        let address = from.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
+        let attempt = match self.limits.admit(name, address, self.sessions.now()) {
+            Admission::Allowed(attempt) => attempt,
+            Admission::Refused { retry_after } => {
+                let seconds = retry_after.as_secs().saturating_add(1);
+                return Err(Refusal::new(ProblemCode::TOO_MANY_ATTEMPTS).retry_after(seconds));
+            }
+        };
+        let Ok(password) = Password::new(password.as_str()) else { return Err(refused()) };
+        match self.accounts.verify(name, password).await {
+            Ok(Verdict::Verified(account)) => {
+                attempt.succeeded();
+                Ok(account)
+            }
+            Ok(Verdict::Refused) => Err(refused()),
+            Err(error) => {
+                attempt.withdraw();
+                Err(error.into())
+            }
+        }
+    }
+}
+
+fn principal_name(active: &ActiveSession) -> Result<String, Refusal> {
+    active.principal().map(|principal| principal.id().to_string()).ok_or_else(|| Rejection::Missing.into())
+}
+
+fn outcome_of(refusal: &Refusal) -> SignInOutcome {
+    match refusal.code() {
+        ProblemCode::INVALID_CREDENTIALS => SignInOutcome::Refused,
+        ProblemCode::TOO_MANY_ATTEMPTS => SignInOutcome::Limited,
+        _ => SignInOutcome::Unavailable,
+    }
+}

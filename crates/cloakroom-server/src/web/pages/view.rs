@@ -1,0 +1,294 @@
+//! What templates are given: texts and instants, ready to be shown.
+
+use cloakroom::EndReason;
+use cloakroom_core::{Device, Persistence, SessionRecord, Timestamp, idle_expires_at};
+
+use crate::web::App;
+use crate::web::assets::{ICON, SCRIPT, STYLE};
+use crate::web::context::Context;
+
+/// What every page needs.
+pub(super) struct Page<'a> {
+    pub(super) nonce: &'a str,
+    /// The server's clock, so that the script shows no nonsense where the browser's is wrong.
+    pub(super) now: String,
+}
+
+impl<'a> Page<'a> {
+    pub(super) fn new(app: &App, context: &'a Context) -> Self {
+        Self { nonce: &context.nonce, now: app.sessions.now().to_string() }
+    }
+
+    #[expect(clippy::unused_self, reason = "templates ask the page")]
+    pub(super) fn style_path(&self) -> &'static str {
+        &STYLE.path
+    }
+
+    #[expect(clippy::unused_self, reason = "templates ask the page")]
+    pub(super) fn script_path(&self) -> &'static str {
+        &SCRIPT.path
+    }
+
+    #[expect(clippy::unused_self, reason = "templates ask the page")]
+    pub(super) fn icon_path(&self) -> &'static str {
+        &ICON.path
+    }
+}
+
+/// Who is signed in.
+pub(super) struct User {
+    pub(super) name: String,
+    pub(super) csrf: String,
+}
+
+/// A link that leads on.
+pub(super) struct Link {
+    pub(super) href: &'static str,
+    pub(super) label: &'static str,
+}
+
+/// A sentence about what just happened.
+#[derive(Clone)]
+pub(super) struct Notice {
+    pub(super) tone: Tone,
+    pub(super) name: &'static str,
+    pub(super) text: String,
+}
+
+/// Whether a notice is good news.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Tone {
+    Good,
+    Bad,
+    Neutral,
+}
+
+impl Tone {
+    pub(super) const fn class(self) -> &'static str {
+        match self {
+            Self::Good => "good",
+            Self::Bad => "bad",
+            Self::Neutral => "neutral",
+        }
+    }
+
+    pub(super) const fn role(self) -> &'static str {
+        if matches!(self, Self::Bad) { "alert" } else { "status" }
+    }
+
+    pub(super) const fn is_good(self) -> bool {
+        matches!(self, Self::Good)
+    }
+}
+
+impl Notice {
+    pub(super) fn bad(name: &'static str, text: impl Into<String>) -> Self {
+        Self { tone: Tone::Bad, name, text: text.into() }
+    }
+
+    pub(super) fn neutral(name: &'static str, text: impl Into<String>) -> Self {
+        Self { tone: Tone::Neutral, name, text: text.into() }
+    }
+
+    fn good(name: &'static str, text: impl Into<String>) -> Self {
+        Self { tone: Tone::Good, name, text: text.into() }
+    }
+
+    /// The notice that an address asks for by name. Only these can be shown: an address cannot put words into the
+    /// page.
+    pub(super) fn named(name: &str) -> Option<Self> {
+        Some(match name {
+            "signed_out" => {
+                Self::good("signed_out", "You are signed out. Your session is worthless from now on.")
+            }
+            "session_ended" => {
+                Self::good("session_ended", "The session was ended. Whoever used it is signed out.")
+            }
+            "others_ended" => Self::good("others_ended", "All your other sessions were ended."),
+            "no_others" => Self::neutral("no_others", "There were no other sessions."),
+            "password_changed" => Self::good(
+                "password_changed",
+                "Your password was changed. You were signed out everywhere else.",
+            ),
+            "session_gone" => Self::neutral("session_gone", "That session had ended already."),
+            _ => return None,
+        })
+    }
+
+    /// Why the session of somebody who has to sign in again ended.
+    pub(super) fn ended(reason: EndReason) -> Option<Self> {
+        let text = match reason {
+            EndReason::IdleTimeout => "You were signed out because nothing happened for a while.",
+            EndReason::AbsoluteTimeout => {
+                "You were signed out because your session reached its longest life."
+            }
+            EndReason::RevokedByUser => "This session was ended from another of your devices.",
+            EndReason::RevokedByAdmin => "This session was ended by an administrator.",
+            EndReason::RevokedByService => "This session was ended by the application.",
+            EndReason::SessionLimit => {
+                "You signed in on another device, and only so many are allowed at once."
+            }
+            EndReason::PasswordChanged => "Your password was changed, which ended this session.",
+            EndReason::Compromised => "This session was ended to protect your account.",
+            EndReason::StoreFull => "This session was ended because the server ran out of room.",
+            // The account's state is nobody else's business, and the others are no news.
+            _ => return None,
+        };
+        Some(Self::neutral(reason.as_str(), text))
+    }
+}
+
+/// An instant in the forms pages need.
+pub(super) struct When {
+    pub(super) iso: String,
+    pub(super) long: String,
+    pub(super) day: String,
+    pub(super) ago: String,
+}
+
+impl When {
+    pub(super) fn new(at: Timestamp, now: Timestamp) -> Self {
+        Self {
+            iso: at.to_string(),
+            long: formatted(at, "%A, %-d %B %Y, %H:%M:%S UTC"),
+            day: formatted(at, "%-d %B %Y"),
+            ago: ago(at, now),
+        }
+    }
+}
+
+/// When a session ends.
+pub(super) struct Expiry {
+    pub(super) idle_at: String,
+    pub(super) idle_at_long: String,
+    pub(super) idle_in: String,
+    pub(super) absolute_at: String,
+    pub(super) absolute_at_long: String,
+    pub(super) absolute_in: String,
+}
+
+impl Expiry {
+    pub(super) fn new(record: &SessionRecord, last_seen_at: Timestamp, now: Timestamp) -> Self {
+        let idle = idle_expires_at(record, last_seen_at);
+        let absolute = record.lifetime.absolute_expires_at;
+        let (idle_when, absolute_when) = (When::new(idle, now), When::new(absolute, now));
+        Self {
+            idle_at: idle_when.iso,
+            idle_at_long: idle_when.long,
+            idle_in: amount(idle.since(now).as_secs()),
+            absolute_at: absolute_when.iso,
+            absolute_at_long: absolute_when.long,
+            absolute_in: amount(absolute.since(now).as_secs()),
+        }
+    }
+}
+
+/// One session as its owner sees it.
+pub(super) struct SessionCard {
+    pub(super) id: String,
+    pub(super) current: bool,
+    pub(super) kind: &'static str,
+    pub(super) number: String,
+    pub(super) label: String,
+    pub(super) ip: Option<String>,
+    pub(super) signed_in: When,
+    pub(super) last_seen: When,
+    pub(super) remembered: bool,
+    pub(super) ends: When,
+}
+
+impl SessionCard {
+    pub(super) fn new(
+        record: &SessionRecord,
+        last_seen_at: Timestamp,
+        now: Timestamp,
+        current: bool,
+    ) -> Self {
+        let device = record.device.as_deref();
+        let id = record.id.to_string();
+        Self {
+            current,
+            kind: kind(device),
+            number: id.chars().skip(id.len().saturating_sub(NUMBER_CHARS)).collect(),
+            label: device.and_then(Device::label).unwrap_or("Unknown device").to_owned(),
+            ip: device.and_then(Device::ip).map(|ip| ip.to_string()),
+            signed_in: When::new(record.created_at, now),
+            last_seen: When::new(last_seen_at, now),
+            remembered: record.lifetime.persistence == Persistence::Remembered,
+            ends: When::new(record.lifetime.absolute_expires_at, now),
+            id,
+        }
+    }
+}
+
+/// "3 minutes".
+pub(super) fn amount(seconds: u64) -> String {
+    for (unit, size) in UNITS {
+        let count = seconds / size;
+        if count > 0 {
+            return format!("{count} {unit}{}", if count == 1 { "" } else { "s" });
+        }
+    }
+    "less than a minute".to_owned()
+}
+
+fn ago(at: Timestamp, now: Timestamp) -> String {
+    let (past, future) = (now.since(at).as_secs(), at.since(now).as_secs());
+    match (past, future) {
+        (60.., _) => format!("{} ago", amount(past)),
+        (_, 60..) => format!("in {}", amount(future)),
+        _ => "just now".to_owned(),
+    }
+}
+
+fn formatted(at: Timestamp, format: &str) -> String {
+    let Ok(instant) = jiff::Timestamp::from_millisecond(at.as_millis()) else { return at.to_string() };
+    instant.strftime(format).to_string()
+}
+
+fn kind(device: Option<&Device>) -> &'static str {
+    let label = device.and_then(Device::label).unwrap_or_default();
+    let agent = device.and_then(Device::user_agent).unwrap_or_default();
+    if ["iPhone", "iPad", "Android"].iter().any(|phone| label.contains(phone) || agent.contains(phone)) {
+        "phone"
+    } else if agent.starts_with("Mozilla/") {
+        "computer"
+    } else {
+        "program"
+    }
+}
+
+const UNITS: [(&str, u64); 5] =
+    [("year", 31_557_600), ("month", 2_629_800), ("day", 86_400), ("hour", 3_600), ("minute", 60)];
+/// Characters of a session's id that tell two alike apart.
+const NUMBER_CHARS: usize = 4;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::from_millis(seconds * 1_000)
+    }
+
+    #[test]
+    fn times_are_told_in_the_largest_unit_that_fits() {
+        for (seconds, text) in [
+            (0, "just now"),
+            (59, "just now"),
+            (60, "1 minute ago"),
+            (3_599, "59 minutes ago"),
+            (3_600, "1 hour ago"),
+            (172_800, "2 days ago"),
+            (-60, "in 1 minute"),
+        ] {
+            assert_eq!(ago(at(0), at(seconds)), text);
+        }
+    }
+
+    #[test]
+    fn only_known_notices_can_be_asked_for() {
+        assert!(Notice::named("signed_out").is_some());
+        assert!(Notice::named("<script>").is_none());
+    }
+}

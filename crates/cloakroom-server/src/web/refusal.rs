@@ -1,0 +1,147 @@
+//! Refusals: a problem for programs, a page for people.
+
+use std::any::Any;
+
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::http::Method;
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use cloakroom_axum::{Rejection, RequestFacts};
+use cloakroom_http::{Problem, ProblemCode};
+use http::StatusCode;
+
+use super::App;
+use super::context::{Context, is_api};
+use super::pages;
+use crate::accounts::{AccountError, AccountErrorKind};
+
+/// A refusal of the server's own.
+#[derive(Debug)]
+pub(super) struct Refusal(Problem);
+
+/// Marks a response as a refusal that may still become a page.
+#[derive(Clone, Debug)]
+struct Refused(Problem);
+
+impl Refusal {
+    pub(super) fn new(code: ProblemCode) -> Self {
+        Self(Problem::new(code))
+    }
+
+    pub(super) fn detail(self, detail: impl Into<String>) -> Self {
+        Self(self.0.with_detail(detail))
+    }
+
+    pub(super) fn retry_after(self, seconds: u64) -> Self {
+        Self(self.0.with_retry_after(seconds))
+    }
+
+    pub(super) fn not_found() -> Self {
+        Self::new(NOT_FOUND)
+    }
+
+    pub(super) fn code(&self) -> ProblemCode {
+        self.0.code()
+    }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        let mut response = self.0.to_response::<Body>();
+        response.extensions_mut().insert(Refused(self.0));
+        response
+    }
+}
+
+impl From<AccountError> for Refusal {
+    fn from(error: AccountError) -> Self {
+        match error.kind() {
+            AccountErrorKind::Overloaded => Self::new(BUSY).retry_after(RETRY_AFTER_SECONDS),
+            AccountErrorKind::Busy
+            | AccountErrorKind::Unavailable
+            | AccountErrorKind::Full
+            | AccountErrorKind::ReadOnly => {
+                tracing::error!(%error, cause = std::error::Error::source(&error), "the accounts are unavailable");
+                Self::new(ACCOUNTS_UNAVAILABLE).retry_after(RETRY_AFTER_SECONDS)
+            }
+            _ => {
+                tracing::error!(%error, cause = std::error::Error::source(&error), "the accounts could not be used");
+                Self::new(ProblemCode::INTERNAL)
+            }
+        }
+    }
+}
+
+impl From<Rejection> for Refusal {
+    fn from(rejection: Rejection) -> Self {
+        Self(rejection.problem())
+    }
+}
+
+/// What the session layer's refusals become: problems as they are for programs; for people, a detour to sign-in where
+/// that helps, else a page.
+pub(super) fn restyle(rejection: &Rejection, facts: &RequestFacts) -> Option<Response> {
+    let helps = rejection.needs_sign_in() || matches!(rejection, Rejection::ReauthenticationRequired);
+    if helps && facts.wants_page() && !is_api(facts.uri().path()) {
+        return None;
+    }
+    Some(Refusal(rejection.problem()).into_response())
+}
+
+/// Turns refusals into pages where a person waits for one.
+pub(super) async fn dress(State(app): State<App>, request: Request, next: Next) -> Response {
+    let context = request.extensions().get::<Context>().cloned();
+    let response = next.run(request).await;
+    let refused = response.extensions().get::<Refused>().cloned();
+    match (refused, context) {
+        (Some(Refused(problem)), Some(context)) if context.wants_page => {
+            let (parts, _) = response.into_parts();
+            let mut page = pages::error(&app, &context, &problem);
+            // What the refusal said besides: Set-Cookie, Retry-After, Allow.
+            for (name, value) in &parts.headers {
+                if name != http::header::CONTENT_TYPE && name != http::header::CONTENT_LENGTH {
+                    page.headers_mut().append(name, value.clone());
+                }
+            }
+            page
+        }
+        _ => response,
+    }
+}
+
+/// Nothing is there.
+pub(super) async fn not_found() -> Refusal {
+    Refusal::not_found()
+}
+
+/// Something is there, but not for this method. The router adds `Allow`.
+pub(super) async fn method_not_allowed(method: Method) -> Refusal {
+    Refusal::new(METHOD_NOT_ALLOWED).detail(format!("{method} is not understood here"))
+}
+
+/// A defect of ours: the process lives, the client learns nothing (ASVS 16.5.1, 16.5.4).
+pub(super) fn panicked(panic: Box<dyn Any + Send + 'static>) -> Response<Body> {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    let text = text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
+    tracing::error!(event = "sys_crash", panic = text, "a handler panicked");
+    Refusal::new(ProblemCode::INTERNAL).into_response()
+}
+
+const NOT_FOUND: ProblemCode = ProblemCode::new("not_found", StatusCode::NOT_FOUND, "There is nothing here");
+const METHOD_NOT_ALLOWED: ProblemCode = ProblemCode::new(
+    "method_not_allowed",
+    StatusCode::METHOD_NOT_ALLOWED,
+    "This method is not understood here",
+);
+const BUSY: ProblemCode = ProblemCode::new(
+    "busy",
+    StatusCode::SERVICE_UNAVAILABLE,
+    "Too many passwords are being checked; try again",
+);
+const ACCOUNTS_UNAVAILABLE: ProblemCode = ProblemCode::new(
+    "accounts_unavailable",
+    StatusCode::SERVICE_UNAVAILABLE,
+    "Accounts cannot be looked up at the moment",
+);
+const RETRY_AFTER_SECONDS: u64 = 2;

@@ -1,0 +1,70 @@
+//! Everything that can be asked, in one list.
+
+use axum::routing::{MethodRouter, delete, get, patch, post};
+
+use super::{App, api, assets, health, openapi, pages};
+
+/// One thing that can be asked.
+#[derive(Debug)]
+pub struct Route {
+    /// The method; `HEAD` comes with `GET`.
+    pub method: &'static str,
+    /// The path, with parameters in braces.
+    pub path: &'static str,
+    /// Who may ask.
+    pub access: Access,
+    pub(super) handler: MethodRouter<App>,
+}
+
+/// Who may ask.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Access {
+    /// Anybody.
+    Anyone,
+    /// Whoever is signed in.
+    SignedIn,
+    /// Whoever is signed in and proved identity lately.
+    Fresh,
+    /// Programs on this machine.
+    Local,
+}
+
+/// Every route of the server.
+#[must_use]
+pub fn routes() -> Vec<Route> {
+    use Access::{Anyone, Fresh, Local, SignedIn};
+    let route = |method, path, access, handler| Route { method, path, access, handler };
+    vec![
+        route("GET", "/", Anyone, get(pages::entrance::start)),
+        route("GET", "/sign-in", Anyone, get(pages::entrance::show_sign_in)),
+        route("POST", "/sign-in", Anyone, post(pages::entrance::sign_in)),
+        route("GET", "/sign-in/done", Anyone, get(pages::entrance::signed_in)),
+        route("GET", "/setup", Anyone, get(pages::setup::show)),
+        route("POST", "/setup", Anyone, post(pages::setup::complete)),
+        route("GET", "/sign-out", SignedIn, get(pages::entrance::show_sign_out)),
+        route("POST", "/sign-out", SignedIn, post(pages::entrance::sign_out)),
+        route("GET", "/reauthenticate", SignedIn, get(pages::reauthenticate::show)),
+        route("POST", "/reauthenticate", SignedIn, post(pages::reauthenticate::prove)),
+        route("GET", "/account", SignedIn, get(pages::account::show)),
+        route("POST", "/account/password", Fresh, post(pages::account::change_password)),
+        route("GET", "/account/sessions/{id}/end", SignedIn, get(pages::account::ask_end_session)),
+        route("POST", "/account/sessions/{id}/end", Fresh, post(pages::account::end_session)),
+        route("GET", "/account/end-others", SignedIn, get(pages::account::ask_end_others)),
+        route("POST", "/account/end-others", Fresh, post(pages::account::end_others)),
+        route("GET", "/assets/{file}", Anyone, get(assets::serve)),
+        route("POST", "/v1/sign-in", Anyone, post(api::sign_in::sign_in)),
+        route("GET", "/v1/session", SignedIn, get(api::session::show)),
+        route("DELETE", "/v1/session", SignedIn, delete(api::session::sign_out)),
+        route("PATCH", "/v1/session/attributes", SignedIn, patch(api::session::attributes)),
+        route("POST", "/v1/session/rotate", SignedIn, post(api::session::rotate)),
+        route("POST", "/v1/reauthenticate", SignedIn, post(api::sign_in::reauthenticate)),
+        route("POST", "/v1/password", Fresh, post(api::sign_in::password)),
+        route("GET", "/v1/sessions", SignedIn, get(api::sessions::list)),
+        route("DELETE", "/v1/sessions", Fresh, delete(api::sessions::end_many)),
+        route("DELETE", "/v1/sessions/{id}", Fresh, delete(api::sessions::end_one)),
+        route("GET", "/livez", Anyone, get(health::livez)),
+        route("GET", "/readyz", Anyone, get(health::readyz)),
+        route("GET", "/metrics", Local, get(health::metrics)),
+        route("GET", "/openapi.json", Anyone, get(openapi::document)),
+    ]
+}

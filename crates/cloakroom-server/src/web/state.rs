@@ -1,0 +1,107 @@
+//! What every handler works with.
+
+use std::fmt;
+use std::ops::Deref;
+use std::sync::Arc;
+use std::time::Duration;
+
+use cloakroom::{Random, RandomError, Sessions};
+use cloakroom_axum::{CookiePolicy, OriginGuard, ReturnPolicy, TrustedProxies};
+use cloakroom_core::FreshnessDemand;
+use metrics_exporter_prometheus::PrometheusHandle;
+
+use crate::accounts::Accounts;
+use crate::config::Config;
+use crate::limits::SignInLimits;
+
+/// What every handler works with. Cheap to clone.
+#[derive(Clone)]
+pub struct App(Arc<Inner>);
+
+/// What the server is put together from.
+#[derive(Debug)]
+pub struct AppParts {
+    /// The engine.
+    pub sessions: Sessions,
+    /// The built-in accounts.
+    pub accounts: Accounts,
+    /// The checked configuration.
+    pub config: Config,
+    /// Makes nonces.
+    pub random: Arc<dyn Random>,
+    /// Where metrics are read, where they are collected.
+    pub metrics: Option<PrometheusHandle>,
+}
+
+/// See [`App`].
+pub struct Inner {
+    pub(crate) sessions: Sessions,
+    pub(crate) accounts: Accounts,
+    pub(super) config: Config,
+    pub(super) limits: SignInLimits,
+    pub(super) random: Arc<dyn Random>,
+    pub(crate) metrics: Option<PrometheusHandle>,
+    pub(super) cookie: CookiePolicy,
+    pub(super) guard: OriginGuard,
+    pub(super) proxies: TrustedProxies,
+    pub(super) returns: ReturnPolicy,
+}
+
+impl App {
+    /// Puts the server's parts together.
+    #[must_use]
+    pub fn new(parts: AppParts) -> Self {
+        let AppParts { sessions, accounts, config, random, metrics } = parts;
+        let public = config.public_url.origin().clone();
+        let trust = &config.trust;
+        Self(Arc::new(Inner {
+            cookie: config.cookie.clone(),
+            guard: OriginGuard::new([public.clone()]).trusting(trust.origins.iter().cloned()),
+            proxies: TrustedProxies::new(trust.proxies.iter().copied()).reading(trust.forwarding_header),
+            returns: ReturnPolicy::own_paths()
+                .and_origins(trust.return_origins.iter().cloned().chain([public])),
+            limits: SignInLimits::new(config.sign_in),
+            sessions,
+            accounts,
+            config,
+            random,
+            metrics,
+        }))
+    }
+
+    /// What changes of account and sessions demand of the proof of identity.
+    pub(super) fn fresh(&self) -> FreshnessDemand {
+        FreshnessDemand::within(FRESH_WITHIN)
+    }
+
+    /// Random bytes as text, for a nonce or an id.
+    pub(super) fn random_text(&self) -> Result<String, RandomError> {
+        use base64::Engine as _;
+        let mut bytes = [0; 16];
+        self.random.fill(&mut bytes)?;
+        Ok(base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(bytes))
+    }
+}
+
+impl Deref for App {
+    type Target = Inner;
+
+    fn deref(&self) -> &Inner {
+        &self.0
+    }
+}
+
+impl fmt::Debug for App {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("App").field("public_url", &self.config.public_url).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Inner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Inner").finish_non_exhaustive()
+    }
+}
+
+/// For how long after a proof of identity people may change their password and end their sessions without another.
+const FRESH_WITHIN: Duration = Duration::from_secs(5 * 60);
