@@ -34,7 +34,6 @@ impl Shard {
             self.carrying_out = Some(after);
             self.carry_out_on(index, now, swept);
         }
-        self.wheel.begin(&mut self.slots);
         while *budget > 0
             && let Some(index) = self.wheel.next(&mut self.slots, now)
         {

@@ -12,21 +12,24 @@ use crate::packed::Packed;
 use crate::wheel::Position;
 
 /// A slot of a shard. Ending a session changes the slot where it is: its place in the tables stays.
+///
+/// Two lines of cache that are fetched together: what a look-up compares, and what it answers.
 #[derive(Debug)]
+#[repr(C, align(128))]
 pub(crate) struct Slot {
     /// The digest's hash; its route is the id's.
     pub(crate) hash: [u8; 32],
     pub(crate) id: SessionId,
+    /// The record; of a tombstone, the principal; of a retired token, nothing.
+    pub(crate) packed: Packed,
     pub(crate) created_at: Timestamp,
     /// The instant of the last activity, of the end, or of the exchange.
     pub(crate) at: Timestamp,
-    /// The record; of a tombstone, the principal; of a retired token, nothing.
-    pub(crate) packed: Packed,
+    pub(crate) state: State,
     pub(crate) recency: Links,
     /// Neighbours among the slots of the same principal.
     pub(crate) kin: Links,
     pub(crate) wheel: Position,
-    pub(crate) state: State,
 }
 
 #[derive(Debug)]
@@ -46,6 +49,8 @@ pub(crate) struct Alive {
     pub(crate) generation: u32,
     /// Whether the unpacked record was asked for since the clearing hand last passed.
     pub(crate) asked_for: bool,
+    /// When the record was last unpacked in vain, by the short clock of [`Warm`](crate::warm::Warm).
+    pub(crate) unpacked_at: u8,
 }
 
 /// The kinds of slot, in the order in which they make room.
@@ -60,7 +65,8 @@ pub(crate) enum Class {
 impl Slot {
     /// A session that was not filed yet.
     pub(crate) fn live(record: &SessionRecord, digest: &TokenDigest) -> Self {
-        let alive = Alive { version: Version::FIRST, warm: None, generation: 0, asked_for: false };
+        let alive =
+            Alive { version: Version::FIRST, warm: None, generation: 0, asked_for: false, unpacked_at: 0 };
         Self {
             hash: *digest.hash(),
             id: record.id,

@@ -1,4 +1,7 @@
 //! Unpacked records of the sessions that are asked for: a second-chance queue, bounded in bytes.
+//!
+//! A record is kept unpacked from the second time on that it is asked for within a while: callers that go through all
+//! sessions once would otherwise make every look-up pay for putting another one out.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -14,11 +17,20 @@ pub(crate) struct Warm {
     queue: VecDeque<Index>,
     bytes: usize,
     max_bytes: usize,
+    clock: Clock,
+}
+
+/// Measures "a while" in records unpacked. It comes round, and a session that was last asked for a whole round ago then
+/// looks as if it had been asked for lately: once in a hundred, and harmless.
+#[derive(Debug)]
+struct Clock {
+    ticks: u16,
+    time: u8,
 }
 
 impl Warm {
     pub(crate) fn new(max_bytes: usize) -> Self {
-        Self { queue: VecDeque::new(), bytes: 0, max_bytes }
+        Self { queue: VecDeque::new(), bytes: 0, max_bytes, clock: Clock { ticks: 0, time: 2 } }
     }
 
     pub(crate) fn bytes(&self) -> usize {
@@ -33,8 +45,10 @@ impl Warm {
             alive.asked_for = true;
             return record;
         }
+        let now = self.clock.tick();
+        let before = std::mem::replace(&mut alive.unpacked_at, now);
         let size = record.memory_size();
-        if size > self.max_bytes {
+        if now.wrapping_sub(before) > 1 || size > self.max_bytes {
             return record;
         }
         alive.warm = Some(Arc::clone(&record));
@@ -72,6 +86,20 @@ impl Warm {
     }
 }
 
+impl Clock {
+    fn tick(&mut self) -> u8 {
+        self.ticks += 1;
+        if self.ticks == WHILE {
+            self.ticks = 0;
+            self.time = self.time.wrapping_add(1);
+        }
+        self.time
+    }
+}
+
+/// Records unpacked in a shard between two hands of its clock: small against the sessions of a large shard, of which
+/// few are then asked for twice by chance, and large against what is asked for again and again.
+const WHILE: u16 = 512;
 /// Slots that one call may pass over.
 const SECOND_CHANCES: u32 = 8;
 /// No record is smaller: bounds the queue too, in which places of ended sessions remain.

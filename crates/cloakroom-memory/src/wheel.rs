@@ -33,18 +33,25 @@ pub(crate) struct Wheel {
     buckets: Box<[Option<Index>]>,
     /// Of each level, the digits whose bucket is not empty.
     occupied: [u64; LEVELS],
+    /// Nothing of what is overdue was due before.
+    overdue_since: u64,
     len: usize,
 }
 
 impl Wheel {
     pub(crate) fn new() -> Self {
-        Self { elapsed: 0, buckets: vec![None; BUCKETS].into(), occupied: [0; LEVELS], len: 0 }
+        Self {
+            elapsed: 0,
+            buckets: vec![None; BUCKETS].into(),
+            occupied: [0; LEVELS],
+            overdue_since: u64::MAX,
+            len: 0,
+        }
     }
 
     /// Puts the slot, which may be in the wheel already, to where it is looked at from `due` on.
     ///
-    /// Where `due` lies before what the wheel has seen, as after a clock stepped back, it is looked at in the next
-    /// round.
+    /// `due` may lie before what the wheel has seen, as after a clock stepped back.
     pub(crate) fn schedule(&mut self, slots: &mut Slab<Slot>, index: Index, due: Timestamp) {
         self.remove(slots, index);
         if self.len == 0 {
@@ -52,6 +59,9 @@ impl Wheel {
             self.elapsed = self.elapsed.max(ticks(slots.get(index).at));
         }
         let bucket = self.bucket_of(due);
+        if bucket == OVERDUE {
+            self.overdue_since = self.overdue_since.min(ticks(due));
+        }
         let first = self.buckets.get_mut(usize::from(bucket)).expect(BUCKET);
         let after = first.replace(index);
         slots.get_mut(index).wheel = Position { before: Before::Bucket(bucket).encode(), after };
@@ -79,19 +89,17 @@ impl Wheel {
         self.len -= 1;
     }
 
-    /// Begins a round: what came too late for its bucket is looked at once.
-    pub(crate) fn begin(&mut self, slots: &mut Slab<Slot>) {
-        if self.first(PENDING).is_none() {
-            self.take_bucket(slots, OVERDUE);
-        }
-    }
-
     /// Takes out a slot that is to be looked at by `now`: perhaps because of an instant that has been put off since.
     pub(crate) fn next(&mut self, slots: &mut Slab<Slot>, now: Timestamp) -> Option<Index> {
         loop {
             if let Some(index) = self.first(PENDING) {
                 self.remove(slots, index);
                 return Some(index);
+            }
+            if self.first(OVERDUE).is_some() && self.overdue_since <= ticks(now) {
+                self.overdue_since = u64::MAX;
+                self.take_bucket(slots, OVERDUE);
+                continue;
             }
             let (bucket, start) = self.earliest_bucket().filter(|(_, start)| *start <= ticks(now))?;
             self.elapsed = start;
@@ -104,9 +112,9 @@ impl Wheel {
         if self.first(PENDING).is_some() {
             return Timestamp::from_millis(i64::MIN);
         }
-        let overdue = self.first(OVERDUE).map(|_| self.elapsed);
-        let bucket = self.earliest_bucket().map(|(_, start)| start);
-        overdue.or(bucket).map_or(Timestamp::MAX, instant)
+        let overdue = self.first(OVERDUE).map_or(u64::MAX, |_| self.overdue_since);
+        let bucket = self.earliest_bucket().map_or(u64::MAX, |(_, start)| start);
+        instant(overdue.min(bucket))
     }
 
     fn bucket_of(&self, due: Timestamp) -> u16 {
@@ -240,7 +248,6 @@ mod tests {
         now: i64,
     ) -> Vec<i64> {
         let mut found = Vec::new();
-        wheel.begin(slots);
         while let Some(index) = wheel.next(slots, at(now)) {
             let due = dues[indices.iter().position(|other| *other == index).unwrap()];
             if due <= now {
