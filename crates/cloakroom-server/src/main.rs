@@ -18,7 +18,7 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let mut host = Host {
-        environment: std::env::vars().collect(),
+        environment: environment(),
         clock: Arc::new(SystemClock::default()),
         random: Arc::new(OsRandom),
         cores,
@@ -83,6 +83,14 @@ fn start_logging(config: LogConfig) {
         LogFormat::Text => builder.with_ansi(io::stderr().is_terminal()).init(),
         LogFormat::Json => builder.json().init(),
     }
+}
+
+/// The environment as text. Names that are none cannot be ours; a value that is none is seen to be wrong.
+fn environment() -> Vec<(String, String)> {
+    let text = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {
+        Some((name.into_string().ok()?, value.to_string_lossy().into_owned()))
+    };
+    std::env::vars_os().filter_map(text).collect()
 }
 
 fn ask(prompt: &str) -> io::Result<String> {

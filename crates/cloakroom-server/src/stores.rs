@@ -54,8 +54,8 @@ fn open_blocking(config: &Config) -> Result<Arc<dyn Store>, StoreError> {
         }
         // Reading an address refuses these already, by name.
         #[cfg(not(feature = "memory"))]
-        StoreUrl::Memory { .. } => Err(StoreError::new(ErrorKind::Unsupported, "memory", Verb::Ping)),
+        StoreUrl::Memory { .. } => Err(StoreError::new(ErrorKind::Unsupported, "memory", Verb::Open)),
         #[cfg(not(feature = "sqlite"))]
-        StoreUrl::Sqlite { .. } => Err(StoreError::new(ErrorKind::Unsupported, "sqlite", Verb::Ping)),
+        StoreUrl::Sqlite { .. } => Err(StoreError::new(ErrorKind::Unsupported, "sqlite", Verb::Open)),
     }
 }

@@ -157,27 +157,41 @@ impl<'a> From<&'a SessionRecord> for WireOut<'a> {
             }),
             level: authentication.map(|authentication| authentication.level().as_u8()),
             methods: authentication.map_or_else(Vec::new, |authentication| {
-                authentication.methods().iter().map(|used| (used.method.as_str(), used.at.as_millis())).collect()
+                authentication
+                    .methods()
+                    .iter()
+                    .map(|used| (used.method.as_str(), used.at.as_millis()))
+                    .collect()
             }),
-            attributes: record.attributes.iter().map(|(key, bytes)| (key.as_str(), Bytes::new(bytes))).collect(),
+            attributes: record
+                .attributes
+                .iter()
+                .map(|(key, bytes)| (key.as_str(), Bytes::new(bytes)))
+                .collect(),
         }
     }
 }
 
 impl WireIn {
     fn into_record(self) -> Result<SessionRecord, CodecError> {
-        let id = self.id.as_slice().try_into().map(SessionId::from_bytes).map_err(|_| CodecError::Value("id"))?;
+        let id =
+            self.id.as_slice().try_into().map(SessionId::from_bytes).map_err(|_| CodecError::Value("id"))?;
         let persistence = if self.remembered { Persistence::Remembered } else { Persistence::Browser };
         let lifetime = Lifetime::new(
             Duration::from_millis(self.idle_timeout),
             Timestamp::from_millis(self.absolute_expires_at),
             Duration::from_millis(self.tombstone_retention),
         );
-        let mut record = SessionRecord::new(id, Timestamp::from_millis(self.created_at), lifetime.with_persistence(persistence));
+        let mut record = SessionRecord::new(
+            id,
+            Timestamp::from_millis(self.created_at),
+            lifetime.with_persistence(persistence),
+        );
         record.rotated_at = Timestamp::from_millis(self.rotated_at);
         record.principal = self.principal.map(|id| principal(&id, &self.roles)).transpose()?.map(Arc::new);
         record.device = self.device.map(|wire| Box::new(device(&wire)));
-        record.authentication = self.level.map(|level| authentication(level, self.methods)).transpose()?.map(Box::new);
+        record.authentication =
+            self.level.map(|level| authentication(level, self.methods)).transpose()?.map(Box::new);
         for (key, bytes) in self.attributes {
             let key = AttributeKey::new(&key).map_err(|_| CodecError::Value("attribute key"))?;
             record.attributes.insert_bytes(key, bytes.into_vec().into());
@@ -189,7 +203,9 @@ impl WireIn {
 fn principal(id: &str, roles: &[String]) -> Result<Principal, CodecError> {
     let id = PrincipalId::new(id).map_err(|_| CodecError::Value("principal"))?;
     let roles: Result<Vec<Role>, _> = roles.iter().map(Role::new).collect();
-    Principal::new(id).with_roles(roles.map_err(|_| CodecError::Value("role"))?).map_err(|_| CodecError::Value("role"))
+    Principal::new(id)
+        .with_roles(roles.map_err(|_| CodecError::Value("role"))?)
+        .map_err(|_| CodecError::Value("role"))
 }
 
 fn device(wire: &WireDevice<String>) -> Device {
@@ -236,7 +252,8 @@ mod tests {
     use super::*;
 
     fn bare() -> SessionRecord {
-        let lifetime = Lifetime::new(Duration::from_secs(60), Timestamp::from_millis(90_000), Duration::from_secs(5));
+        let lifetime =
+            Lifetime::new(Duration::from_secs(60), Timestamp::from_millis(90_000), Duration::from_secs(5));
         SessionRecord::new(SessionId::from_bytes([7; 16]), Timestamp::from_millis(1_000), lifetime)
     }
 
@@ -247,10 +264,14 @@ mod tests {
             Some(Arc::new(Principal::new(PrincipalId::new("zoë").unwrap()).with_roles(roles).unwrap()));
         record.rotated_at = Timestamp::from_millis(2_000);
         record.lifetime = record.lifetime.with_persistence(Persistence::Remembered);
-        record.device =
-            Some(Box::new(Device::new().with_ip([203, 0, 113, 9].into()).with_user_agent("curl/8").with_label("curl")));
-        record.authentication =
-            Some(Box::new(Authentication::new(AuthLevel::Two, Method::password(), Timestamp::from_millis(1_000))));
+        record.device = Some(Box::new(
+            Device::new().with_ip([203, 0, 113, 9].into()).with_user_agent("curl/8").with_label("curl"),
+        ));
+        record.authentication = Some(Box::new(Authentication::new(
+            AuthLevel::Two,
+            Method::password(),
+            Timestamp::from_millis(1_000),
+        )));
         record.attributes.insert_bytes(AttributeKey::new("cart").unwrap(), vec![1, 2, 3].into());
         record
     }

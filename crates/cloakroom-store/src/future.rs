@@ -39,7 +39,9 @@ impl<T: Unpin> Future for StoreFuture<'_, T> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match &mut self.0 {
-            State::Ready(answer) => Poll::Ready(answer.take().expect("a future is not polled after its answer")),
+            State::Ready(answer) => {
+                Poll::Ready(answer.take().expect("a future is not polled after its answer"))
+            }
             State::Waiting(future) => future.as_mut().poll(cx),
         }
     }

@@ -20,6 +20,10 @@ pub use codec::{CodecError, FORMAT_VERSION, decode_record, encode_record};
 pub use error::{Applied, ErrorKind, StoreError, Verb};
 pub use future::StoreFuture;
 pub use list::{Cursor, ListFilter, ListItem, ListPage, ListQuery, MalformedCursor, StateFilter};
-pub use outcome::{Counts, Ended, Ending, Inserted, Live, Lookup, Rekeyed, Replaced, Retired, Swept, TouchReport};
-pub use request::{EndRequest, InsertRequest, RekeyRequest, ReplaceRequest, Selector, SweepRequest, Touch, Version};
+pub use outcome::{
+    Counts, Ended, Ending, Inserted, Live, Lookup, Rekeyed, Replaced, Retired, Swept, TouchReport,
+};
+pub use request::{
+    EndRequest, InsertRequest, RekeyRequest, ReplaceRequest, Selector, SweepRequest, Touch, Version,
+};
 pub use store::{Capabilities, Store};

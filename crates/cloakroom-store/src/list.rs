@@ -84,7 +84,9 @@ impl ListItem {
     pub fn cursor(&self) -> Cursor {
         match self {
             Self::Live(live) => Cursor { created_at: live.record.created_at, session: live.record.id },
-            Self::Ended { tombstone, created_at } => Cursor { created_at: *created_at, session: tombstone.session },
+            Self::Ended { tombstone, created_at } => {
+                Cursor { created_at: *created_at, session: tombstone.session }
+            }
         }
     }
 }
@@ -136,7 +138,8 @@ mod tests {
 
     #[test]
     fn a_cursor_reads_back() {
-        let cursor = Cursor { created_at: Timestamp::from_millis(-5), session: SessionId::from_bytes([9; 16]) };
+        let cursor =
+            Cursor { created_at: Timestamp::from_millis(-5), session: SessionId::from_bytes([9; 16]) };
         assert_eq!(cursor.to_string().parse(), Ok(cursor));
         assert_eq!("5".parse::<Cursor>(), Err(MalformedCursor));
         assert_eq!("5.ses_x".parse::<Cursor>(), Err(MalformedCursor));

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use cloakroom_core::{EndReason, PrincipalId, SessionId, SessionLimit, SessionRecord, Timestamp, TokenDigest};
+use cloakroom_core::{
+    EndReason, PrincipalId, SessionId, SessionLimit, SessionRecord, Timestamp, TokenDigest,
+};
 
 /// The version of a record: changes with every `replace` and `rekey`, never with a `touch`. Starts at 1.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]

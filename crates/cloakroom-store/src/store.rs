@@ -14,7 +14,9 @@ use crate::{
 /// Every verb is atomic: it happens whole or not at all, and verbs of one session happen in some order that every
 /// node agrees on. No verb revives: once a session has ended, by whichever verb or by time, `get` never answers
 /// [`Lookup::Live`] for it again. Time comes as an argument and is judged by [`cloakroom_core::judge`]; a store's own
-/// expiry may only ever remove what is over.
+/// expiry may only ever remove what is over. A session that only time has ended, and that neither `end` nor `sweep` has
+/// come upon, is judged anew by each asker's clock: between nodes whose clocks differ it may be over for one and alive
+/// for the other, and there is no third that could say who is right.
 ///
 /// `cloakroom_conformance` tests all of this; a store that passes it can be used.
 ///
@@ -35,7 +37,8 @@ pub trait Store: Debug + Send + Sync + 'static {
     /// Files a new session. Never overwrites.
     ///
     /// The limit is decided inside, exactly: however many inserts run at once, the principal never has more than
-    /// `limit.max` live sessions. The sessions that end for it are chosen by `limit.on_limit` and reported.
+    /// `limit.max` live sessions. The sessions that end for it are chosen by `limit.on_limit` and reported; the newcomer
+    /// is never one of them.
     fn insert<'a>(&'a self, request: InsertRequest<'a>) -> StoreFuture<'a, Inserted>;
 
     /// The session filed under `digest` as of `now`.
@@ -50,8 +53,8 @@ pub trait Store: Debug + Send + Sync + 'static {
     fn replace<'a>(&'a self, request: ReplaceRequest<'a>) -> StoreFuture<'a, Replaced>;
 
     /// Replaces a live session's record and moves it to a new digest in one step: at no instant are both digests
-    /// live, at no instant neither. The old digest answers [`Lookup::Retired`] from then on, for as long as a
-    /// tombstone would be kept, and for as long as the session lives not as anything else.
+    /// live, at no instant neither. The old digest answers [`Lookup::Retired`] until the tombstone retention has passed
+    /// since the exchange, whether or not the session has ended by then; after that `Retired` or [`Lookup::Unknown`].
     ///
     /// Counts as activity at `now`.
     fn rekey<'a>(&'a self, request: RekeyRequest<'a>) -> StoreFuture<'a, Rekeyed>;
@@ -65,16 +68,22 @@ pub trait Store: Debug + Send + Sync + 'static {
     /// Ends sessions by decision, leaving tombstones. Idempotent: what has ended before is not reported again and
     /// keeps its reason.
     ///
-    /// When this returns, `get` answers for none of them [`Lookup::Live`]. Ending everything costs no more than
-    /// ending one: it is an epoch that every `get` compares with, and what it ended is swept later.
+    /// When this returns, `get` answers for none of them [`Lookup::Live`], whatever clock it is asked by: a session that
+    /// is over by `now` keeps its timeout as the reason, and is dead for everybody from then on.
+    ///
+    /// Ending everything costs no more than ending one: it is an epoch that every `get` compares with, and what it ended
+    /// is swept later. Of several epochs the earliest that covers a session is its end. `IssuedBefore` also refuses
+    /// sessions of an earlier instant that are filed afterwards, by a node whose clock is behind.
     fn end<'a>(&'a self, request: EndRequest<'a>) -> StoreFuture<'a, Ending>;
 
-    /// A page of sessions as of `now`. A session that is there throughout is on exactly one page.
+    /// A page of sessions as of `now`. A session that is there throughout is on exactly one page. A record that cannot be
+    /// decoded is left out. Sessions that are over but not swept yet may be missing among those that ended.
     fn list<'a>(&'a self, query: &'a ListQuery, now: Timestamp) -> StoreFuture<'a, ListPage>;
 
     /// Buries sessions that are over, and removes tombstones and retired tokens after their retention. Bounded work.
     ///
-    /// A record that cannot be decoded does not stop it.
+    /// `more == false` means that everything due was reported and removed. A record that cannot be decoded does not stop
+    /// it. The lease keeps other nodes away, not its own holder.
     fn sweep(&self, request: SweepRequest) -> StoreFuture<'_, Swept>;
 
     /// How many sessions there are as of `now`. May count sessions that expired since the last sweep.

@@ -47,6 +47,8 @@ impl Sessions {
     /// Ends the sessions that `selector` names. Idempotent: what has ended before is not counted again and keeps its
     /// reason.
     ///
+    /// `IssuedBefore` an instant in the future means before now: it does not end sessions that do not exist yet.
+    ///
     /// # Errors
     /// [`StoreError`]; the sessions live on, or do not, as the error says.
     ///
@@ -58,7 +60,13 @@ impl Sessions {
     /// One round trip, whatever the number of sessions.
     pub async fn revoke(&self, selector: &Selector, revocation: Revocation) -> Result<Revoked, StoreError> {
         let Revocation { reason, actor } = revocation;
-        let request = EndRequest { selector, reason, now: self.now() };
+        let now = self.now();
+        let clamped = match selector {
+            // An instant in the future would end sessions that do not exist yet: every sign-in until then.
+            Selector::IssuedBefore(instant) if *instant > now => Some(Selector::IssuedBefore(now)),
+            _ => None,
+        };
+        let request = EndRequest { selector: clamped.as_ref().unwrap_or(selector), reason, now };
         let ending = self.ask(Verb::End, self.store().end(request)).await?;
         for ended in &ending.ended {
             self.report(&Event::ended(ended, &actor));

@@ -93,6 +93,7 @@ pub enum UsersCommand {
         /// A role, for example admin; may be repeated
         #[arg(long = "role", value_name = "ROLE")]
         roles: Vec<String>,
+        /// Where the password comes from
         #[command(flatten)]
         password: PasswordArgs,
     },
@@ -112,6 +113,7 @@ pub enum UsersCommand {
     SetPassword {
         /// The account's name
         name: String,
+        /// Where the password comes from
         #[command(flatten)]
         password: PasswordArgs,
     },

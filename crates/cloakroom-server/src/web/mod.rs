@@ -18,7 +18,7 @@ mod security;
 mod state;
 
 use axum::extract::DefaultBodyLimit;
-use axum::middleware::{from_fn, from_fn_with_state};
+use axum::middleware::from_fn_with_state;
 use axum::{Extension, Router};
 use cloakroom_axum::{CookiePolicy, OriginGuard, SessionLayer, TrustedProxies};
 use tower_http::catch_panic::CatchPanicLayer;
@@ -51,7 +51,7 @@ pub fn router(app: &App, listener: Listener) -> Router {
         .layer(from_fn_with_state(app.clone(), security::insist_on_https))
         .layer(from_fn_with_state(app.clone(), refusal::dress))
         .layer(CatchPanicLayer::custom(refusal::panicked))
-        .layer(from_fn(security::add_headers))
+        .layer(from_fn_with_state(app.clone(), security::add_headers))
         .layer(from_fn_with_state(app.clone(), context::surround))
         .layer(Extension(listener))
         .with_state(app.clone())

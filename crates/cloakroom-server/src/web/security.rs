@@ -16,7 +16,7 @@ use super::refusal::Refusal;
 use super::{App, Listener};
 
 /// Adds the security headers to every response, errors included (ASVS 3.4.1 to 3.4.8, 14.3.2).
-pub(super) async fn add_headers(request: Request, next: Next) -> Response {
+pub(super) async fn add_headers(State(app): State<App>, request: Request, next: Next) -> Response {
     let context = request.extensions().get::<Context>().cloned();
     let tls = request.extensions().get::<Listener>() == Some(&Listener::Tls);
     let mut response = next.run(request).await;
@@ -26,7 +26,7 @@ pub(super) async fn add_headers(request: Request, next: Next) -> Response {
     }
     let nonce = context.as_ref().map_or("", |context| &context.nonce);
     // A nonce is base64url: always a valid header value.
-    if let Ok(policy) = HeaderValue::try_from(content_security_policy(nonce)) {
+    if let Ok(policy) = HeaderValue::try_from(content_security_policy(nonce, &app.form_targets)) {
         headers.insert(CONTENT_SECURITY_POLICY, policy);
     }
     if tls || context.is_some_and(|context| context.client.scheme() == Scheme::Https) {
@@ -57,10 +57,12 @@ pub(super) async fn insist_on_https(State(app): State<App>, request: Request, ne
     Refusal::new(HTTPS_REQUIRED).detail("this address is served over https only").into_response()
 }
 
-fn content_security_policy(nonce: &str) -> String {
+/// Browsers hold the redirects that follow a form against `form-action` too: where people may be sent back to elsewhere
+/// after a sign-in, that elsewhere is named.
+fn content_security_policy(nonce: &str, form_targets: &str) -> String {
     format!(
         "default-src 'none'; script-src 'nonce-{nonce}'; style-src 'self'; img-src 'self'; connect-src 'self'; \
-         form-action 'self'; base-uri 'none'; object-src 'none'; frame-ancestors 'none'"
+         form-action 'self'{form_targets}; base-uri 'none'; object-src 'none'; frame-ancestors 'none'"
     )
 }
 

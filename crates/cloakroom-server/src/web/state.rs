@@ -45,6 +45,8 @@ pub struct Inner {
     pub(super) guard: OriginGuard,
     pub(super) proxies: TrustedProxies,
     pub(super) returns: ReturnPolicy,
+    /// Origins besides our own that a sign-in may lead to, each after a space.
+    pub(super) form_targets: String,
 }
 
 impl App {
@@ -54,7 +56,10 @@ impl App {
         let AppParts { sessions, accounts, config, random, metrics } = parts;
         let public = config.public_url.origin().clone();
         let trust = &config.trust;
+        let form_targets =
+            trust.return_origins.iter().map(|origin| format!(" {}", origin.as_str())).collect();
         Self(Arc::new(Inner {
+            form_targets,
             cookie: config.cookie.clone(),
             guard: OriginGuard::new([public.clone()]).trusting(trust.origins.iter().cloned()),
             proxies: TrustedProxies::new(trust.proxies.iter().copied()).reading(trust.forwarding_header),

@@ -86,6 +86,18 @@ async fn everything_before_an_instant() {
 }
 
 #[tokio::test]
+async fn everything_before_an_instant_in_the_future_means_before_now() {
+    let world = World::new();
+    let old = world.sign_in("alice").await;
+    world.clock.advance(Duration::from_secs(1));
+    let selector = Selector::IssuedBefore(world.sessions.now().plus(Duration::from_secs(3_600)));
+    world.sessions.revoke(&selector, because(EndReason::Compromised)).await.unwrap();
+    let new = world.sign_in("alice").await;
+    assert!(!world.is_active(&old.token).await);
+    assert!(world.is_active(&new.token).await);
+}
+
+#[tokio::test]
 async fn who_ended_a_session_is_told() {
     let world = World::new();
     let issued = world.sign_in("alice").await;
