@@ -1,0 +1,3 @@
+//! The server from outside: the real binary, real files.
+
+mod cli;
