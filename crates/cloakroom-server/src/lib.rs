@@ -5,6 +5,7 @@
 //! | [`config`] | `cloakroom.toml`, environment and flags become one checked [`Config`](config::Config) |
 //! | [`accounts`] | the built-in accounts: names, roles, argon2id hashes, the first administrator |
 //! | [`limits`] | how guessing passwords is slowed down |
+//! | [`familiar`] | where people are signed in now, which the limits have to know |
 //! | [`stores`] | session stores by URL |
 //! | [`web`] | pages, API, health |
 //! | [`serve`](mod@serve) | all of it put together, started and stopped in order |
@@ -16,6 +17,7 @@
 pub mod accounts;
 pub mod cli;
 pub mod config;
+pub mod familiar;
 pub mod limits;
 pub mod serve;
 pub mod stores;

@@ -19,6 +19,7 @@ use tokio::sync::watch;
 
 use crate::accounts::{AccountError, AccountStore, Accounts, HashingLimits};
 use crate::config::{Config, TlsConfig};
+use crate::familiar;
 use crate::stores;
 use crate::web::{self, App, AppParts, Listener};
 
@@ -78,6 +79,11 @@ pub async fn serve(
     let doors = Doors::open(&app, &config, listener).await?;
 
     announce(&app, &config, &surroundings, out).await?;
+    tokio::spawn({
+        let app = app.clone();
+        // A failure is counted and logged where the store was asked; people from known places then wait like others.
+        async move { familiar::remember(&app.limits, &app.sessions).await }
+    });
     let (stop, stopped) = watch::channel(false);
     let upkeep = tokio::spawn({
         let sessions = app.sessions.clone();

@@ -15,7 +15,7 @@ use crate::stores;
 pub(super) async fn run(loaded: &Loaded, global: &GlobalArgs, host: &mut Host<'_>) -> Result<(), CliError> {
     let config = &loaded.config;
     let policy = sentences(config);
-    let health = vec![check_accounts(config), check_store(config, host).await];
+    let health = [check_accounts(config), check_store(config, host).await];
     let broken = health.iter().filter(|check| check.is_err()).count();
     if global.json {
         let health: Vec<_> = health

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use cloakroom_core::Timeouts;
 use cloakroom_http::ForwardingHeader;
 
 use super::Loaded;
@@ -72,7 +73,7 @@ impl Loaded {
                 let refs: Vec<&str> = path.iter().map(String::as_str).collect();
                 let source = match self.layers.place(&refs) {
                     Some(place) => Source::Set(place.clone()),
-                    None => self.source_of_unset(pattern),
+                    None => self.source_of_unset(pattern, &path),
                 };
                 let value = self.masked(pattern, values.get(&path).cloned());
                 keys.push(EffectiveKey { path, value, source });
@@ -116,16 +117,33 @@ impl Loaded {
         }
     }
 
-    fn source_of_unset(&self, pattern: &str) -> Source {
+    fn source_of_unset(&self, pattern: &str, path: &[String]) -> Source {
         match pattern {
             "public_url" => Source::DerivedFrom("listen"),
             "store" if self.layers.value(&["store_file"]).is_some() => Source::DerivedFrom("store_file"),
-            "session.roles.*.idle_timeout" => Source::DerivedFrom("session.idle_timeout"),
-            "session.roles.*.absolute_timeout" => Source::DerivedFrom("session.absolute_timeout"),
+            // Of an administrator's own default and what holds for everybody, the shorter one.
+            "session.roles.*.idle_timeout" => self.source_of_role(path, |t| t.idle, "session.idle_timeout"),
+            "session.roles.*.absolute_timeout" => {
+                self.source_of_role(path, |t| t.absolute, "session.absolute_timeout")
+            }
             key if key.starts_with("session.") && self.layers.value(&["session", "preset"]).is_some() => {
                 Source::DerivedFrom("session.preset")
             }
             _ => Source::Default,
+        }
+    }
+
+    fn source_of_role(
+        &self,
+        path: &[String],
+        of: fn(&Timeouts) -> Duration,
+        everybody: &'static str,
+    ) -> Source {
+        let own = path.get(2).and_then(|name| self.config.policy.roles().get(name.as_str())).map(of);
+        if own == Some(of(&self.config.policy.timeouts())) {
+            Source::DerivedFrom(everybody)
+        } else {
+            Source::Default
         }
     }
 

@@ -85,7 +85,10 @@ fn a_server_that_nobody_configured_has_the_defaults_of_the_contract() {
     assert_eq!(config.public_url.to_string(), "http://localhost:8080");
     assert_eq!(config.store.to_string(), "sqlite:");
     assert_eq!(config.sessions_path(), Some("cloakroom-data/sessions.db".into()));
-    assert_eq!(config.policy, cloakroom_core::Policy::default());
+    let administrators =
+        Timeouts { idle: Duration::from_secs(15 * 60), absolute: Duration::from_secs(8 * 3_600) };
+    let policy = cloakroom_core::Policy::default().with_role(Role::new("admin").unwrap(), administrators);
+    assert_eq!(config.policy, policy);
     assert_eq!((config.cookie.name(), config.cookie.same_site()), ("__Host-cloakroom", SameSite::Lax));
     assert!(config.cookie.is_secure());
     assert_eq!(config.sign_in.attempts_per_account, 10);
@@ -183,6 +186,21 @@ fn an_unknown_variable_is_answered_in_the_spelling_of_variables() {
     let error = Loaded::from_sources(&sources).unwrap_err();
     assert_eq!(error.to_string(), "CLOAKROOM__COOKIE__NAM: unknown key `CLOAKROOM__COOKIE__NAM`");
     assert_eq!(error.problems()[0].remedy(), "did you mean `CLOAKROOM__COOKIE__NAME`?");
+}
+
+#[test]
+fn administrators_have_a_shorter_default_that_never_lengthens_anything() {
+    let admin = |text: &str| load(text).policy.roles().get("admin").copied();
+    assert_eq!(admin(""), Some(minutes(15, 8 * 60)));
+    assert_eq!(admin("[session]\nidle_timeout = \"10m\""), Some(minutes(10, 8 * 60)));
+    assert_eq!(admin("[session.roles.admin]\nidle_timeout = \"20m\""), Some(minutes(20, 8 * 60)));
+    let source = |text: &str| {
+        let keys = loaded(Sources::of_text(text)).effective();
+        keys.iter().find(|key| key.key() == "session.roles.admin.idle_timeout").unwrap().source().to_string()
+    };
+    assert_eq!(source(""), "default");
+    assert_eq!(source("[session]\nidle_timeout = \"10m\""), "from session.idle_timeout");
+    assert_eq!(source("[session.roles.admin]\nidle_timeout = \"20m\""), "cloakroom.toml:2");
 }
 
 #[test]

@@ -38,7 +38,7 @@ pub struct Inner {
     pub(crate) sessions: Sessions,
     pub(crate) accounts: Accounts,
     pub(super) config: Config,
-    pub(super) limits: SignInLimits,
+    pub(crate) limits: SignInLimits,
     pub(super) random: Arc<dyn Random>,
     pub(crate) metrics: Option<PrometheusHandle>,
     pub(super) cookie: CookiePolicy,
