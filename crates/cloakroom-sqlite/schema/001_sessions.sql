@@ -27,9 +27,10 @@ CREATE TABLE session (
     CHECK ((ended_at IS NULL) = (body IS NOT NULL))
 ) STRICT;
 
--- From the latest issued to the first; the other two columns are there for counting without looking at rows.
-CREATE INDEX session_live ON session (created_at, id, generation, (principal IS NULL)) WHERE ended_at IS NULL;
-CREATE INDEX session_ended ON session (created_at, id) WHERE ended_at IS NOT NULL;
+-- From the latest issued to the first; the columns after `id` are there for counting without looking at rows.
+CREATE INDEX session_live ON session (created_at, id, generation, (principal IS NULL), ended_at)
+    WHERE ended_at IS NULL;
+CREATE INDEX session_ended ON session (created_at, id, ended_at) WHERE ended_at IS NOT NULL;
 CREATE INDEX session_live_principal ON session (principal) WHERE principal IS NOT NULL AND ended_at IS NULL;
 CREATE INDEX session_ended_principal ON session (principal) WHERE principal IS NOT NULL AND ended_at IS NOT NULL;
 CREATE INDEX session_live_due ON session (due_at) WHERE ended_at IS NULL;

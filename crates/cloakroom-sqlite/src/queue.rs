@@ -56,6 +56,11 @@ impl<T> Queue<T> {
         true
     }
 
+    /// Whether nothing waits.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.state.lock().items.is_empty()
+    }
+
     /// Everything that waits now.
     pub(crate) fn drain(&self) -> Vec<T> {
         self.state.lock().items.drain(..).collect()

@@ -85,7 +85,7 @@ impl SqliteStore {
             handle,
             options,
         };
-        let writer = Writer { database, queue: Arc::clone(&store.writes) };
+        let writer = Writer::new(database, Arc::clone(&store.writes));
         store.threads.start("cloakroom-sqlite-write", move || writer.run())?;
         for _ in 0..store.options.readers().get() {
             store.start_reader("cloakroom-sqlite-read", &store.lookups, LOOKUPS_AT_ONCE)?;

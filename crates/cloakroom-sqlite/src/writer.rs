@@ -98,11 +98,17 @@ impl<T, F> fmt::Debug for Call<T, F> {
 /// What the writing thread has.
 #[derive(Debug)]
 pub(crate) struct Writer {
-    pub(crate) database: Database,
-    pub(crate) queue: Arc<Queue<Box<dyn Operation>>>,
+    database: Database,
+    queue: Arc<Queue<Box<dyn Operation>>>,
+    /// Pages in the log at the last checkpoint.
+    checkpointed_at: usize,
 }
 
 impl Writer {
+    pub(crate) fn new(database: Database, queue: Arc<Queue<Box<dyn Operation>>>) -> Self {
+        Self { database, queue, checkpointed_at: 0 }
+    }
+
     /// Writes until the queue is closed and empty.
     pub(crate) fn run(mut self) {
         let mut group = Vec::with_capacity(GROUP);
@@ -167,9 +173,14 @@ impl Writer {
 
     /// Moves the log's pages to their places in the file once there are many: after the answers, before the next group.
     fn checkpoint_if_due(&mut self) {
-        if self.database.wal_pages() < CHECKPOINT_PAGES {
+        let pages = self.database.wal_pages();
+        // The log begins again from its start once all of it is in the file and nobody reads from it.
+        let since = pages.checked_sub(self.checkpointed_at).unwrap_or(pages);
+        let enough = if self.queue.is_empty() { CHECKPOINT_PAGES_IDLE } else { CHECKPOINT_PAGES_BUSY };
+        if since < enough {
             return;
         }
+        self.checkpointed_at = pages;
         let checkpoint = |connection: &Connection| -> Result<(), Problem> {
             Ok(connection.wal_checkpoint_v2(DEFAULT_NAME, CheckpointMode::PASSIVE).map(|_| ())?)
         };
@@ -203,6 +214,9 @@ fn settle(group: &mut Vec<Box<dyn Operation>>, fate: Result<(), &Refused>) {
 /// Most operations in one transaction: more gain nothing (an `fsync` costs as much as a dozen of them), and everyone in
 /// it waits for all.
 const GROUP: usize = 512;
-/// Pages in the log that cause a checkpoint (16 MiB). A checkpoint costs the operations that wait for it milliseconds;
-/// a rare one costs more at once, a frequent one costs throughput.
-const CHECKPOINT_PAGES: usize = 4_000;
+/// Pages since the last checkpoint that cause one while nothing waits (4 MiB): it takes some ten milliseconds then, and
+/// delays at most who comes in them.
+const CHECKPOINT_PAGES_IDLE: usize = 1_000;
+/// The same while operations wait (64 MiB): pages that are written again and again are moved once, so that under load a
+/// rare checkpoint is worth a third more throughput than frequent ones, at the price of a tenth of a second each.
+const CHECKPOINT_PAGES_BUSY: usize = 16_000;
