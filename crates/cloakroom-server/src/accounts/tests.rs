@@ -291,3 +291,29 @@ fn only_this_user_can_read_the_accounts() {
         assert_eq!(entry.metadata().unwrap().permissions().mode() & 0o777, 0o600, "{:?}", entry.path());
     }
 }
+
+/// The shortest of several runs: what else the machine does only ever adds.
+async fn shortest_refusal(f: &Fixture, name: &str) -> Duration {
+    let clock = cloakroom::SystemClock::default();
+    let mut shortest = Duration::MAX;
+    for _ in 0..7 {
+        let before = cloakroom::Clock::monotonic(&clock);
+        assert!(!f.admits(name, "a wrong password").await);
+        shortest = shortest.min(cloakroom::Clock::monotonic(&clock) - before);
+    }
+    shortest
+}
+
+#[tokio::test]
+async fn a_refusal_hashes_a_password_whether_the_account_exists_or_not() {
+    let f = Fixture::new();
+    f.add("alice").await;
+    f.add("bob").await;
+    f.accounts.disable("bob", NOW).await.unwrap();
+    let known = shortest_refusal(&f, "alice").await;
+    for name in ["bob", "nobody", "", "no\nname"] {
+        let refused = shortest_refusal(&f, name).await;
+        // Without a hash it would take a hundredth; a busy machine makes equal ones differ by far less than eight times.
+        assert!(refused > known / 8 && refused < known * 8, "{name:?}: {refused:?}, a known account: {known:?}");
+    }
+}
