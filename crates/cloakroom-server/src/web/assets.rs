@@ -24,7 +24,7 @@ pub(super) static SCRIPT: LazyLock<Asset> = LazyLock::new(|| {
     Asset::new("cloakroom", "js", "text/javascript; charset=utf-8", include_str!("../../assets/cloakroom.js"))
 });
 pub(super) static ICON: LazyLock<Asset> = LazyLock::new(|| {
-    Asset::new("cloakroom", "svg", "image/svg+xml", include_str!("../../assets/cloakroom.svg"))
+    Asset::new("cloakroom", "svg", "image/svg+xml; charset=utf-8", include_str!("../../assets/cloakroom.svg"))
 });
 
 impl Asset {

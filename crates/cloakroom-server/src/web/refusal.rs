@@ -16,9 +16,13 @@ use super::context::{Context, is_api};
 use super::pages;
 use crate::accounts::{AccountError, AccountErrorKind};
 
-/// A refusal of the server's own.
+/// A refusal: the server's own, or one that the session layer's questions ended in.
 #[derive(Debug)]
-pub(super) struct Refusal(Problem);
+pub(super) struct Refusal {
+    problem: Problem,
+    /// What the session layer said: it knows when a detour to sign-in helps.
+    rejection: Option<Box<Rejection>>,
+}
 
 /// Marks a response as a refusal that may still become a page.
 #[derive(Clone, Debug)]
@@ -26,15 +30,15 @@ struct Refused(Problem);
 
 impl Refusal {
     pub(super) fn new(code: ProblemCode) -> Self {
-        Self(Problem::new(code))
+        Self::from(Problem::new(code))
     }
 
     pub(super) fn detail(self, detail: impl Into<String>) -> Self {
-        Self(self.0.with_detail(detail))
+        Self { problem: self.problem.with_detail(detail), ..self }
     }
 
     pub(super) fn retry_after(self, seconds: u64) -> Self {
-        Self(self.0.with_retry_after(seconds))
+        Self { problem: self.problem.with_retry_after(seconds), ..self }
     }
 
     pub(super) fn not_found() -> Self {
@@ -42,15 +46,24 @@ impl Refusal {
     }
 
     pub(super) fn code(&self) -> ProblemCode {
-        self.0.code()
+        self.problem.code()
     }
 }
 
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
-        let mut response = self.0.to_response::<Body>();
-        response.extensions_mut().insert(Refused(self.0));
+        if let Some(rejection) = self.rejection {
+            return rejection.into_response();
+        }
+        let mut response = self.problem.to_response::<Body>();
+        response.extensions_mut().insert(Refused(self.problem));
         response
+    }
+}
+
+impl From<Problem> for Refusal {
+    fn from(problem: Problem) -> Self {
+        Self { problem, rejection: None }
     }
 }
 
@@ -75,7 +88,7 @@ impl From<AccountError> for Refusal {
 
 impl From<Rejection> for Refusal {
     fn from(rejection: Rejection) -> Self {
-        Self(rejection.problem())
+        Self { problem: rejection.problem(), rejection: Some(Box::new(rejection)) }
     }
 }
 
@@ -86,7 +99,7 @@ pub(super) fn restyle(rejection: &Rejection, facts: &RequestFacts) -> Option<Res
     if helps && facts.wants_page() && !is_api(facts.uri().path()) {
         return None;
     }
-    Some(Refusal(rejection.problem()).into_response())
+    Some(Refusal::from(rejection.problem()).into_response())
 }
 
 /// Turns refusals into pages where a person waits for one.

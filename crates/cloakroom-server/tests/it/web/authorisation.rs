@@ -1,0 +1,309 @@
+//! Every endpoint × {nobody, another user, the right user, the right user with a stale proof, another site's page}.
+//!
+//! The table must have a row for every route of the server, and no other: a new route fails here until somebody has
+//! decided who may use it (ASVS 8.2.1, 8.2.2, 7.5.1, 3.5.1).
+
+use std::collections::BTreeSet;
+
+use cloakroom_server::web::{self, Access};
+use http::Method;
+
+use super::client::{Answer, Client, Kind, between};
+use super::server::{PASSWORD, Planted, Server};
+
+/// What a route answers to whom.
+struct Row {
+    method: &'static str,
+    path: &'static str,
+    body: Body,
+    answers: Answers,
+}
+
+/// The gist of an answer (`303 /sign-in`, `403 cross_site`) to each caller.
+struct Answers {
+    nobody: &'static str,
+    other: &'static str,
+    owner: &'static str,
+    stale: &'static str,
+    foreign: &'static str,
+}
+
+/// What is sent. A form of somebody who has a session has the CSRF token from their own page.
+#[derive(Clone, Copy)]
+enum Body {
+    Nothing,
+    Form(&'static [(&'static str, &'static str)]),
+    Json(&'static str),
+}
+
+const fn row(method: &'static str, path: &'static str, body: Body, answers: Answers) -> Row {
+    Row { method, path, body, answers }
+}
+
+/// The same to everybody.
+const fn all(answer: &'static str) -> Answers {
+    Answers { nobody: answer, other: answer, owner: answer, stale: answer, foreign: answer }
+}
+
+/// One answer to nobody, another to whoever has a session. What only looks may come from anywhere.
+const fn look(nobody: &'static str, signed_in: &'static str) -> Answers {
+    Answers { nobody, ..all(signed_in) }
+}
+
+/// A change that whoever has a session may make, from our own pages.
+const fn change(nobody: &'static str, signed_in: &'static str) -> Answers {
+    Answers { nobody, foreign: "403 cross_site", ..all(signed_in) }
+}
+
+/// A change that asks for a fresh proof too.
+const fn fresh(nobody: &'static str, signed_in: &'static str, stale: &'static str) -> Answers {
+    Answers { stale, ..change(nobody, signed_in) }
+}
+
+const MISSING: &str = "401 session_missing";
+const STALE: &str = "403 reauthentication_required";
+const SIGN_IN: Body = Body::Form(&[("username", "alice"), ("password", PASSWORD)]);
+const PROOF: Body = Body::Form(&[("password", PASSWORD)]);
+const PASSWORDS: Body = Body::Form(&[("current", PASSWORD), ("new", "seven green umbrellas")]);
+const SETUP: Body = Body::Form(&[
+    ("key", "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"),
+    ("username", "mallory"),
+    ("password", PASSWORD),
+]);
+
+/// `{id}` is the other session of the right user; another user's session answers as one that does not exist.
+const TABLE: [Row; 31] = [
+    row("GET", "/", Body::Nothing, look("303 /sign-in", "303 /account")),
+    row("GET", "/sign-in", Body::Nothing, look("200", "303 /account")),
+    row("POST", "/sign-in", SIGN_IN, Answers { foreign: "403 cross_site", ..all("303 /sign-in/done?return_to=%2Faccount") }),
+    row("GET", "/sign-in/done", Body::Nothing, look("400", "303 /account")),
+    row("GET", "/setup", Body::Nothing, all("303 /sign-in")),
+    row("POST", "/setup", SETUP, Answers { foreign: "403 cross_site", ..all("403") }),
+    row("GET", "/sign-out", Body::Nothing, look("303 /sign-in?return_to=%2Fsign-out", "200")),
+    row("POST", "/sign-out", Body::Form(&[]), change("303 /sign-in", "303 /sign-in?notice=signed_out")),
+    row("GET", "/reauthenticate", Body::Nothing, look("303 /sign-in?return_to=%2Freauthenticate", "200")),
+    row("POST", "/reauthenticate", PROOF, change("303 /sign-in", "303 /account")),
+    row("GET", "/account", Body::Nothing, look("303 /sign-in?return_to=%2Faccount", "200")),
+    row(
+        "POST",
+        "/account/password",
+        PASSWORDS,
+        fresh("303 /sign-in", "303 /account?notice=password_changed", "303 /reauthenticate?return_to=%2Faccount"),
+    ),
+    row(
+        "GET",
+        "/account/sessions/{id}/end",
+        Body::Nothing,
+        Answers {
+            other: "303 /account?notice=session_gone",
+            ..look("303 /sign-in?return_to=%2Faccount%2Fsessions%2F{id}%2Fend", "200")
+        },
+    ),
+    row(
+        "POST",
+        "/account/sessions/{id}/end",
+        Body::Form(&[]),
+        Answers {
+            other: "303 /account?notice=session_gone",
+            ..fresh(
+                "303 /sign-in",
+                "303 /account?notice=session_ended",
+                "303 /reauthenticate?return_to=%2Faccount%2Fsessions%2F{id}%2Fend",
+            )
+        },
+    ),
+    row("GET", "/account/end-others", Body::Nothing, look("303 /sign-in?return_to=%2Faccount%2Fend-others", "200")),
+    row(
+        "POST",
+        "/account/end-others",
+        Body::Form(&[]),
+        Answers {
+            other: "303 /account?notice=no_others",
+            ..fresh(
+                "303 /sign-in",
+                "303 /account?notice=others_ended",
+                "303 /reauthenticate?return_to=%2Faccount%2Fend-others",
+            )
+        },
+    ),
+    row("GET", "/assets/{file}", Body::Nothing, all("200")),
+    row(
+        "POST",
+        "/v1/sign-in",
+        Body::Json(r#"{"username":"alice","password":"plum tractor 42 lamp"}"#),
+        Answers { foreign: "403 cross_site", ..all("200") },
+    ),
+    row("GET", "/v1/session", Body::Nothing, look(MISSING, "200")),
+    row("DELETE", "/v1/session", Body::Nothing, change(MISSING, "204")),
+    row("PATCH", "/v1/session/attributes", Body::Json(r#"{"theme":"dark"}"#), change(MISSING, "200")),
+    row("POST", "/v1/session/rotate", Body::Nothing, change(MISSING, "200")),
+    row("POST", "/v1/reauthenticate", Body::Json(r#"{"password":"plum tractor 42 lamp"}"#), change(MISSING, "200")),
+    row(
+        "POST",
+        "/v1/password",
+        Body::Json(r#"{"current":"plum tractor 42 lamp","new":"seven green umbrellas"}"#),
+        fresh(MISSING, "204", STALE),
+    ),
+    row("GET", "/v1/sessions", Body::Nothing, look(MISSING, "200")),
+    row("DELETE", "/v1/sessions", Body::Nothing, fresh(MISSING, "200", STALE)),
+    row(
+        "DELETE",
+        "/v1/sessions/{id}",
+        Body::Nothing,
+        Answers { other: "404 not_found", ..fresh(MISSING, "200", STALE) },
+    ),
+    row("GET", "/livez", Body::Nothing, all("200")),
+    row("GET", "/readyz", Body::Nothing, all("200")),
+    row("GET", "/metrics", Body::Nothing, all("404 not_found")),
+    row("GET", "/openapi.json", Body::Nothing, all("200")),
+];
+
+#[test]
+fn every_route_has_its_row_and_every_row_its_route() {
+    let routes: BTreeSet<_> = web::routes().iter().map(|route| (route.method, route.path)).collect();
+    let rows: BTreeSet<_> = TABLE.iter().map(|row| (row.method, row.path)).collect();
+    assert_eq!(rows, routes);
+    assert_eq!(rows.len(), TABLE.len(), "no row twice");
+}
+
+#[test]
+fn who_may_use_a_route_is_what_the_route_says() {
+    for route in web::routes() {
+        let row = TABLE.iter().find(|row| (row.method, row.path) == (route.method, route.path)).unwrap();
+        let answers = &row.answers;
+        let turned_away = |answer: &str| answer == MISSING || answer.starts_with("303 /sign-in");
+        let asks_proof = |answer: &str| answer == STALE || answer.starts_with("303 /reauthenticate?");
+        let about = format!("{} {}", route.method, route.path);
+        match route.access {
+            Access::Anyone => assert!(!asks_proof(answers.stale), "{about}"),
+            Access::SignedIn => assert!(turned_away(answers.nobody) && !asks_proof(answers.stale), "{about}"),
+            Access::Fresh => assert!(turned_away(answers.nobody) && asks_proof(answers.stale), "{about}"),
+            Access::Local => assert_eq!(answers.nobody, "404 not_found", "{about}"),
+        }
+        let changes = row.method != "GET";
+        assert!(!changes || answers.foreign == "403 cross_site", "{about}: no change from another site's page");
+    }
+}
+
+#[tokio::test]
+async fn each_caller_gets_what_the_table_says() {
+    let mut wrong = Vec::new();
+    for row in &TABLE {
+        let scene = Scene::set().await;
+        // Whoever changes most comes last.
+        for (caller, expected) in [
+            (Caller::Nobody, row.answers.nobody),
+            (Caller::Foreign, row.answers.foreign),
+            (Caller::Stale, row.answers.stale),
+            (Caller::Other, row.answers.other),
+            (Caller::Owner, row.answers.owner),
+        ] {
+            let before = (scene.server.live("alice").await, scene.server.live("bob").await);
+            let expected = expected.replace("{id}", &scene.target.id.to_string());
+            let answer = scene.ask(row, caller).await;
+            if answer.gist() != expected {
+                wrong.push(format!("{} {} for {caller:?}: {}, not {expected}", row.method, row.path, answer.gist()));
+            }
+            let after = (scene.server.live("alice").await, scene.server.live("bob").await);
+            let may_change = matches!(caller, Caller::Owner | Caller::Other | Caller::Stale) || row.path.ends_with("sign-in");
+            assert!(may_change || before == after, "{} {} for {caller:?} changed sessions", row.method, row.path);
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[tokio::test]
+async fn metrics_are_for_this_machine_only() {
+    let server = Server::new();
+    assert_eq!(server.program().at("127.0.0.1").get("/metrics").await.gist(), "200");
+    assert_eq!(server.program().at("::1").get("/metrics").await.gist(), "200");
+    for (name, value) in [("x-forwarded-for", "127.0.0.1"), ("forwarded", "for=127.0.0.1")] {
+        let mut proxied = server.program().at("127.0.0.1").with(name, value);
+        assert_eq!(proxied.get("/metrics").await.gist(), "404 not_found", "through a proxy on this machine");
+        let mut elsewhere = server.program().at("203.0.113.9").with(name, value);
+        assert_eq!(elsewhere.get("/metrics").await.gist(), "404 not_found");
+    }
+}
+
+#[tokio::test]
+async fn a_session_that_is_somebody_elses_answers_as_one_that_never_was() {
+    let scene = Scene::set().await;
+    let mut bob = scene.server.browser_with(&scene.other);
+    let theirs = bob.ask(Method::DELETE, &format!("/v1/sessions/{}", scene.target.id)).await;
+    let nobodys = bob.ask(Method::DELETE, "/v1/sessions/ses_AAAAAAAAAAAAAAAAAAAAAA").await;
+    let no_id = bob.ask(Method::DELETE, "/v1/sessions/1").await;
+    assert_eq!((&theirs.status, &theirs.body), (&nobodys.status, &nobodys.body));
+    assert_eq!((&theirs.status, &theirs.body), (&no_id.status, &no_id.body));
+    assert_eq!(scene.server.live("alice").await, 3);
+    let listed = bob.get("/v1/sessions").await.json();
+    assert_eq!(listed["sessions"].as_array().unwrap().len(), 1, "only one's own: {listed}");
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Caller {
+    Nobody,
+    Other,
+    Owner,
+    Stale,
+    Foreign,
+}
+
+/// Alice with three sessions (one of them with a proof of six minutes ago, one that others want to end) and Bob.
+struct Scene {
+    server: Server,
+    owner: Planted,
+    stale: Planted,
+    target: Planted,
+    other: Planted,
+}
+
+impl Scene {
+    async fn set() -> Self {
+        let server = Server::with_people().await;
+        let stale = server.plant("alice").await;
+        server.advance(6);
+        let (owner, target) = (server.plant("alice").await, server.plant("alice").await);
+        let other = server.plant("bob").await;
+        Self { server, owner, stale, target, other }
+    }
+
+    async fn ask(&self, row: &Row, caller: Caller) -> Answer {
+        let mut client = match caller {
+            Caller::Nobody => self.server.browser(),
+            Caller::Other => self.server.browser_with(&self.other),
+            Caller::Owner => self.server.browser_with(&self.owner),
+            Caller::Stale => self.server.browser_with(&self.stale),
+            Caller::Foreign => self.server.browser_with(&self.owner).on_a_foreign_page(),
+        };
+        let method: Method = row.method.parse().unwrap();
+        let path = self.path(row.path).await;
+        match row.body {
+            Body::Nothing => client.ask(method, &path).await,
+            Body::Json(text) => client.json(method, &path, &serde_json::from_str(text).unwrap()).await,
+            Body::Form(fields) => {
+                let csrf = csrf_token(&mut client).await;
+                let mut fields = fields.to_vec();
+                fields.extend(csrf.as_deref().map(|token| ("csrf_token", token)));
+                client.form(&path, &fields).await
+            }
+        }
+    }
+
+    async fn path(&self, path: &str) -> String {
+        let path = path.replace("{id}", &self.target.id.to_string());
+        if !path.contains("{file}") {
+            return path;
+        }
+        let page = self.server.browser().get("/sign-in").await;
+        path.replace("{file}", &between(&page.body, "/assets/", "\""))
+    }
+}
+
+/// The CSRF token of whoever has a session and is on our page; another site cannot read it.
+async fn csrf_token(client: &mut Client<'_>) -> Option<String> {
+    if client.kind == Kind::ForeignPage || client.token.is_none() {
+        return None;
+    }
+    let page = client.get("/account").await;
+    Some(between(&page.body, "name=\"csrf_token\" value=\"", "\""))
+}

@@ -1,0 +1,14 @@
+//! Pages and API through the whole router: every layer, a clock that stands still, a store that can be broken.
+//!
+//! Nothing here asks handlers directly. Each response passes the [`recorder`] before a test sees it.
+
+mod api;
+mod authorisation;
+mod client;
+mod guessing;
+mod headers;
+mod openapi;
+mod outage;
+mod recorder;
+mod server;
+mod story;

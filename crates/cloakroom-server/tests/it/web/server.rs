@@ -1,0 +1,174 @@
+//! A server in this process.
+
+use std::cell::RefCell;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use axum::Router;
+use cloakroom::{
+    AuthLevel, Authentication, Device, EndReason, Issue, ManualClock, Method, OsRandom, Persistence,
+    PrincipalId, Revocation, Selector, SessionId, Sessions,
+};
+use cloakroom_conformance::FaultyStore;
+use cloakroom_memory::MemoryStore;
+use cloakroom_server::accounts::{
+    AccountName, AccountStore, Accounts, Added, HashingLimits, NewAccount, NewPassword, Password, Roles, StoredHash,
+};
+use cloakroom_server::config::{Config, Loaded, Sources};
+use cloakroom_server::web::{self, App, AppParts, Listener};
+use metrics_exporter_prometheus::PrometheusBuilder;
+use tempfile::TempDir;
+
+use super::client::Client;
+use super::recorder::Recorder;
+
+/// The password of every account here.
+pub(super) const PASSWORD: &str = "plum tractor 42 lamp";
+
+/// A server whose time, randomness and store belong to the test.
+pub(super) struct Server {
+    pub(super) clock: Arc<ManualClock>,
+    pub(super) store: Arc<FaultyStore>,
+    pub(super) sessions: Sessions,
+    pub(super) accounts: Accounts,
+    pub(super) recorder: RefCell<Recorder>,
+    plain: Router,
+    tls: Router,
+    _dir: TempDir,
+}
+
+/// A session that was started behind the server's back.
+pub(super) struct Planted {
+    pub(super) id: SessionId,
+    pub(super) token: String,
+}
+
+impl Server {
+    /// As on first run: nobody can sign in.
+    pub(super) fn new() -> Self {
+        Self::configured("")
+    }
+
+    /// With this configuration file.
+    pub(super) fn configured(text: &str) -> Self {
+        let config = Loaded::from_sources(&Sources::of_text(text)).unwrap().config;
+        Self::of(config, HashingLimits { parallel: 2, queued: 64 })
+    }
+
+    /// With this much hashing at once.
+    pub(super) fn hashing(limits: HashingLimits) -> Self {
+        Self::of(Config::default(), limits)
+    }
+
+    fn of(config: Config, limits: HashingLimits) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let clock = Arc::new(ManualClock::default());
+        let store = Arc::new(FaultyStore::new(Arc::new(MemoryStore::default())));
+        let sessions = Sessions::builder_shared(store.clone());
+        let sessions = sessions.policy(config.policy.clone()).clock(clock.clone()).build().unwrap();
+        let accounts = AccountStore::open(&dir.path().join("accounts.db")).unwrap();
+        let accounts = Accounts::new(accounts, Arc::new(OsRandom), limits).unwrap();
+        let app = App::new(AppParts {
+            sessions: sessions.clone(),
+            accounts: accounts.clone(),
+            config,
+            random: Arc::new(OsRandom),
+            metrics: Some(PrometheusBuilder::new().build_recorder().handle()),
+        });
+        Self {
+            plain: web::router(&app, Listener::Plain),
+            tls: web::router(&app, Listener::Tls),
+            clock,
+            store,
+            sessions,
+            accounts,
+            recorder: RefCell::default(),
+            _dir: dir,
+        }
+    }
+
+    /// As on any other day: alice, an administrator, and bob can sign in.
+    pub(super) async fn with_people() -> Self {
+        let server = Self::new();
+        server.add("alice", &["admin"]).await;
+        server.add("bob", &[]).await;
+        server
+    }
+
+    /// Adds an account with [`PASSWORD`].
+    pub(super) async fn add(&self, name: &str, roles: &[&str]) {
+        let new = NewAccount {
+            name: AccountName::new(name).unwrap(),
+            roles: Roles::new(roles).unwrap(),
+            hash: self.hash_of_password().await,
+        };
+        assert!(matches!(self.accounts.add(new, self.sessions.now()).await.unwrap(), Added::Created(_)));
+    }
+
+    /// Starts a session of `name`, who proved identity now, from some device.
+    pub(super) async fn plant(&self, name: &str) -> Planted {
+        let account = self.accounts.get(name).await.unwrap().expect("the account was added");
+        let proof = Authentication::new(AuthLevel::One, Method::password(), self.sessions.now());
+        let device = Device::new().with_ip("198.51.100.23".parse().unwrap()).with_label("Safari on iPhone");
+        let issue = Issue::signed_in(account.principal(), proof).device(device).persistence(Persistence::Browser);
+        let issued = self.sessions.issue(issue).await.unwrap().expect_issued();
+        let token = issued.token.expose().as_str().to_owned();
+        self.recorder.borrow_mut().know(&token);
+        Planted { id: issued.session.id(), token }
+    }
+
+    /// Ends a session from elsewhere.
+    pub(super) async fn end(&self, id: SessionId, reason: EndReason) {
+        let revoked = self.sessions.revoke(&Selector::One(id), Revocation::by_system(reason)).await.unwrap();
+        assert_eq!(revoked.count(), 1);
+    }
+
+    /// How many live sessions `name` has.
+    pub(super) async fn live(&self, name: &str) -> usize {
+        let mut filter = cloakroom::ListFilter::default();
+        filter.principal = Some(PrincipalId::new(name).unwrap());
+        self.sessions.list(&cloakroom::ListQuery::new(filter)).await.unwrap().items.len()
+    }
+
+    pub(super) fn advance(&self, minutes: u64) {
+        self.clock.advance(Duration::from_secs(minutes * 60));
+    }
+
+    /// Somebody with a browser and no session.
+    pub(super) fn browser(&self) -> Client<'_> {
+        Client::browser(self)
+    }
+
+    /// Somebody with a browser that has this session.
+    pub(super) fn browser_with(&self, session: &Planted) -> Client<'_> {
+        let mut client = Client::browser(self);
+        client.token = Some(session.token.clone());
+        client
+    }
+
+    /// A program without a session.
+    pub(super) fn program(&self) -> Client<'_> {
+        Client::program(self)
+    }
+
+    pub(super) fn router(&self, listener: Listener) -> Router {
+        match listener {
+            Listener::Plain => self.plain.clone(),
+            Listener::Tls => self.tls.clone(),
+        }
+    }
+
+    /// The hash of [`PASSWORD`], made once: it takes its time by intention.
+    async fn hash_of_password(&self) -> StoredHash {
+        static HASH: OnceLock<StoredHash> = OnceLock::new();
+        if let Some(hash) = HASH.get() {
+            return hash.clone();
+        }
+        let password = Password::new(PASSWORD).unwrap();
+        let NewPassword::Accepted { hash, .. } = self.accounts.hash_new("nobody", password).await.unwrap() else {
+            panic!("the password is a good one");
+        };
+        HASH.get_or_init(|| hash).clone()
+    }
+}
+
