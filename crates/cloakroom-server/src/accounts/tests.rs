@@ -314,6 +314,9 @@ async fn a_refusal_hashes_a_password_whether_the_account_exists_or_not() {
     for name in ["bob", "nobody", "", "no\nname"] {
         let refused = shortest_refusal(&f, name).await;
         // Without a hash it would take a hundredth; a busy machine makes equal ones differ by far less than eight times.
-        assert!(refused > known / 8 && refused < known * 8, "{name:?}: {refused:?}, a known account: {known:?}");
+        assert!(
+            refused > known / 8 && refused < known * 8,
+            "{name:?}: {refused:?}, a known account: {known:?}"
+        );
     }
 }
