@@ -1,3 +1,4 @@
 //! The server from outside: the real binary, real files.
 
 mod cli;
+mod web;
