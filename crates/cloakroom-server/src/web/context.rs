@@ -7,7 +7,7 @@ use axum::extract::{ConnectInfo, Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use cloakroom_http::{Client, Problem, ProblemCode, Scheme};
-use http::header::{ACCEPT, FORWARDED};
+use http::header::{ACCEPT, FORWARDED, HeaderName, VIA};
 use http::{HeaderMap, HeaderValue};
 
 use super::App;
@@ -65,7 +65,8 @@ impl Context {
             _ => Scheme::Http,
         };
         let headers = request.headers();
-        let proxied = headers.contains_key("x-forwarded-for") || headers.contains_key(FORWARDED);
+        let proxied = PROXY_TRACES.iter().any(|name| headers.contains_key(name))
+            || peer.is_some_and(|peer| app.proxies.contains(peer));
         Self {
             id,
             nonce,
@@ -89,3 +90,14 @@ fn wants_page(headers: &HeaderMap) -> bool {
             .is_some_and(|accept| accept.as_bytes().trim_ascii_start().starts_with(b"text/html")),
     }
 }
+
+/// Fields that proxies add. One that adds none looks like a program on this machine, unless it is listed in
+/// `trust.proxies`.
+const PROXY_TRACES: [HeaderName; 6] = [
+    FORWARDED,
+    VIA,
+    HeaderName::from_static("x-forwarded-for"),
+    HeaderName::from_static("x-forwarded-host"),
+    HeaderName::from_static("x-forwarded-proto"),
+    HeaderName::from_static("x-real-ip"),
+];

@@ -48,7 +48,9 @@ pub(super) async fn insist_on_https(State(app): State<App>, request: Request, ne
         return next.run(request).await;
     }
     if request.method().is_safe() && !is_api(path) {
-        let path = request.uri().path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
+        let path = request.uri().path_and_query().map(http::uri::PathAndQuery::as_str);
+        // `*` names no page.
+        let path = path.filter(|path| path.starts_with('/')).unwrap_or("/");
         let address = format!("{}{path}", app.config.public_url.origin());
         if let Ok(location) = HeaderValue::try_from(address) {
             return (StatusCode::PERMANENT_REDIRECT, [(LOCATION, location)], Body::empty()).into_response();

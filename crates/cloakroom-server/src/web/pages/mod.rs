@@ -106,6 +106,7 @@ fn sentence(code: ProblemCode) -> &'static str {
         }
         ProblemCode::TOO_MANY_ATTEMPTS => "There were too many attempts. Wait a little, then try again.",
         _ => match code.status() {
+            StatusCode::UNAUTHORIZED => "You are not signed in, or no longer.",
             StatusCode::NOT_FOUND => "There is nothing at this address. It may have moved, or been mistyped.",
             StatusCode::METHOD_NOT_ALLOWED => "This page cannot be used like this.",
             StatusCode::PAYLOAD_TOO_LARGE => "What was sent is too large.",
