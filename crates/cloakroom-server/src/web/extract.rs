@@ -52,7 +52,7 @@ const WRONG_TYPE: ProblemCode = ProblemCode::new(
     StatusCode::UNSUPPORTED_MEDIA_TYPE,
     "The body has the wrong type",
 );
-const TOO_LARGE: ProblemCode =
+pub(super) const TOO_LARGE: ProblemCode =
     ProblemCode::new("body_too_large", StatusCode::PAYLOAD_TOO_LARGE, "The body is too large");
 pub(super) const MALFORMED: ProblemCode =
     ProblemCode::new("malformed_request", StatusCode::BAD_REQUEST, "The request cannot be understood");

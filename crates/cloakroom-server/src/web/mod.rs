@@ -5,6 +5,7 @@
 
 mod api;
 mod assets;
+mod body;
 mod context;
 mod door;
 mod events;
@@ -18,7 +19,7 @@ mod security;
 mod state;
 
 use axum::extract::DefaultBodyLimit;
-use axum::middleware::from_fn_with_state;
+use axum::middleware::{from_fn, from_fn_with_state};
 use axum::{Extension, Router};
 use cloakroom_axum::{CookiePolicy, OriginGuard, SessionLayer, TrustedProxies};
 use tower_http::catch_panic::CatchPanicLayer;
@@ -46,6 +47,7 @@ pub fn router(app: &App, listener: Listener) -> Router {
     table
         .fallback(refusal::not_found)
         .method_not_allowed_fallback(refusal::method_not_allowed)
+        .layer(from_fn(body::read_in_time))
         .layer(DefaultBodyLimit::max(BODY_MAX_BYTES))
         .layer(session_layer(app))
         .layer(from_fn_with_state(app.clone(), security::insist_on_https))
