@@ -11,7 +11,7 @@ use super::App;
 use super::context::Context;
 use super::events::{self, SignInOutcome};
 use super::refusal::Refusal;
-use crate::accounts::{Account, Guard, NewPassword, Password, PasswordRefusal, PasswordSet, Verdict};
+use crate::accounts::{Account, Guard, NewPassword, Password, PasswordSet, Verdict};
 use crate::limits::Admission;
 
 /// What somebody who wants to sign in presents.
@@ -33,7 +33,8 @@ pub(super) enum TokenCarrier {
 /// What became of a new password.
 pub(super) enum PasswordChange {
     Changed,
-    Weak(PasswordRefusal),
+    /// The rules refuse it; says why.
+    Weak(String),
 }
 
 impl App {
@@ -128,11 +129,11 @@ impl App {
             }
         };
         let Ok(new) = Password::new(new.as_str()) else {
-            return Err(Refusal::new(ProblemCode::INVALID_CREDENTIALS).detail("the new password is too long"));
+            return Ok(PasswordChange::Weak("the password is longer than 1024 bytes".to_owned()));
         };
         let hash = match self.accounts.hash_new(&name, new).await? {
             NewPassword::Accepted { hash, .. } => hash,
-            NewPassword::Refused(why) => return Ok(PasswordChange::Weak(why)),
+            NewPassword::Refused(why) => return Ok(PasswordChange::Weak(why.to_string())),
         };
         self.end_others(&active, EndReason::PasswordChanged).await?;
         let guard = Guard::Epoch(account.credential_epoch);

@@ -112,7 +112,7 @@ pub(in crate::web) async fn password(
     Json(request): Json<PasswordRequest>,
 ) -> Result<Response, Refusal> {
     match app.change_password(&session, &context, request.current, request.new).await? {
-        PasswordChange::Weak(why) => return Err(Refusal::new(WEAK_PASSWORD).detail(why.to_string())),
+        PasswordChange::Weak(why) => return Err(Refusal::new(WEAK_PASSWORD).detail(why)),
         PasswordChange::Changed => {}
     }
     // The answer has no body to bring a bearer its new token in, so its token stays.

@@ -94,7 +94,7 @@ pub(in crate::web) async fn change_password(
             proved.map_err(axum::response::IntoResponse::into_response)?;
             return Ok(see_other("/account?notice=password_changed"));
         }
-        Ok(PasswordChange::Weak(why)) => Notice::bad("weak_password", sentence(&why.to_string())),
+        Ok(PasswordChange::Weak(why)) => Notice::bad("weak_password", sentence(&why)),
         Err(refusal) => match refusal.code() {
             ProblemCode::INVALID_CREDENTIALS => {
                 Notice::bad("invalid_credentials", "The current password is wrong.")

@@ -75,7 +75,12 @@ const SETUP: Body = Body::Form(&[
 const TABLE: [Row; 31] = [
     row("GET", "/", Body::Nothing, look("303 /sign-in", "303 /account")),
     row("GET", "/sign-in", Body::Nothing, look("200", "303 /account")),
-    row("POST", "/sign-in", SIGN_IN, Answers { foreign: "403 cross_site", ..all("303 /sign-in/done?return_to=%2Faccount") }),
+    row(
+        "POST",
+        "/sign-in",
+        SIGN_IN,
+        Answers { foreign: "403 cross_site", ..all("303 /sign-in/done?return_to=%2Faccount") },
+    ),
     row("GET", "/sign-in/done", Body::Nothing, look("400", "303 /account")),
     row("GET", "/setup", Body::Nothing, all("303 /sign-in")),
     row("POST", "/setup", SETUP, Answers { foreign: "403 cross_site", ..all("403") }),
@@ -88,7 +93,11 @@ const TABLE: [Row; 31] = [
         "POST",
         "/account/password",
         PASSWORDS,
-        fresh("303 /sign-in", "303 /account?notice=password_changed", "303 /reauthenticate?return_to=%2Faccount"),
+        fresh(
+            "303 /sign-in",
+            "303 /account?notice=password_changed",
+            "303 /reauthenticate?return_to=%2Faccount",
+        ),
     ),
     row(
         "GET",
@@ -112,7 +121,12 @@ const TABLE: [Row; 31] = [
             )
         },
     ),
-    row("GET", "/account/end-others", Body::Nothing, look("303 /sign-in?return_to=%2Faccount%2Fend-others", "200")),
+    row(
+        "GET",
+        "/account/end-others",
+        Body::Nothing,
+        look("303 /sign-in?return_to=%2Faccount%2Fend-others", "200"),
+    ),
     row(
         "POST",
         "/account/end-others",
@@ -137,7 +151,12 @@ const TABLE: [Row; 31] = [
     row("DELETE", "/v1/session", Body::Nothing, change(MISSING, "204")),
     row("PATCH", "/v1/session/attributes", Body::Json(r#"{"theme":"dark"}"#), change(MISSING, "200")),
     row("POST", "/v1/session/rotate", Body::Nothing, change(MISSING, "200")),
-    row("POST", "/v1/reauthenticate", Body::Json(r#"{"password":"plum tractor 42 lamp"}"#), change(MISSING, "200")),
+    row(
+        "POST",
+        "/v1/reauthenticate",
+        Body::Json(r#"{"password":"plum tractor 42 lamp"}"#),
+        change(MISSING, "200"),
+    ),
     row(
         "POST",
         "/v1/password",
@@ -181,7 +200,10 @@ fn who_may_use_a_route_is_what_the_route_says() {
             Access::Local => assert_eq!(answers.nobody, "404 not_found", "{about}"),
         }
         let changes = row.method != "GET";
-        assert!(!changes || answers.foreign == "403 cross_site", "{about}: no change from another site's page");
+        assert!(
+            !changes || answers.foreign == "403 cross_site",
+            "{about}: no change from another site's page"
+        );
     }
 }
 
@@ -202,11 +224,22 @@ async fn each_caller_gets_what_the_table_says() {
             let expected = expected.replace("{id}", &scene.target.id.to_string());
             let answer = scene.ask(row, caller).await;
             if answer.gist() != expected {
-                wrong.push(format!("{} {} for {caller:?}: {}, not {expected}", row.method, row.path, answer.gist()));
+                wrong.push(format!(
+                    "{} {} for {caller:?}: {}, not {expected}",
+                    row.method,
+                    row.path,
+                    answer.gist()
+                ));
             }
             let after = (scene.server.live("alice").await, scene.server.live("bob").await);
-            let may_change = matches!(caller, Caller::Owner | Caller::Other | Caller::Stale) || row.path.ends_with("sign-in");
-            assert!(may_change || before == after, "{} {} for {caller:?} changed sessions", row.method, row.path);
+            let may_change = matches!(caller, Caller::Owner | Caller::Other | Caller::Stale)
+                || row.path.ends_with("sign-in");
+            assert!(
+                may_change || before == after,
+                "{} {} for {caller:?} changed sessions",
+                row.method,
+                row.path
+            );
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));

@@ -110,7 +110,13 @@ impl<'s> Client<'s> {
         self.form("/sign-in", &[("username", name), ("password", password)]).await
     }
 
-    pub(super) async fn send(&mut self, method: Method, path: &str, content_type: Option<&str>, body: Body) -> Answer {
+    pub(super) async fn send(
+        &mut self,
+        method: Method,
+        path: &str,
+        content_type: Option<&str>,
+        body: Body,
+    ) -> Answer {
         let request = self.request(&method, path, content_type, body);
         let response = self.server.router(self.listener).oneshot(request).await.unwrap();
         let (parts, body) = response.into_parts();
@@ -124,14 +130,19 @@ impl<'s> Client<'s> {
 
     fn request(&self, method: &Method, path: &str, content_type: Option<&str>, body: Body) -> Request<Body> {
         let mut request = Request::builder().method(method).uri(path).header("host", "localhost:8080");
-        request = request.header(USER_AGENT, "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0");
+        request = request
+            .header(USER_AGENT, "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0");
         if let Some(content_type) = content_type {
             request = request.header(CONTENT_TYPE, content_type);
         }
         let for_program = path.starts_with("/v1/");
         match (self.kind, &self.token) {
-            (Kind::Program, Some(token)) => request = request.header(AUTHORIZATION, format!("Bearer {token}")),
-            (_, Some(token)) => request = request.header(COOKIE, format!("theme=dark; __Host-cloakroom={token}")),
+            (Kind::Program, Some(token)) => {
+                request = request.header(AUTHORIZATION, format!("Bearer {token}"))
+            }
+            (_, Some(token)) => {
+                request = request.header(COOKIE, format!("theme=dark; __Host-cloakroom={token}"))
+            }
             (_, None) => {}
         }
         if self.kind != Kind::Program {
@@ -139,8 +150,10 @@ impl<'s> Client<'s> {
                 Kind::ForeignPage => ("cross-site", "https://evil.example"),
                 _ => ("same-origin", HOME),
             };
-            let (mode, accept) = if for_program { ("cors", "*/*") } else { ("navigate", "text/html,*/*;q=0.8") };
-            request = request.header("sec-fetch-site", site).header("sec-fetch-mode", mode).header(ACCEPT, accept);
+            let (mode, accept) =
+                if for_program { ("cors", "*/*") } else { ("navigate", "text/html,*/*;q=0.8") };
+            request =
+                request.header("sec-fetch-site", site).header("sec-fetch-mode", mode).header(ACCEPT, accept);
             if !method.is_safe() {
                 request = request.header(ORIGIN, origin);
             }

@@ -12,7 +12,8 @@ use cloakroom::{
 use cloakroom_conformance::FaultyStore;
 use cloakroom_memory::MemoryStore;
 use cloakroom_server::accounts::{
-    AccountName, AccountStore, Accounts, Added, HashingLimits, NewAccount, NewPassword, Password, Roles, StoredHash,
+    AccountName, AccountStore, Accounts, Added, HashingLimits, NewAccount, NewPassword, Password, Roles,
+    StoredHash,
 };
 use cloakroom_server::config::{Config, Loaded, Sources};
 use cloakroom_server::web::{self, App, AppParts, Listener};
@@ -110,7 +111,8 @@ impl Server {
         let account = self.accounts.get(name).await.unwrap().expect("the account was added");
         let proof = Authentication::new(AuthLevel::One, Method::password(), self.sessions.now());
         let device = Device::new().with_ip("198.51.100.23".parse().unwrap()).with_label("Safari on iPhone");
-        let issue = Issue::signed_in(account.principal(), proof).device(device).persistence(Persistence::Browser);
+        let issue =
+            Issue::signed_in(account.principal(), proof).device(device).persistence(Persistence::Browser);
         let issued = self.sessions.issue(issue).await.unwrap().expect_issued();
         let token = issued.token.expose().as_str().to_owned();
         self.recorder.borrow_mut().know(&token);
@@ -165,10 +167,10 @@ impl Server {
             return hash.clone();
         }
         let password = Password::new(PASSWORD).unwrap();
-        let NewPassword::Accepted { hash, .. } = self.accounts.hash_new("nobody", password).await.unwrap() else {
+        let NewPassword::Accepted { hash, .. } = self.accounts.hash_new("nobody", password).await.unwrap()
+        else {
             panic!("the password is a good one");
         };
         HASH.get_or_init(|| hash).clone()
     }
 }
-
