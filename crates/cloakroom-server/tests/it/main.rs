@@ -1,4 +1,10 @@
 //! The server from outside: the real binary, real files.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "helpers of tests fail the test by panicking, as the tests themselves do"
+)]
+
 mod cli;
 mod web;

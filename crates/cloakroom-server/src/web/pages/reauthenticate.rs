@@ -3,7 +3,7 @@
 use askama::Template;
 use axum::extract::{Query, State};
 use axum::response::Response;
-use cloakroom::ActiveSession;
+use cloakroom::{ActiveSession, Authentication};
 use cloakroom_axum::{CsrfForm, Session};
 use cloakroom_http::ProblemCode;
 use serde::Deserialize;
@@ -79,7 +79,7 @@ impl App {
         return_to: Option<String>,
     ) -> ReauthenticatePage<'a> {
         let now = self.sessions.now();
-        let proved = active.authentication().map_or(active.created_at(), |proof| proof.authenticated_at());
+        let proved = active.authentication().map_or(active.created_at(), Authentication::authenticated_at);
         ReauthenticatePage {
             page: Page::new(self, context),
             user,
