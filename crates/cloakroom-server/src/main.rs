@@ -25,7 +25,7 @@ fn main() -> ExitCode {
         stdin: &mut io::stdin().lock(),
         stdout: &mut io::stdout(),
         stderr: &mut io::stderr(),
-        ask: io::stdin().is_terminal().then_some(ask as cli::AskSecret),
+        ask: terminal_prompt(),
     };
     let code = match &cli.command {
         Command::Serve(flags) => {
@@ -91,6 +91,11 @@ fn environment() -> Vec<(String, String)> {
         Some((name.into_string().ok()?, value.to_string_lossy().into_owned()))
     };
     std::env::vars_os().filter_map(text).collect()
+}
+
+/// How to ask for a secret, where somebody sits at a terminal.
+fn terminal_prompt() -> Option<cli::AskSecret> {
+    if io::stdin().is_terminal() { Some(ask) } else { None }
 }
 
 fn ask(prompt: &str) -> io::Result<String> {

@@ -13,7 +13,8 @@ use axum::routing::get;
 use axum_server::Handle;
 use axum_server::tls_rustls::RustlsConfig;
 use cloakroom::{Clock, Random, Sessions};
-use hyper_util::rt::TokioTimer;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use hyper_util::server::conn::auto::Builder;
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use tokio::sync::watch;
 
@@ -144,7 +145,7 @@ impl Doors {
                 let mut server = axum_server::from_tcp_rustls(listener, rustls)
                     .map_err(|error| ServeError::new(error, "report this as a defect"))?
                     .handle(doors.handle.clone());
-                server.http_builder().http1().timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT);
+                *server.http_builder() = http();
                 let service =
                     web::router(app, Listener::Tls).into_make_service_with_connect_info::<SocketAddr>();
                 doors.served.push(tokio::spawn(async move { server.serve(service).await }));
@@ -166,7 +167,7 @@ impl Doors {
         let mut server = axum_server::from_tcp(listener)
             .map_err(|error| ServeError::new(error, "report this as a defect"))?
             .handle(self.handle.clone());
-        server.http_builder().http1().timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT);
+        *server.http_builder() = http();
         let service = router.into_make_service_with_connect_info::<SocketAddr>();
         self.served.push(tokio::spawn(async move { server.serve(service).await }));
         Ok(())
@@ -236,6 +237,14 @@ fn bind(address: SocketAddr) -> Result<TcpListener, ServeError> {
     Ok(listener)
 }
 
+/// HTTP/1.1 alone: the clock of a request's head then runs from the first moment of a connection. Before a protocol is
+/// chosen none runs, and silent connections could be held open for nothing.
+fn http() -> Builder<TokioExecutor> {
+    let mut builder = Builder::new(TokioExecutor::new()).http1_only();
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT);
+    builder
+}
+
 fn unusable(address: SocketAddr, error: &io::Error) -> ServeError {
     ServeError::new(
         format!("cannot listen on {address}: {error}"),
@@ -246,13 +255,17 @@ fn unusable(address: SocketAddr, error: &io::Error) -> ServeError {
 async fn rustls_config(tls: &TlsConfig) -> Result<RustlsConfig, ServeError> {
     // A second install changes nothing.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-    RustlsConfig::from_pem_file(&tls.cert_file, &tls.key_file).await.map_err(|error| {
+    let config = RustlsConfig::from_pem_file(&tls.cert_file, &tls.key_file).await.map_err(|error| {
         let files = format!("{} and {}", tls.cert_file.display(), tls.key_file.display());
         ServeError::new(
             format!("the certificate and key in {files} cannot be used: {error}"),
             "give a PEM certificate chain and its PEM private key in [tls]",
         )
-    })
+    })?;
+    let mut offered = rustls::ServerConfig::clone(&config.get_inner());
+    offered.alpn_protocols = vec![b"http/1.1".to_vec()];
+    config.reload_from_config(Arc::new(offered));
+    Ok(config)
 }
 
 fn install_metrics() -> Result<PrometheusHandle, ServeError> {

@@ -35,7 +35,8 @@ pub(super) async fn read_in_time(request: Request, next: Next) -> Response {
 }
 
 fn is_too_large(error: &axum::Error) -> bool {
-    std::error::Error::source(error).is_some_and(<dyn std::error::Error>::is::<http_body_util::LengthLimitError>)
+    std::error::Error::source(error)
+        .is_some_and(<dyn std::error::Error>::is::<http_body_util::LengthLimitError>)
 }
 
 /// A client has this long for a body: forms and attributes fit into a few packets.

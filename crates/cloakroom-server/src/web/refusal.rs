@@ -13,6 +13,7 @@ use http::StatusCode;
 
 use super::App;
 use super::context::{Context, is_api};
+use super::extract::MALFORMED;
 use super::pages;
 use crate::accounts::{AccountError, AccountErrorKind};
 
@@ -106,6 +107,12 @@ pub(super) fn restyle(rejection: &Rejection, facts: &RequestFacts) -> Option<Res
 pub(super) async fn dress(State(app): State<App>, request: Request, next: Next) -> Response {
     let context = request.extensions().get::<Context>().cloned();
     let response = next.run(request).await;
+    let response = if is_plain_complaint(&response) {
+        // An extractor's own words: about a form, a query or a path that cannot be read.
+        Refusal::new(MALFORMED).into_response()
+    } else {
+        response
+    };
     let refused = response.extensions().get::<Refused>().cloned();
     match (refused, context) {
         (Some(Refused(problem)), Some(context)) if context.wants_page => {
@@ -121,6 +128,12 @@ pub(super) async fn dress(State(app): State<App>, request: Request, next: Next) 
         }
         _ => response,
     }
+}
+
+fn is_plain_complaint(response: &Response) -> bool {
+    let is_text = |value: &http::HeaderValue| value.as_bytes().starts_with(b"text/plain");
+    response.status().is_client_error()
+        && response.headers().get(http::header::CONTENT_TYPE).is_some_and(is_text)
 }
 
 /// Nothing is there.

@@ -6,7 +6,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use cloakroom_http::{ProblemCode, Scheme, response};
 use http::header::{
-    CONTENT_SECURITY_POLICY, HeaderName, LOCATION, REFERRER_POLICY, STRICT_TRANSPORT_SECURITY,
+    CONTENT_SECURITY_POLICY, FORWARDED, HeaderName, LOCATION, REFERRER_POLICY, STRICT_TRANSPORT_SECURITY,
     X_CONTENT_TYPE_OPTIONS,
 };
 use http::{HeaderValue, StatusCode};
@@ -47,6 +47,13 @@ pub(super) async fn insist_on_https(State(app): State<App>, request: Request, ne
     if !in_clear || matches!(path, "/livez" | "/readyz" | "/metrics") {
         return next.run(request).await;
     }
+    // It says that it came by https, through somebody we do not know: a redirect would come back the same way, for ever.
+    if request.headers().contains_key("x-forwarded-proto") || request.headers().contains_key(FORWARDED) {
+        tracing::warn!(peer = ?context_peer(&request), "a proxy that is not in trust.proxies forwards requests");
+        return Refusal::new(HTTPS_REQUIRED)
+            .detail("if this came through your proxy over https, add the proxy's address to trust.proxies")
+            .into_response();
+    }
     if request.method().is_safe() && !is_api(path) {
         let path = request.uri().path_and_query().map(http::uri::PathAndQuery::as_str);
         // `*` names no page.
@@ -57,6 +64,10 @@ pub(super) async fn insist_on_https(State(app): State<App>, request: Request, ne
         }
     }
     Refusal::new(HTTPS_REQUIRED).detail("this address is served over https only").into_response()
+}
+
+fn context_peer(request: &Request) -> Option<std::net::IpAddr> {
+    request.extensions().get::<Context>().and_then(|context| context.client.ip())
 }
 
 /// Browsers hold the redirects that follow a form against `form-action` too: where people may be sent back to elsewhere
