@@ -144,8 +144,9 @@ impl Doors {
                 let rustls = rustls_config(tls).await?;
                 let mut server = axum_server::from_tcp_rustls(listener, rustls)
                     .map_err(|error| ServeError::new(error, "report this as a defect"))?
-                    .handle(doors.handle.clone());
-                *server.http_builder() = http();
+                    .handle(doors.handle.clone())
+                    .http1_only();
+                limit_heads(server.http_builder());
                 let service =
                     web::router(app, Listener::Tls).into_make_service_with_connect_info::<SocketAddr>();
                 doors.served.push(tokio::spawn(async move { server.serve(service).await }));
@@ -166,8 +167,9 @@ impl Doors {
     fn serve_plain(&mut self, listener: TcpListener, router: Router) -> Result<(), ServeError> {
         let mut server = axum_server::from_tcp(listener)
             .map_err(|error| ServeError::new(error, "report this as a defect"))?
-            .handle(self.handle.clone());
-        *server.http_builder() = http();
+            .handle(self.handle.clone())
+            .http1_only();
+        limit_heads(server.http_builder());
         let service = router.into_make_service_with_connect_info::<SocketAddr>();
         self.served.push(tokio::spawn(async move { server.serve(service).await }));
         Ok(())
@@ -237,12 +239,10 @@ fn bind(address: SocketAddr) -> Result<TcpListener, ServeError> {
     Ok(listener)
 }
 
-/// HTTP/1.1 alone: the clock of a request's head then runs from the first moment of a connection. Before a protocol is
-/// chosen none runs, and silent connections could be held open for nothing.
-fn http() -> Builder<TokioExecutor> {
-    let mut builder = Builder::new(TokioExecutor::new()).http1_only();
+/// Servers here speak HTTP/1.1 alone, so that the clock of a request's head runs from the first moment of a connection:
+/// while a protocol is still to be chosen none runs, and silent connections could be held open for nothing.
+fn limit_heads(builder: &mut Builder<TokioExecutor>) {
     builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT);
-    builder
 }
 
 fn unusable(address: SocketAddr, error: &io::Error) -> ServeError {

@@ -9,7 +9,7 @@ use http::header::{
     CONTENT_SECURITY_POLICY, FORWARDED, HeaderName, LOCATION, REFERRER_POLICY, STRICT_TRANSPORT_SECURITY,
     X_CONTENT_TYPE_OPTIONS,
 };
-use http::{HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderValue, StatusCode};
 
 use super::context::{Context, is_api};
 use super::refusal::Refusal;
@@ -47,9 +47,10 @@ pub(super) async fn insist_on_https(State(app): State<App>, request: Request, ne
     if !in_clear || matches!(path, "/livez" | "/readyz" | "/metrics") {
         return next.run(request).await;
     }
-    // It says that it came by https, through somebody we do not know: a redirect would come back the same way, for ever.
-    if request.headers().contains_key("x-forwarded-proto") || request.headers().contains_key(FORWARDED) {
-        tracing::warn!(peer = ?context_peer(&request), "a proxy that is not in trust.proxies forwards requests");
+    if says_https(request.headers()) {
+        // Through somebody we do not know: a redirect would come back the same way, for ever.
+        let proxy = request.extensions().get::<Context>().and_then(|context| context.client.ip());
+        tracing::warn!(?proxy, "a proxy that is not in trust.proxies says that a request came through https");
         return Refusal::new(HTTPS_REQUIRED)
             .detail("if this came through your proxy over https, add the proxy's address to trust.proxies")
             .into_response();
@@ -66,8 +67,11 @@ pub(super) async fn insist_on_https(State(app): State<App>, request: Request, ne
     Refusal::new(HTTPS_REQUIRED).detail("this address is served over https only").into_response()
 }
 
-fn context_peer(request: &Request) -> Option<std::net::IpAddr> {
-    request.extensions().get::<Context>().and_then(|context| context.client.ip())
+/// Whether somebody on the way says that the client used https. Nobody has to be believed for an error message.
+fn says_https(headers: &HeaderMap) -> bool {
+    let contains =
+        |value: &HeaderValue| value.to_str().is_ok_and(|text| text.to_ascii_lowercase().contains("https"));
+    headers.get_all("x-forwarded-proto").iter().chain(headers.get_all(FORWARDED)).any(contains)
 }
 
 /// Browsers hold the redirects that follow a form against `form-action` too: where people may be sent back to elsewhere

@@ -49,10 +49,10 @@ async fn only_a_trusted_proxy_says_that_the_client_came_through_https() {
     let mut trusted = said(server.browser().at("10.0.0.7")).with("origin", "https://id.example");
     let page = trusted.get("/sign-in").await;
     assert_eq!((page.gist(), page.header("strict-transport-security")), ("200".to_owned(), HSTS));
-    assert_eq!(
-        said(server.browser().at("192.0.2.1")).get("/sign-in").await.status,
-        StatusCode::PERMANENT_REDIRECT
-    );
+    // A redirect would come back through the same stranger, for ever.
+    let stranger = said(server.browser().at("192.0.2.1")).get("/sign-in").await;
+    assert_eq!(stranger.status, StatusCode::FORBIDDEN);
+    assert_eq!(server.browser().at("192.0.2.1").get("/sign-in").await.status, StatusCode::PERMANENT_REDIRECT);
     let mut downgraded = server.browser().at("10.0.0.7").with("x-forwarded-proto", "http");
     assert_eq!(downgraded.get("/sign-in").await.status, StatusCode::PERMANENT_REDIRECT);
 }
