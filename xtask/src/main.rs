@@ -1,6 +1,6 @@
 //! The project's own chores, run as `cargo xtask`.
 //!
-//! `test` proves the product and brings what it needs; `layers` checks who imports whom; `tidy` checks the rules of
+//! `test` proves the product and brings what it needs; `bench` measures what it costs; `layers` checks who imports whom; `tidy` checks the rules of
 //! house style that no lint knows; `ci` runs all of it, and the lints. A check here is a test: it is counted, it can
 //! fail, and each rule has a unit test which shows it failing.
 
@@ -47,6 +47,12 @@ enum Chore {
         #[arg(long)]
         without_deny: bool,
     },
+    /// Measure what sessions cost on this machine; nothing here passes or fails by the clock
+    Bench {
+        /// Smaller and shorter: to see that it works, not to quote
+        #[arg(long)]
+        quick: bool,
+    },
     /// Check who may import whom
     Layers,
     /// Check the rules of house style that no lint knows
@@ -74,6 +80,11 @@ fn run(chore: Chore) -> Result<bool, Error> {
     match chore {
         Chore::Test { only } => test::run(&metadata, &only),
         Chore::Ci { without_deny } => ci::run(&metadata, without_deny),
+        Chore::Bench { quick } => {
+            let mut cargo = process::cargo(metadata.workspace_root.as_std_path());
+            cargo.args(["run", "--release", "--package", "cloakroom-bench", "--"]);
+            process::succeeds(if quick { cargo.arg("--quick") } else { &mut cargo })
+        }
         Chore::Layers => Ok(conclude(&layers::check(&metadata))),
         Chore::Tidy { lower_ratchet } => {
             let root = metadata.workspace_root.as_std_path();

@@ -93,7 +93,8 @@ impl fmt::Debug for Config {
 /// A redirect to `page`, which is told where to come back to, and why the session ended.
 fn detour(page: &str, rejection: &Rejection, facts: &RequestFacts) -> Option<Response> {
     let mut query = form_urlencoded::Serializer::new(String::new());
-    if let Some(address) = facts.return_address() {
+    // An address with a token in it is not repeated: it would stand in the next address, and in the browser's history.
+    if let Some(address) = facts.return_address().filter(|_| !uri_carries_token(facts.uri())) {
         query.append_pair("return_to", address);
     }
     if let Some(reason) = rejection.end_reason() {

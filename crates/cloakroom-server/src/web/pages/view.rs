@@ -99,7 +99,7 @@ impl Notice {
     pub(super) fn named(name: &str) -> Option<Self> {
         Some(match name {
             "signed_out" => {
-                Self::good("signed_out", "You are signed out. Your session is worthless from now on.")
+                Self::good("signed_out", "You are signed out on this device.")
             }
             "session_ended" => {
                 Self::good("session_ended", "The session was ended. Whoever used it is signed out.")
