@@ -63,6 +63,12 @@ impl Server {
         format!("http://localhost:{}{path}", self.port)
     }
 
+    /// Where it listens.
+    #[must_use]
+    pub fn address(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
+    }
+
     /// The set-up link, which is printed when the server starts and nobody can sign in yet.
     ///
     /// # Errors
@@ -129,7 +135,32 @@ impl Server {
     /// # Errors
     /// Where there is no answer.
     pub async fn ask(&self, method: Method, path: &str, headers: &[(&str, &str)]) -> Outcome<Reply> {
-        let mut request = self.client.request(method, self.url(path));
+        self.send(method, path, headers, String::new()).await
+    }
+
+    /// Sends a form outside of any browser, with these headers.
+    ///
+    /// # Errors
+    /// Where there is no answer.
+    pub async fn send_form(
+        &self,
+        path: &str,
+        headers: &[(&str, &str)],
+        fields: &[(&str, &str)],
+    ) -> Outcome<Reply> {
+        let form = form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
+        let kind = [("content-type", "application/x-www-form-urlencoded")];
+        self.send(Method::POST, path, &[headers, &kind].concat(), form).await
+    }
+
+    async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: String,
+    ) -> Outcome<Reply> {
+        let mut request = self.client.request(method, self.url(path)).body(body);
         for (name, value) in headers {
             request = request.header(*name, *value);
         }

@@ -11,7 +11,7 @@ use tokio::select;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::process::kill_all;
-use crate::{Browser, Failure, Outcome, Output, Profile, Scripts, Server};
+use crate::{Browser, Cookie, Failure, Outcome, Output, Profile, Scripts, Server};
 
 /// A server, the browsers of those who use it, and a place for what they leave.
 #[derive(Debug)]
@@ -106,6 +106,28 @@ impl World {
         browser.goto(&self.server.url(path)).await
     }
 
+    /// The session cookie that `browser` keeps; its token is noted as a secret.
+    ///
+    /// # Errors
+    /// Where the browser does not answer.
+    pub async fn session_cookie(&self, browser: &Browser) -> Outcome<Option<Cookie>> {
+        let cookie = browser.cookies().await?.into_iter().find(|cookie| cookie.name == SESSION_COOKIE);
+        if let Some(cookie) = &cookie {
+            self.output.note_secret(&cookie.value)?;
+        }
+        Ok(cookie)
+    }
+
+    /// Closes one browser before the others, as its owner would.
+    ///
+    /// # Errors
+    /// Where its console holds a complaint, or it does not close.
+    pub async fn close(&mut self, browser: Rc<Browser>) -> Outcome {
+        self.browsers.retain(|one| !Rc::ptr_eq(one, &browser));
+        browser.check_console().await?;
+        browser.close().await
+    }
+
     async fn finish(&mut self) -> Outcome {
         self.server.keep_metrics().await?;
         for browser in self.browsers.drain(..) {
@@ -145,6 +167,9 @@ async fn interrupted() {
         _ => std::future::pending().await,
     }
 }
+
+/// The cookie that holds the token, by default.
+const SESSION_COOKIE: &str = "__Host-cloakroom";
 
 /// What shells report for a program that was interrupted.
 const INTERRUPTED: i32 = 130;

@@ -16,9 +16,15 @@ use crate::{Failure, Outcome, Scripts, programs};
 
 /// A Chromium and its own driver, in one process group: dropping this kills both.
 pub(super) struct Driver {
-    // Before the session, so that it is gone when the session is dropped and nothing waits for an answer.
-    _process: Process,
     web: WebDriver,
+    _process: Process,
+}
+
+impl Drop for Driver {
+    fn drop(&mut self) {
+        // Else the session would ask its driver, which is being killed, to end it, and wait for the answer.
+        let _ = self.web.clone().leak();
+    }
 }
 
 impl Driver {
@@ -29,7 +35,7 @@ impl Driver {
         let port = port_of(&mut process).await?;
         let web = WebDriver::new(format!("http://127.0.0.1:{port}"), capabilities(profile, scripts)?).await;
         let web = web.map_err(|error| Failure::from(error).while_doing("starting Chromium"))?;
-        Ok(Self { _process: process, web })
+        Ok(Self { web, _process: process })
     }
 
     pub(super) fn web(&self) -> &WebDriver {

@@ -91,13 +91,12 @@ impl Browser {
         from_here(async move { Ok(self.web().goto(url).await?) })
     }
 
-    /// The path of the page that is shown, with its query.
+    /// The path of the page that is shown, without its query.
     ///
     /// # Errors
     /// Where the browser does not answer.
     pub async fn path(&self) -> Outcome<String> {
-        let url = self.web().current_url().await?;
-        Ok(url.query().map_or_else(|| url.path().to_owned(), |query| format!("{}?{query}", url.path())))
+        Ok(self.web().current_url().await?.path().to_owned())
     }
 
     /// Waits until the page at `path` is shown, and loaded.
