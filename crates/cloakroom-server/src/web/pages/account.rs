@@ -13,7 +13,7 @@ use http::StatusCode;
 use serde::Deserialize;
 use zeroize::Zeroizing;
 
-use super::entrance::Nothing;
+use super::entrance::{Nothing, signed_out};
 use super::setup::sentence;
 use super::view::{Expiry, Notice, Page, SessionCard, User, When};
 use super::{address, render, render_with, see_other, user};
@@ -137,7 +137,7 @@ pub(in crate::web) async fn end_session(
     let id: SessionId = id.parse().map_err(|_| Refusal::not_found().into_response())?;
     let active = ensure_fresh(&app, &session, &format!("/account/sessions/{id}/end")).await?;
     match app.end_own(&session, &active, id).await {
-        Ok(_) if id == active.id() => Ok(see_other("/sign-in?notice=signed_out")),
+        Ok(_) if id == active.id() => Ok(signed_out()),
         Ok(_) => Ok(see_other("/account?notice=session_ended")),
         Err(refusal) if refusal.code().status() == StatusCode::NOT_FOUND => {
             Ok(see_other("/account?notice=session_gone"))

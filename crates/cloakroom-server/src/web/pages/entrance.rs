@@ -7,7 +7,7 @@ use axum::response::{IntoResponse as _, Response};
 use cloakroom::{EndReason, Persistence};
 use cloakroom_axum::{CsrfForm, Rejection, Session};
 use cloakroom_http::{ProblemCode, ReturnTo, Scheme};
-use http::StatusCode;
+use http::{HeaderValue, StatusCode};
 use serde::Deserialize;
 use zeroize::Zeroizing;
 
@@ -151,7 +151,15 @@ pub(in crate::web) struct Nothing {}
 
 pub(in crate::web) async fn sign_out(session: Session, _: CsrfForm<Nothing>) -> Result<Response, Rejection> {
     session.sign_out().await?;
-    Ok(see_other("/sign-in?notice=signed_out"))
+    Ok(signed_out())
+}
+
+/// Where people find themselves after signing out. Pages that the browser kept are forgotten, also where no script can
+/// see to that (ASVS 14.3.1); `"cookies"` would reach the cookies of sibling subdomains.
+pub(super) fn signed_out() -> Response {
+    let mut response = see_other("/sign-in?notice=signed_out");
+    response.headers_mut().insert("clear-site-data", HeaderValue::from_static("\"cache\""));
+    response
 }
 
 impl App {
