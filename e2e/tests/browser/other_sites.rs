@@ -124,7 +124,14 @@ async fn fetched(world: &World, browser: &Browser, method: &str, path: &str) -> 
 /// The browser complains of what it kept another site from doing, and rightly so; but only of that.
 async fn forget_complaints(browser: &Browser) -> Outcome {
     for entry in browser.web().browser_log().await?.iter().filter(|entry| entry.level == "SEVERE") {
-        let expected = ["CORS policy", "status of 403", "status of 401", "frame-ancestors", "ERR_FAILED", "NotSameOrigin"];
+        let expected = [
+            "CORS policy",
+            "status of 403",
+            "status of 401",
+            "frame-ancestors",
+            "ERR_FAILED",
+            "NotSameOrigin",
+        ];
         if !expected.iter().any(|words| entry.message.contains(words)) {
             return Err(Failure::new(format!("the console says: {}", entry.message)));
         }

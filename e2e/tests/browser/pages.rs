@@ -54,8 +54,10 @@ fn pages_load_nothing_from_elsewhere() {
         let origin = world.server.url("");
         for path in ["/account", "/sign-out"] {
             world.visit(&browser, path).await?;
-            let loaded = browser.script("return performance.getEntriesByType('resource').map(it => it.name)").await?;
-            let loaded: Vec<&str> = loaded.as_array().into_iter().flatten().filter_map(|it| it.as_str()).collect();
+            let loaded =
+                browser.script("return performance.getEntriesByType('resource').map(it => it.name)").await?;
+            let loaded: Vec<&str> =
+                loaded.as_array().into_iter().flatten().filter_map(|it| it.as_str()).collect();
             assert!(loaded.len() >= 2, "style and script at least: {loaded:?}");
             assert!(loaded.iter().all(|url| url.starts_with(&origin)), "{loaded:?}");
         }

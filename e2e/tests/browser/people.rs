@@ -84,7 +84,9 @@ pub(crate) async fn is_refused(server: &Server, token: &str, reason: &str) -> Ou
     if status == 401 && told == reason {
         return Ok(());
     }
-    Err(Failure::new(format!("the token was answered with {status} and {told:?} instead of 401 and {reason:?}")))
+    Err(Failure::new(format!(
+        "the token was answered with {status} and {told:?} instead of 401 and {reason:?}"
+    )))
 }
 
 /// Checks that a token still stands for its principal.

@@ -2,7 +2,7 @@
 
 use e2e::run;
 
-use crate::people::{PASSWORD, cookie_of, is_alive, is_refused, set_up, sessions_shown, sign_in, sign_out};
+use crate::people::{PASSWORD, cookie_of, is_alive, is_refused, sessions_shown, set_up, sign_in, sign_out};
 
 #[test]
 fn after_kill_9_who_was_signed_in_still_is_and_what_had_ended_stays_dead() {

@@ -34,7 +34,11 @@ async fn the_link_works_once(world: &mut World, desk: &Browser) -> Outcome<Strin
     complete_set_up(world, desk, "margaret123").await?;
     let refusal = desk.text("[data-notice='weak_password'][role='alert']").await?;
     assert!(refusal.len() > 20, "the refusal explains itself: {refusal}");
-    assert_eq!(desk.count(&format!("input[name='username'][value='{NAME}']")).await?, 1, "what was typed stays");
+    assert_eq!(
+        desk.count(&format!("input[name='username'][value='{NAME}']")).await?,
+        1,
+        "what was typed stays"
+    );
     world.photograph(desk, "set-up-weak-password").await?;
 
     complete_set_up(world, desk, PASSWORD).await?;
@@ -129,7 +133,8 @@ async fn nothing_is_left_after_signing_out(world: &World, desk: &Browser) -> Out
     let token = cookie_of(world, desk).await?.value;
     world.visit(desk, "/account").await?;
     // Chromium may keep a page as it was left and show it again without asking; that would be noted here.
-    let watch = "addEventListener('pageshow', it => { if (it.persisted) localStorage.setItem('kept', 'yes') })";
+    let watch =
+        "addEventListener('pageshow', it => { if (it.persisted) localStorage.setItem('kept', 'yes') })";
     desk.script(watch).await?;
     sign_out(desk).await?;
     assert_eq!(world.session_cookie(desk).await?, None, "the cookie is removed");

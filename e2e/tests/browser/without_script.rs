@@ -1,9 +1,9 @@
 //! People who switched scripts off.
 
-use e2e::{Profile, Scripts, eventually, run};
+use e2e::{Profile, Scripts, run};
 
 use crate::people::{
-    NAME, NEW_PASSWORD, PASSWORD, complete_set_up, cookie_of, is_refused, sessions_shown, sign_in, sign_out,
+    NEW_PASSWORD, PASSWORD, complete_set_up, cookie_of, is_refused, sessions_shown, sign_in, sign_out,
 };
 
 #[test]

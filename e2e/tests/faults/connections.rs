@@ -27,7 +27,11 @@ fn connections_that_say_nothing_or_too_little_are_closed() {
             }
         }
         let body = body?;
-        if body.starts_with("HTTP/1.1 408 ") { Ok(()) } else { Err(Failure::new(format!("a body that does not come: {body}"))) }
+        if body.starts_with("HTTP/1.1 408 ") {
+            Ok(())
+        } else {
+            Err(Failure::new(format!("a body that does not come: {body}")))
+        }
     });
 }
 
