@@ -136,7 +136,11 @@ impl Attributes {
     ///
     /// # Errors
     /// [`AttributeError::Encode`] where the value cannot be encoded; the attributes are then unchanged.
-    pub fn encode<T: Serialize + ?Sized>(&mut self, key: AttributeKey, value: &T) -> Result<(), AttributeError> {
+    pub fn encode<T: Serialize + ?Sized>(
+        &mut self,
+        key: AttributeKey,
+        value: &T,
+    ) -> Result<(), AttributeError> {
         match rmp_serde::to_vec_named(value) {
             Ok(bytes) => {
                 self.insert_bytes(key, bytes.into());
@@ -195,7 +199,10 @@ impl std::borrow::Borrow<str> for AttributeKey {
 /// Keys and sizes only: values are the application's, and may be anything.
 impl fmt::Debug for Attributes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let sizes = self.0.iter().map(|(key, bytes)| (key.as_str(), format_args!("{} bytes", bytes.len()).to_string()));
+        let sizes = self
+            .0
+            .iter()
+            .map(|(key, bytes)| (key.as_str(), format_args!("{} bytes", bytes.len()).to_string()));
         f.debug_map().entries(sizes).finish()
     }
 }

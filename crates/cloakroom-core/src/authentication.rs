@@ -202,7 +202,9 @@ mod tests {
     fn freshness_ends_at_the_instant() {
         let proof = Authentication::new(AuthLevel::One, Method::password(), at(100));
         let demand = FreshnessDemand::within(Duration::from_secs(60));
-        for (now, fresh) in [(at(99), true), (at(100), true), (at(159), true), (at(160), false), (at(161), false)] {
+        for (now, fresh) in
+            [(at(99), true), (at(100), true), (at(159), true), (at(160), false), (at(161), false)]
+        {
             assert_eq!(proof.meets(&demand, now), fresh, "{now}");
         }
     }

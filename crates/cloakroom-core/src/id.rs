@@ -112,7 +112,14 @@ mod tests {
 
     #[test]
     fn malformed_ids_are_refused() {
-        for text in ["", "ses_", "ses_AAAA", "SES_AAAAAAAAAAAAAAAAAAAAAA", "ses_AAAAAAAAAAAAAAAAAAAAA%", "ses_AAAAAAAAAAAAAAAAAAAAAB"] {
+        for text in [
+            "",
+            "ses_",
+            "ses_AAAA",
+            "SES_AAAAAAAAAAAAAAAAAAAAAA",
+            "ses_AAAAAAAAAAAAAAAAAAAAA%",
+            "ses_AAAAAAAAAAAAAAAAAAAAAB",
+        ] {
             assert_eq!(text.parse::<SessionId>(), Err(MalformedSessionId), "{text}");
         }
     }

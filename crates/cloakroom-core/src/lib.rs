@@ -34,7 +34,8 @@ pub use end::{EndReason, Tombstone, UnknownEndReason};
 pub use id::{MalformedSessionId, SessionId};
 pub use judgement::{Verdict, idle_expires_at, judge, rotation_due, touch_due};
 pub use policy::{
-    AalPreset, DEFAULT_ATTRIBUTES_MAX_BYTES, OnLimit, Persistence, Policy, PolicyError, SessionLimit, Timeouts,
+    AalPreset, DEFAULT_ATTRIBUTES_MAX_BYTES, OnLimit, Persistence, Policy, PolicyError, SessionLimit,
+    Timeouts,
 };
 pub use principal::{InvalidName, Principal, PrincipalId, Role};
 pub use record::{Lifetime, SessionRecord};

@@ -50,7 +50,9 @@ impl Policy {
         let policy = Self::default();
         match preset {
             AalPreset::Aal1 => policy,
-            AalPreset::Aal2 | AalPreset::Aal3 => Self { remember_me: None, ..policy }.with_timeouts(preset.ceiling()),
+            AalPreset::Aal2 | AalPreset::Aal3 => {
+                Self { remember_me: None, ..policy }.with_timeouts(preset.ceiling())
+            }
         }
     }
 
@@ -119,7 +121,11 @@ impl Policy {
         for (place, timeouts) in named.chain(roles) {
             timeouts.check(&place)?;
             if self.touch_interval >= timeouts.idle {
-                return Err(PolicyError::TouchIntervalTooLong { place, touch: self.touch_interval, idle: timeouts.idle });
+                return Err(PolicyError::TouchIntervalTooLong {
+                    place,
+                    touch: self.touch_interval,
+                    idle: timeouts.idle,
+                });
             }
         }
         if self.tombstone_retention > MAX_TIMEOUT {
@@ -143,10 +149,11 @@ impl Policy {
             (Persistence::Remembered, Some(timeouts)) => (timeouts, Persistence::Remembered),
             _ => (self.timeouts, Persistence::Browser),
         };
-        let shortest = roles.iter().filter_map(|role| self.roles.get(role)).fold(base, |shortest, timeouts| Timeouts {
-            idle: shortest.idle.min(timeouts.idle),
-            absolute: shortest.absolute.min(timeouts.absolute),
-        });
+        let shortest =
+            roles.iter().filter_map(|role| self.roles.get(role)).fold(base, |shortest, timeouts| Timeouts {
+                idle: shortest.idle.min(timeouts.idle),
+                absolute: shortest.absolute.min(timeouts.absolute),
+            });
         Lifetime::new(shortest.idle, now.plus(shortest.absolute), self.tombstone_retention)
             .with_persistence(persistence)
     }
@@ -375,7 +382,12 @@ mod tests {
 
     #[test]
     fn the_default_and_every_preset_can_be_kept() {
-        for policy in [Policy::default(), Policy::preset(AalPreset::Aal1), Policy::preset(AalPreset::Aal2), Policy::preset(AalPreset::Aal3)] {
+        for policy in [
+            Policy::default(),
+            Policy::preset(AalPreset::Aal1),
+            Policy::preset(AalPreset::Aal2),
+            Policy::preset(AalPreset::Aal3),
+        ] {
             assert_eq!(policy.check(), Ok(()));
         }
     }
@@ -413,10 +425,15 @@ mod tests {
 
     #[test]
     fn roles_only_ever_shorten_remembered_sessions_included() {
-        let policy = Policy::default().with_role(admin(), timeouts(5, 600)).with_role(Role::new("long").unwrap(), timeouts(60, 9_000));
+        let policy = Policy::default()
+            .with_role(admin(), timeouts(5, 600))
+            .with_role(Role::new("long").unwrap(), timeouts(60, 9_000));
         let lifetime = |roles: &[Role], wanted| policy.lifetime(roles, wanted, NOW);
         let remembered = lifetime(&[admin()], Persistence::Remembered);
-        assert_eq!((remembered.idle_timeout, remembered.absolute_expires_at), (minutes(5), NOW.plus(minutes(600))));
+        assert_eq!(
+            (remembered.idle_timeout, remembered.absolute_expires_at),
+            (minutes(5), NOW.plus(minutes(600)))
+        );
         let long = lifetime(&[Role::new("long").unwrap()], Persistence::Browser);
         assert_eq!((long.idle_timeout, long.absolute_expires_at), (minutes(30), NOW.plus(hours(12))));
     }

@@ -54,7 +54,8 @@ impl Role {
     /// # Errors
     /// [`InvalidName`] where it is empty, too long, or has control characters, white space or commas.
     pub fn new(text: impl AsRef<str>) -> Result<Self, InvalidName> {
-        checked(text.as_ref(), Self::MAX_BYTES, "role", |c| c == ',' || c.is_whitespace()).map(|text| Self(text.into()))
+        checked(text.as_ref(), Self::MAX_BYTES, "role", |c| c == ',' || c.is_whitespace())
+            .map(|text| Self(text.into()))
     }
 
     /// The name of this role.

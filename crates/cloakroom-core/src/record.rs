@@ -56,7 +56,8 @@ impl SessionRecord {
     #[must_use]
     pub fn memory_size(&self) -> usize {
         let principal = self.principal.as_ref().map_or(0, |principal| {
-            let roles: usize = principal.roles().iter().map(|role| role.as_str().len() + 2 * ALLOCATION).sum();
+            let roles: usize =
+                principal.roles().iter().map(|role| role.as_str().len() + 2 * ALLOCATION).sum();
             size_of::<Principal>() + principal.id().as_str().len() + roles + 3 * ALLOCATION
         });
         let device = self.device.as_ref().map_or(0, |device| {
@@ -64,14 +65,19 @@ impl SessionRecord {
             size_of::<Device>() + text + 3 * ALLOCATION
         });
         let authentication = self.authentication.as_ref().map_or(0, |authentication| {
-            let methods: usize =
-                authentication.methods().iter().map(|used| used.method.as_str().len() + 40 + ALLOCATION).sum();
+            let methods: usize = authentication
+                .methods()
+                .iter()
+                .map(|used| used.method.as_str().len() + 40 + ALLOCATION)
+                .sum();
             size_of::<Authentication>() + methods + 2 * ALLOCATION
         });
         let attributes = match self.attributes.len() {
             0 => 0,
             // A B-tree node has room for eleven entries of key and value, sixteen bytes each.
-            count => self.attributes.size() + count * 2 * ALLOCATION + count.div_ceil(6) * (11 * 32 + ALLOCATION),
+            count => {
+                self.attributes.size() + count * 2 * ALLOCATION + count.div_ceil(6) * (11 * 32 + ALLOCATION)
+            }
         };
         size_of::<Self>() + ALLOCATION + principal + device + authentication + attributes
     }
@@ -94,7 +100,11 @@ pub struct Lifetime {
 impl Lifetime {
     /// A lifetime with these limits, of a session whose cookie ends with the browser.
     #[must_use]
-    pub fn new(idle_timeout: Duration, absolute_expires_at: Timestamp, tombstone_retention: Duration) -> Self {
+    pub fn new(
+        idle_timeout: Duration,
+        absolute_expires_at: Timestamp,
+        tombstone_retention: Duration,
+    ) -> Self {
         Self { idle_timeout, absolute_expires_at, tombstone_retention, persistence: Persistence::Browser }
     }
 

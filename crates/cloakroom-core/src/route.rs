@@ -57,7 +57,11 @@ mod tests {
     fn all_sessions_of_a_principal_share_a_route_and_it_never_changes() {
         let alice = PrincipalId::new("alice").unwrap();
         assert_eq!(Route::of_principal(&alice), Route::of_principal(&alice));
-        assert_eq!(Route::of_principal(&alice).as_u16(), ROUTE_OF_ALICE, "stored sessions depend on this value");
+        assert_eq!(
+            Route::of_principal(&alice).as_u16(),
+            ROUTE_OF_ALICE,
+            "stored sessions depend on this value"
+        );
     }
 
     const ROUTE_OF_ALICE: u16 = 63_752;

@@ -62,7 +62,9 @@ impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match jiff::Timestamp::from_millisecond(self.0) {
             Ok(instant) => write!(f, "{instant:.3}"),
-            Err(_) => f.write_str(if self.0 < 0 { "-9999-01-02T00:00:00.000Z" } else { "9999-12-30T22:00:00.000Z" }),
+            Err(_) => {
+                f.write_str(if self.0 < 0 { "-9999-01-02T00:00:00.000Z" } else { "9999-12-30T22:00:00.000Z" })
+            }
         }
     }
 }

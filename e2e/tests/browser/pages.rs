@@ -28,9 +28,7 @@ fn every_page_fits_a_small_screen_has_a_title_a_heading_and_names_for_its_fields
     run("pages", &[], async |world| {
         let browser = world.browser().await?;
         set_up(world, &browser).await?;
-        for path in ["/no-such-page"] {
-            browser.expect_refusal(path);
-        }
+        browser.expect_refusal("/no-such-page");
         for path in ["/account", "/sign-out", "/account/end-others", "/reauthenticate", "/no-such-page"] {
             world.visit(&browser, path).await?;
             page_is_sound(&browser, path).await?;

@@ -98,9 +98,7 @@ impl Notice {
     /// page.
     pub(super) fn named(name: &str) -> Option<Self> {
         Some(match name {
-            "signed_out" => {
-                Self::good("signed_out", "You are signed out on this device.")
-            }
+            "signed_out" => Self::good("signed_out", "You are signed out on this device."),
             "session_ended" => {
                 Self::good("session_ended", "The session was ended. Whoever used it is signed out.")
             }
