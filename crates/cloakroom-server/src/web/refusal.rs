@@ -20,7 +20,8 @@ use crate::accounts::{AccountError, AccountErrorKind};
 /// A refusal: the server's own, or one that the session layer's questions ended in.
 #[derive(Debug)]
 pub(super) struct Refusal {
-    problem: Problem,
+    /// Boxed: refusals are the rare end of every `Result` here.
+    problem: Box<Problem>,
     /// What the session layer said: it knows when a detour to sign-in helps.
     rejection: Option<Box<Rejection>>,
 }
@@ -35,11 +36,11 @@ impl Refusal {
     }
 
     pub(super) fn detail(self, detail: impl Into<String>) -> Self {
-        Self { problem: self.problem.with_detail(detail), ..self }
+        Self { problem: Box::new(self.problem.with_detail(detail)), ..self }
     }
 
     pub(super) fn retry_after(self, seconds: u64) -> Self {
-        Self { problem: self.problem.with_retry_after(seconds), ..self }
+        Self { problem: Box::new(self.problem.with_retry_after(seconds)), ..self }
     }
 
     pub(super) fn not_found() -> Self {
@@ -57,14 +58,14 @@ impl IntoResponse for Refusal {
             return rejection.into_response();
         }
         let mut response = self.problem.to_response::<Body>();
-        response.extensions_mut().insert(Refused(self.problem));
+        response.extensions_mut().insert(Refused(*self.problem));
         response
     }
 }
 
 impl From<Problem> for Refusal {
     fn from(problem: Problem) -> Self {
-        Self { problem, rejection: None }
+        Self { problem: Box::new(problem), rejection: None }
     }
 }
 
@@ -89,7 +90,7 @@ impl From<AccountError> for Refusal {
 
 impl From<Rejection> for Refusal {
     fn from(rejection: Rejection) -> Self {
-        Self { problem: rejection.problem(), rejection: Some(Box::new(rejection)) }
+        Self { problem: Box::new(rejection.problem()), rejection: Some(Box::new(rejection)) }
     }
 }
 
