@@ -233,8 +233,14 @@ mod tests {
             .with("code", "fine")
             .with("detail", "smuggled");
         assert_eq!(
-            problem.to_json().to_string(),
-            r#"{"code":"session_ended","end_reason":"idle_timeout","status":401,"title":"The session has ended","type":"urn:cloakroom:problem:session_ended"}"#
+            problem.to_json(),
+            serde_json::json!({
+                "code": "session_ended",
+                "end_reason": "idle_timeout",
+                "status": 401,
+                "title": "The session has ended",
+                "type": "urn:cloakroom:problem:session_ended",
+            })
         );
     }
 
