@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, Weak};
 
 use cloakroom_conformance::Seeded;
 use rusqlite::ffi::{SQLITE_FULL, SQLITE_IOERR_FSYNC};
@@ -57,12 +57,12 @@ enum Pending {
 pub(crate) struct Remains(HashMap<String, Vec<u8>>);
 
 /// The disks that tests have claimed, by directory.
-static DISKS: Mutex<Vec<(PathBuf, Arc<Disk>)>> = Mutex::new(Vec::new());
+static DISKS: Mutex<Vec<(PathBuf, Weak<Disk>)>> = Mutex::new(Vec::new());
 
 /// The disk of this directory, if a test has claimed it.
 pub(crate) fn claimed(directory: &Path) -> Option<Arc<Disk>> {
     let disks = held(&DISKS);
-    disks.iter().find(|(path, _)| path == directory).map(|(_, disk)| Arc::clone(disk))
+    disks.iter().find(|(path, _)| path == directory).and_then(|(_, disk)| disk.upgrade())
 }
 
 impl Disk {
@@ -77,7 +77,7 @@ impl Disk {
             mood_changed: Condvar::new(),
             watcher: Mutex::default(),
         });
-        held(&DISKS).push((path, Arc::clone(&disk)));
+        held(&DISKS).push((path, Arc::downgrade(&disk)));
         disk
     }
 
