@@ -31,8 +31,12 @@ pub(crate) async fn complete_set_up(world: &World, browser: &Browser, password: 
 
 /// Fills in the form of the sign-in page and sends it.
 pub(crate) async fn try_sign_in(world: &World, browser: &Browser, password: &str) -> Outcome {
+    try_sign_in_as(world, browser, NAME, password).await
+}
+
+async fn try_sign_in_as(world: &World, browser: &Browser, name: &str, password: &str) -> Outcome {
     world.output.note_secret(password)?;
-    browser.fill("username", NAME).await?;
+    browser.fill("username", name).await?;
     browser.fill("password", password).await?;
     browser.press("sign-in").await
 }
@@ -45,10 +49,10 @@ pub(crate) async fn sign_in(world: &World, browser: &Browser, password: &str) ->
 }
 
 /// Signs in, to be remembered.
-pub(crate) async fn sign_in_to_stay(world: &World, browser: &Browser) -> Outcome {
+pub(crate) async fn sign_in_to_stay(world: &World, browser: &Browser, name: &str) -> Outcome {
     world.visit(browser, "/sign-in").await?;
     browser.click("input[name='remember']").await?;
-    try_sign_in(world, browser, PASSWORD).await?;
+    try_sign_in_as(world, browser, name, PASSWORD).await?;
     browser.arrives_at("/account").await
 }
 
