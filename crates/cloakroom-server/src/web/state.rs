@@ -9,6 +9,7 @@ use cloakroom::{Random, RandomError, Sessions};
 use cloakroom_axum::{CookiePolicy, OriginGuard, ReturnPolicy, TrustedProxies};
 use cloakroom_core::FreshnessDemand;
 use metrics_exporter_prometheus::PrometheusHandle;
+use parking_lot::Mutex;
 
 use crate::accounts::Accounts;
 use crate::config::Config;
@@ -47,6 +48,8 @@ pub struct Inner {
     pub(super) returns: ReturnPolicy,
     /// Origins besides our own that a sign-in may lead to, each after a space.
     pub(super) form_targets: String,
+    /// When store and accounts were last found ready, by the monotonic clock.
+    pub(super) ready_at: Mutex<Option<Duration>>,
 }
 
 impl App {
@@ -60,6 +63,7 @@ impl App {
             trust.return_origins.iter().map(|origin| format!(" {}", origin.as_str())).collect();
         Self(Arc::new(Inner {
             form_targets,
+            ready_at: Mutex::new(None),
             cookie: config.cookie.clone(),
             guard: OriginGuard::new([public.clone()]).trusting(trust.origins.iter().cloned()),
             proxies: TrustedProxies::new(trust.proxies.iter().copied()).reading(trust.forwarding_header),
