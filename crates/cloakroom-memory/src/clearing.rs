@@ -5,7 +5,7 @@ use cloakroom_store::{Ended, Swept};
 
 use crate::shard::Shard;
 use crate::slab::Index;
-use crate::slot::{Class, State};
+use crate::slot::Class;
 
 /// What made room.
 #[derive(Debug)]
@@ -84,22 +84,12 @@ impl Shard {
                 Some(ended) => swept.ended.push(ended),
             }
         }
-        let slot = self.slots.get(index);
-        let due = match slot.state {
-            State::Retired { keep_until } => keep_until.max(self.end_of(slot.id).unwrap_or(keep_until)),
-            State::Live(_) | State::Tombstone { .. } => slot.due_at(),
-        };
+        let due = self.slots.get(index).due_at();
         if due <= now {
             self.remove(index);
             swept.removed += 1;
         } else {
             self.wheel.schedule(&mut self.slots, index, due);
         }
-    }
-
-    /// When a live session will be over if nothing more is heard.
-    fn end_of(&self, id: SessionId) -> Option<Timestamp> {
-        let slot = self.slots.get(self.find_id(id)?);
-        slot.alive().map(|_| slot.due_at())
     }
 }

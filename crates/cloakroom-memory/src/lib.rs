@@ -14,33 +14,33 @@
 //!
 //! The store is 64 shards, each behind a lock. A shard is chosen by the [route](cloakroom_core::Route), so that all
 //! sessions of a principal lie in one and a limit is decided exactly under one lock. In a shard, sessions are slots of
-//! 128 bytes in chunks that never move. Tables of four-byte indices lead to them by digest, by id and by principal;
+//! 192 bytes in chunks that never move. Tables of four-byte indices lead to them by digest, by id and by principal;
 //! links through the slots themselves order them by last activity and hang them into a timing wheel. Ending a session
 //! turns its slot into a tombstone on the spot. There is no scan for what has expired, and growing copies nothing but
 //! one shard's table of indices.
 //!
-//! A record is kept packed, in a few dozen bytes. Those of sessions that are asked for are also kept unpacked, in a
-//! fixed share of the store, and shared with every caller: a warm [`get`](cloakroom_store::Store::get) allocates
-//! nothing.
+//! A record is kept packed, in its slot but for device and attributes. Those of sessions that are asked for twice within
+//! a while are also kept unpacked, in a fixed share of the store, and shared with every caller: a warm
+//! [`get`](cloakroom_store::Store::get) allocates nothing. A cold one unpacks, which takes six small allocations.
 //!
 //! # Memory
 //!
 //! | what | bytes |
 //! |---|---|
-//! | slot | 128 |
+//! | slot | 192 |
 //! | places in the three tables (five bytes each, tables 7/16 to 7/8 full) | 18 to 35 |
-//! | packed record: anonymous; with principal `user-123456` and a password | 16; 38 |
-//! | the allocator's share of the packed record | about 16 |
-//! | tombstone | a slot, its places, and the principal's id |
+//! | principal, limits and proofs | 0 up to 62 bytes of them; beyond, their length and about 16 |
+//! | device and attributes | their length and about 16 |
+//! | tombstone, retired token | a slot and its places |
 //! | empty store | 230 KiB |
 //!
-//! So a minimal signed-in session takes about 210 bytes, and 256 MiB hold a million of them. Attributes and a device add
-//! their own length and little more.
+//! So a minimal session takes about 225 bytes, signed in or not, and 256 MiB hold a million of them.
 //!
 //! Of [`max_bytes`](MemoryOptions::max_bytes), one eighth is set aside for unpacked records. The rest bounds, by the
 //! store's own account that errs upwards, everything else; a verb may pass it by the one record it files until it makes
-//! room before it returns. What the account leaves out: a chunk of 64 slots is given back only when none of its slots
-//! is in use, so a store that was full of small sessions and then of few large ones may take up to half as much again.
+//! room before it returns, and ends that no sweep has told of yet count but cannot go. What the account leaves out: a
+//! chunk of 64 slots is given back only when none of its slots is in use, and tables never shrink, so a store that was
+//! full of small sessions and then of few large ones may take almost twice its bound.
 //!
 //! # When it is full
 //!

@@ -34,23 +34,20 @@ impl Index {
 /// Values under indices that stay the same until the value is removed.
 #[derive(Debug)]
 pub(crate) struct Slab<T> {
-    chunks: Vec<Option<Chunk<T>>>,
+    chunks: Vec<Option<Box<Chunk<T>>>>,
+    /// For each chunk one bit for each value that is not there.
+    free: Vec<u64>,
     /// Numbers of the chunks that have room, each once.
     open: Vec<usize>,
     /// Numbers of the chunks that were given back.
     gaps: Vec<usize>,
 }
 
-#[derive(Debug)]
-struct Chunk<T> {
-    values: Box<[Option<T>]>,
-    /// One bit for each value that is not there.
-    free: u64,
-}
+type Chunk<T> = [Option<T>; CHUNK];
 
 impl<T> Slab<T> {
     pub(crate) const fn new() -> Self {
-        Self { chunks: Vec::new(), open: Vec::new(), gaps: Vec::new() }
+        Self { chunks: Vec::new(), free: Vec::new(), open: Vec::new(), gaps: Vec::new() }
     }
 
     /// Puts `value` somewhere; `None`, and the value is dropped, where the numbers are used up.
@@ -59,14 +56,15 @@ impl<T> Slab<T> {
             Some(number) => *number,
             None => self.add_chunk(),
         };
-        let chunk = self.chunks.get_mut(number).and_then(Option::as_mut).expect("an open chunk is there");
-        let offset = usize::try_from(chunk.free.trailing_zeros()).expect("a bit's number is small");
+        let free = self.free.get_mut(number).expect(OPEN);
+        let offset = usize::try_from(free.trailing_zeros()).expect("a bit's number is small");
         let index = Index::new(number, offset)?;
-        *chunk.values.get_mut(offset).expect("an open chunk has room") = Some(value);
-        chunk.free &= chunk.free - 1;
-        if chunk.free == 0 {
+        *free &= *free - 1;
+        if *free == 0 {
             self.open.pop();
         }
+        let chunk = self.chunks.get_mut(number).and_then(Option::as_mut).expect(OPEN);
+        *chunk.get_mut(offset).expect(OPEN) = Some(value);
         Some(index)
     }
 
@@ -74,13 +72,14 @@ impl<T> Slab<T> {
     pub(crate) fn remove(&mut self, index: Index) -> T {
         let (number, offset) = index.chunk_and_offset();
         let chunk = self.chunks.get_mut(number).and_then(Option::as_mut).expect(LEADS);
-        let value = chunk.values.get_mut(offset).and_then(Option::take).expect(LEADS);
-        if chunk.free == 0 {
+        let value = chunk.get_mut(offset).and_then(Option::take).expect(LEADS);
+        let free = self.free.get_mut(number).expect(LEADS);
+        if *free == 0 {
             self.open.push(number);
         }
-        chunk.free |= 1 << offset;
+        *free |= 1 << offset;
         // The last open chunk is kept: a session that comes and goes shall not allocate a chunk each time.
-        if chunk.free == u64::MAX && self.open.len() > 1 {
+        if *free == u64::MAX && self.open.len() > 1 {
             self.open.retain(|open| *open != number);
             self.chunks.get_mut(number).expect(LEADS).take();
             self.gaps.push(number);
@@ -91,7 +90,7 @@ impl<T> Slab<T> {
     pub(crate) fn get(&self, index: Index) -> &T {
         let (number, offset) = index.chunk_and_offset();
         let chunk = self.chunks.get(number).and_then(Option::as_ref);
-        chunk.and_then(|chunk| chunk.values.get(offset)).and_then(Option::as_ref).expect(LEADS)
+        chunk.and_then(|chunk| chunk.get(offset)).and_then(Option::as_ref).expect(LEADS)
     }
 
     pub(crate) fn get_mut(&mut self, index: Index) -> &mut T {
@@ -101,15 +100,14 @@ impl<T> Slab<T> {
     /// The value under an index that may be out of date.
     pub(crate) fn find_mut(&mut self, index: Index) -> Option<&mut T> {
         let (number, offset) = index.chunk_and_offset();
-        let chunk = self.chunks.get_mut(number)?.as_mut()?;
-        chunk.values.get_mut(offset)?.as_mut()
+        self.chunks.get_mut(number)?.as_mut()?.get_mut(offset)?.as_mut()
     }
 
     /// The first value at or after position `from`, counted from 0, and the position after it.
     pub(crate) fn next(&self, from: usize) -> Option<(Index, usize)> {
         let (mut number, mut offset) = (from / CHUNK, from % CHUNK);
-        while let Some(chunk) = self.chunks.get(number) {
-            let there = chunk.as_ref().map_or(0, |chunk| !chunk.free) & (u64::MAX << offset);
+        while let Some(free) = self.free.get(number) {
+            let there = !free & (u64::MAX << offset);
             if there != 0 {
                 let found = usize::try_from(there.trailing_zeros()).expect("a bit's number is small");
                 return Some((Index::new(number, found)?, number * CHUNK + found + 1));
@@ -130,11 +128,15 @@ impl<T> Slab<T> {
     }
 
     fn add_chunk(&mut self) -> usize {
-        let chunk = Chunk { values: (0..CHUNK).map(|_| None).collect(), free: u64::MAX };
+        let values: Box<[Option<T>]> = (0..CHUNK).map(|_| None).collect();
+        let chunk = values.try_into().ok();
         let number = self.gaps.pop().unwrap_or(self.chunks.len());
         match self.chunks.get_mut(number) {
-            Some(gap) => *gap = Some(chunk),
-            None => self.chunks.push(Some(chunk)),
+            Some(gap) => *gap = chunk,
+            None => {
+                self.chunks.push(chunk);
+                self.free.push(u64::MAX);
+            }
         }
         self.open.push(number);
         number
@@ -143,6 +145,7 @@ impl<T> Slab<T> {
 
 /// Values in a chunk: one for each bit of a word.
 const CHUNK: usize = 64;
+const OPEN: &str = "an open chunk is there and has room";
 const LEADS: &str = "an index is forgotten together with its value";
 
 #[cfg(test)]

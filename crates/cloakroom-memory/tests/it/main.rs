@@ -102,10 +102,10 @@ fn a_minimal_signed_in_session_takes_less_than_240_bytes() {
 }
 
 #[test]
-fn a_minimal_anonymous_session_takes_less_than_200_bytes() {
+fn a_minimal_anonymous_session_takes_less_than_240_bytes() {
     let cost = cost(|fixtures, _| lasting(fixtures.anonymous()));
     println!("anonymous: {cost:?}");
-    assert!(cost.allocated < 200, "{cost:?}");
+    assert!(cost.allocated < 240, "{cost:?}");
     assert!(cost.allocated <= cost.accounted + 8, "the account errs upwards: {cost:?}");
 }
 
