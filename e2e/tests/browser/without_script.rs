@@ -1,9 +1,9 @@
 //! People who switched scripts off.
 
-use e2e::{Profile, Scripts, run};
+use e2e::{Profile, Scripts, eventually, run};
 
 use crate::people::{
-    NEW_PASSWORD, PASSWORD, complete_set_up, cookie_of, is_refused, sessions_shown, sign_in, sign_out,
+    NAME, NEW_PASSWORD, PASSWORD, complete_set_up, cookie_of, is_refused, sessions_shown, sign_in, sign_out,
 };
 
 #[test]
@@ -43,6 +43,31 @@ fn everything_on_the_account_page_works_without_script() {
         browser.find("[data-notice='password_changed']").await?;
         cookie_of(world, &browser).await?;
         sign_out(&browser).await?;
+        Ok(())
+    });
+}
+
+#[test]
+fn going_back_after_signing_out_shows_nothing_even_where_no_script_can_help() {
+    run("back_without_script", &[], async |world| {
+        let browser = world.browser_with(Profile::fresh()?, Scripts::Blocked).await?;
+        let link = world.server.setup_link().await?;
+        browser.goto(&link).await?;
+        complete_set_up(world, &browser, PASSWORD).await?;
+        browser.arrives_at("/account").await?;
+        let token = cookie_of(world, &browser).await?.value;
+        sign_out(&browser).await?;
+        is_refused(&world.server, &token, "signed_out").await?;
+        for _ in 0..2 {
+            browser.web().back().await?;
+            eventually("a page after going back", crate::PATIENCE, async || {
+                Ok((browser.script("return document.readyState").await? == "complete").then_some(()))
+            })
+            .await?;
+            let text = browser.text("body").await?;
+            assert!(!text.contains(NAME), "{text}");
+            assert_eq!(browser.count("[data-session]").await?, 0);
+        }
         Ok(())
     });
 }

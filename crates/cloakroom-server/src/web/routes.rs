@@ -43,6 +43,7 @@ pub fn routes() -> Vec<Route> {
         route("POST", "/setup", Anyone, post(pages::setup::complete)),
         route("GET", "/sign-out", SignedIn, get(pages::entrance::show_sign_out)),
         route("POST", "/sign-out", SignedIn, post(pages::entrance::sign_out)),
+        route("GET", "/sign-out/swept.svg", Anyone, get(pages::entrance::sweep)),
         route("GET", "/reauthenticate", SignedIn, get(pages::reauthenticate::show)),
         route("POST", "/reauthenticate", SignedIn, post(pages::reauthenticate::prove)),
         route("GET", "/account", SignedIn, get(pages::account::show)),

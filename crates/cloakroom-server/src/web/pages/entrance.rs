@@ -7,6 +7,7 @@ use axum::response::{IntoResponse as _, Response};
 use cloakroom::{EndReason, Persistence};
 use cloakroom_axum::{CsrfForm, Rejection, Session};
 use cloakroom_http::{ProblemCode, ReturnTo, Scheme};
+use http::header::{CONTENT_TYPE, HeaderName};
 use http::{HeaderValue, StatusCode};
 use serde::Deserialize;
 use zeroize::Zeroizing;
@@ -154,12 +155,20 @@ pub(in crate::web) async fn sign_out(session: Session, _: CsrfForm<Nothing>) -> 
     Ok(signed_out())
 }
 
-/// Where people find themselves after signing out. Pages that the browser kept are forgotten, also where no script can
-/// see to that (ASVS 14.3.1); `"cookies"` would reach the cookies of sibling subdomains.
+/// Where people find themselves after signing out.
 pub(super) fn signed_out() -> Response {
-    let mut response = see_other("/sign-in?notice=signed_out");
-    response.headers_mut().insert("clear-site-data", HeaderValue::from_static("\"cache\""));
-    response
+    see_other("/sign-in?notice=signed_out")
+}
+
+/// A picture of nothing on the page that follows a session's end, whose head makes the browser forget the pages it kept:
+/// "back" shows none of them, also where no script can see to that (ASVS 14.3.1, 4.0.3-3.3.1). Browsers that keep pages
+/// in memory hear this from a part of a page, not from a redirect. `"cookies"` would reach sibling subdomains.
+pub(in crate::web) async fn sweep() -> Response {
+    let headers = [
+        (CONTENT_TYPE, HeaderValue::from_static("image/svg+xml; charset=utf-8")),
+        (HeaderName::from_static("clear-site-data"), HeaderValue::from_static("\"cache\"")),
+    ];
+    (headers, r#"<svg xmlns="http://www.w3.org/2000/svg" width="1" height="1"/>"#).into_response()
 }
 
 impl App {

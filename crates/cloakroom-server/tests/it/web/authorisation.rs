@@ -72,7 +72,7 @@ const SETUP: Body = Body::Form(&[
 ]);
 
 /// `{id}` is the other session of the right user; another user's session answers as one that does not exist.
-const TABLE: [Row; 31] = [
+const TABLE: [Row; 32] = [
     row("GET", "/", Body::Nothing, look("303 /sign-in", "303 /account")),
     row("GET", "/sign-in", Body::Nothing, look("200", "303 /account")),
     row(
@@ -171,6 +171,7 @@ const TABLE: [Row; 31] = [
         Body::Nothing,
         Answers { other: "404 not_found", ..fresh(MISSING, "200", STALE) },
     ),
+    row("GET", "/sign-out/swept.svg", Body::Nothing, all("200")),
     row("GET", "/livez", Body::Nothing, all("200")),
     row("GET", "/readyz", Body::Nothing, all("200")),
     row("GET", "/metrics", Body::Nothing, all("404 not_found")),
