@@ -167,6 +167,7 @@ impl Sessions {
     ///
     /// # Cost
     /// One round trip; two where it replaces a session of somebody else, or an anonymous one.
+    #[tracing::instrument(name = "engine.issue", level = "debug", skip_all)]
     pub async fn issue(&self, issue: Issue) -> Result<IssueOutcome, SessionError> {
         self.check_size(issue.attributes.size())?;
         let now = self.now();

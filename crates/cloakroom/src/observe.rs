@@ -6,6 +6,7 @@ use std::future::Future;
 use cloakroom_core::EndReason;
 use cloakroom_store::{ErrorKind, StoreError, Verb};
 use metrics::{Counter, Gauge, Histogram, Unit};
+use tracing::{Span, debug_span};
 
 use crate::event::Masked;
 use crate::{Clock, Event, EventKind};
@@ -153,6 +154,23 @@ impl Metrics {
             }
             _ => tracing::warn!(event = name, %session, %principal, actor, "noticed"),
         }
+    }
+}
+
+/// The span around one call of the store, below whatever span asks.
+pub(crate) fn store_span(verb: Verb) -> Span {
+    match verb {
+        Verb::Open => debug_span!("store.open"),
+        Verb::Insert => debug_span!("store.insert"),
+        Verb::Get => debug_span!("store.get"),
+        Verb::Replace => debug_span!("store.replace"),
+        Verb::Rekey => debug_span!("store.rekey"),
+        Verb::Touch => debug_span!("store.touch"),
+        Verb::End => debug_span!("store.end"),
+        Verb::List => debug_span!("store.list"),
+        Verb::Sweep => debug_span!("store.sweep"),
+        Verb::Count => debug_span!("store.count"),
+        Verb::Ping => debug_span!("store.ping"),
     }
 }
 

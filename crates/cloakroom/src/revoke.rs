@@ -58,6 +58,7 @@ impl Sessions {
     ///
     /// # Cost
     /// One round trip, whatever the number of sessions.
+    #[tracing::instrument(name = "engine.revoke", level = "debug", skip_all)]
     pub async fn revoke(&self, selector: &Selector, revocation: Revocation) -> Result<Revoked, StoreError> {
         let Revocation { reason, actor } = revocation;
         let now = self.now();

@@ -7,9 +7,10 @@ use cloakroom_core::{Policy, Route, SessionId, SessionToken, Timestamp};
 use cloakroom_store::{
     Counts, ListFilter, ListItem, ListPage, ListQuery, StateFilter, Store, StoreError, Verb,
 };
+use tracing::Instrument as _;
 use zeroize::Zeroize as _;
 
-use crate::observe::Metrics;
+use crate::observe::{Metrics, store_span};
 use crate::touch::TouchQueue;
 use crate::{Clock, Event, EventSink, Random, RandomError, SessionError, SessionsBuilder};
 
@@ -152,7 +153,9 @@ impl Sessions {
         verb: Verb,
         answer: impl Future<Output = Result<T, StoreError>>,
     ) -> Result<T, StoreError> {
-        self.metrics().timed(&*self.inner.parts.clock, verb, answer).await
+        let span = store_span(verb);
+        let answer = self.metrics().timed(&*self.inner.parts.clock, verb, answer);
+        if span.is_disabled() { answer.await } else { answer.instrument(span).await }
     }
 
     pub(crate) fn new_token(&self, route: Route) -> Result<SessionToken, RandomError> {

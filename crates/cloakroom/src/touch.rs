@@ -93,6 +93,7 @@ impl Sessions {
     ///
     /// # Cost
     /// One round trip for each 512 sessions that were active.
+    #[tracing::instrument(name = "engine.flush", level = "debug", skip_all)]
     pub async fn flush(&self) -> Result<usize, StoreError> {
         let mut written = 0;
         loop {

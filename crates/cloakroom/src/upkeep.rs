@@ -69,6 +69,7 @@ impl Sessions {
     ///
     /// # Cost
     /// One round trip.
+    #[tracing::instrument(name = "engine.sweep", level = "debug", skip_all)]
     pub async fn sweep(&self) -> Result<SweepSummary, StoreError> {
         self.sweep_round(Duration::ZERO).await
     }

@@ -45,6 +45,7 @@ impl Sessions {
     ///
     /// # Cost
     /// One round trip; none for a store in memory.
+    #[tracing::instrument(name = "engine.validate", level = "debug", skip_all)]
     pub async fn validate(
         &self,
         token: &SessionToken,

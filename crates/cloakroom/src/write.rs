@@ -107,6 +107,7 @@ impl Sessions {
     ///
     /// # Cost
     /// One round trip, one more for each conflict; none where the changes change nothing.
+    #[tracing::instrument(name = "engine.apply", level = "debug", skip_all)]
     pub async fn apply(
         &self,
         session: &ActiveSession,
@@ -157,6 +158,7 @@ impl Sessions {
     ///
     /// # Cost
     /// One round trip, one more for each conflict.
+    #[tracing::instrument(name = "engine.rotate", level = "debug", skip_all)]
     pub async fn rotate(
         &self,
         session: &ActiveSession,

@@ -8,6 +8,7 @@ mod issuing;
 mod limits;
 mod outage;
 mod rotation;
+mod spans;
 mod support;
 mod telling;
 mod time;
