@@ -24,6 +24,8 @@ pub(crate) enum Kind {
     Engine,
     /// Cookies, headers, origins: the types of the `http` crate only.
     Http,
+    /// Real servers that tests start.
+    Servers,
     /// The middleware.
     Axum,
     /// The session server.
@@ -45,6 +47,11 @@ const PACKAGES: &[(&str, Kind)] = &[
     ("cloakroom-conformance", Kind::Conformance),
     ("cloakroom-memory", Kind::Store),
     ("cloakroom-sqlite", Kind::Store),
+    ("cloakroom-postgres", Kind::Store),
+    ("cloakroom-mysql", Kind::Store),
+    ("cloakroom-redis", Kind::Store),
+    ("cloakroom-memcached", Kind::Store),
+    ("cloakroom-servers", Kind::Servers),
     ("cloakroom", Kind::Engine),
     ("cloakroom-http", Kind::Http),
     ("cloakroom-axum", Kind::Axum),
@@ -64,7 +71,9 @@ struct Imports {
 }
 
 const IMPORTS: &[Imports] = {
-    use Kind::{Axum, Bench, Conformance, Core, EndToEnd, Engine, Example, Http, Server, Store, Tool, Waist};
+    use Kind::{
+        Axum, Bench, Conformance, Core, EndToEnd, Engine, Example, Http, Server, Servers, Store, Tool, Waist,
+    };
     &[
         Imports { by: Core, always: &[], in_tests: &[], because: "core imports nothing of ours" },
         Imports { by: Waist, always: &[Core], in_tests: &[], because: "the store trait knows only core" },
@@ -77,7 +86,7 @@ const IMPORTS: &[Imports] = {
         Imports {
             by: Store,
             always: &[Core, Waist],
-            in_tests: &[Conformance],
+            in_tests: &[Conformance, Servers],
             because: "a store imports core, the store trait and its driver; the suite only to be tested by it",
         },
         Imports {
@@ -112,17 +121,28 @@ const IMPORTS: &[Imports] = {
         },
         Imports {
             by: EndToEnd,
-            always: &[Core, Waist, Store, Engine, Http, Axum, Server],
+            always: &[Core, Waist, Store, Engine, Http, Axum, Server, Servers],
             in_tests: &[Conformance, Example],
             because: "end-to-end tests use the product",
         },
         Imports {
             by: Bench,
-            always: &[Core, Waist, Conformance, Store, Engine, Http, Axum, Server],
+            always: &[Core, Waist, Conformance, Store, Engine, Http, Axum, Server, Servers],
             in_tests: &[Example],
             because: "benchmarks measure the product",
         },
-        Imports { by: Tool, always: &[], in_tests: &[], because: "the chores build before everything else" },
+        Imports {
+            by: Servers,
+            always: &[],
+            in_tests: &[],
+            because: "starting a server for a test needs nothing of the product",
+        },
+        Imports {
+            by: Tool,
+            always: &[Servers],
+            in_tests: &[],
+            because: "the chores build before everything else",
+        },
     ]
 };
 
