@@ -99,8 +99,10 @@ impl Rejection {
             Self::AttributesTooLarge { size, limit } => {
                 Problem::new(ProblemCode::ATTRIBUTES_TOO_LARGE).with("bytes", *size).with("max_bytes", *limit)
             }
-            Self::Unavailable(_) => {
-                Problem::new(ProblemCode::STORE_UNAVAILABLE).with_retry_after(RETRY_AFTER_SECONDS)
+            Self::Unavailable(error) => {
+                // Rounded up, and one more: a store is tried at that moment, and answers a little later.
+                let seconds = error.retry_after().map_or(RETRY_AFTER_SECONDS, |wait| wait.as_secs() + 2);
+                Problem::new(ProblemCode::STORE_UNAVAILABLE).with_retry_after(seconds)
             }
             Self::Failed(_) | Self::Misused(_) => Problem::new(ProblemCode::INTERNAL),
         }

@@ -32,6 +32,21 @@ impl<'a, T> StoreFuture<'a, T> {
     pub fn waiting(future: impl Future<Output = Result<T, StoreError>> + Send + 'a) -> Self {
         Self(State::Waiting(Box::pin(future)))
     }
+
+    /// The answer, where it is there already; else the future back. For stores around a store: they pass an answer on
+    /// without putting a box around it.
+    ///
+    /// # Errors
+    /// The future itself, where its answer has to be waited for.
+    ///
+    /// # Panics
+    /// Where the answer was taken already.
+    pub fn into_ready(self) -> Result<Result<T, StoreError>, Self> {
+        match self.0 {
+            State::Ready(answer) => Ok(answer.expect("a future is not asked after its answer")),
+            State::Waiting(_) => Err(self),
+        }
+    }
 }
 
 impl<T: Unpin> Future for StoreFuture<'_, T> {

@@ -1,9 +1,11 @@
 //! What keeps the engine from answering.
 
+use std::time::Duration;
+
 use cloakroom_core::{AttributeError, InvalidName};
 use cloakroom_store::StoreError;
 
-use crate::RandomError;
+use crate::{RandomError, Refused};
 
 /// The engine could not do what it was asked. Nothing has changed, unless a [`StoreError`] says it may have.
 #[derive(Debug, thiserror::Error)]
@@ -42,5 +44,14 @@ impl SessionError {
     #[must_use]
     pub fn is_unavailable(&self) -> bool {
         matches!(self, Self::Store(_) | Self::Contended { .. } | Self::Random(_))
+    }
+
+    /// When trying again may help, where a [`GuardedStore`](crate::GuardedStore) knows.
+    #[must_use]
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Store(error) => Refused::cause_of(error).map(Refused::retry_after),
+            _ => None,
+        }
     }
 }

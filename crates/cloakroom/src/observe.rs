@@ -9,7 +9,7 @@ use metrics::{Counter, Gauge, Histogram, Unit};
 use tracing::{Span, debug_span};
 
 use crate::event::Masked;
-use crate::{Clock, Event, EventKind};
+use crate::{Clock, Event, EventKind, Refused};
 
 /// The engine's metrics, looked up once: moving one costs an atomic addition.
 ///
@@ -114,7 +114,8 @@ impl Metrics {
     fn store_failed(&self, error: &StoreError) {
         let (op, kind) = (error.verb().as_str(), error.kind().as_str());
         metrics::counter!(STORE_ERRORS, "store" => self.store, "op" => op, "kind" => kind).increment(1);
-        if error.kind() != ErrorKind::Corrupt {
+        // A record that cannot be read is an event of its own; what a guard refused was logged when it began to refuse.
+        if error.kind() != ErrorKind::Corrupt && Refused::cause_of(error).is_none() {
             let cause = std::error::Error::source(error).map(ToString::to_string).unwrap_or_default();
             tracing::error!(store = self.store, op, kind, cause, "the session store failed");
         }
@@ -212,6 +213,7 @@ pub fn describe_metrics() {
     metrics::describe_counter!(CONFLICTS, "Changes made again because another request was faster");
     metrics::describe_counter!(RESURRECTIONS_BLOCKED, "Changes refused because their session had ended");
     metrics::describe_counter!(UNKNOWN_TOKENS, "Well-formed tokens that name no session");
+    crate::guard::describe();
 }
 
 const ACTIVE: &str = "cloakroom_sessions_active";

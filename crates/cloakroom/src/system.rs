@@ -11,6 +11,11 @@ use cloakroom_core::Timestamp;
 
 use crate::{Clock, Random, RandomError};
 
+/// The instant by the runtime's timer, which stands still in tests that pause it.
+pub(crate) fn timer_now() -> tokio::time::Instant {
+    tokio::time::Instant::now()
+}
+
 /// The system's clocks.
 #[derive(Clone, Copy, Debug)]
 pub struct SystemClock {

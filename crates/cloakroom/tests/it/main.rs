@@ -4,6 +4,7 @@
 
 mod attributes;
 mod ending;
+mod guarded;
 mod issuing;
 mod limits;
 mod outage;

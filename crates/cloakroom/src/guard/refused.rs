@@ -1,0 +1,64 @@
+//! Calls that the store never saw.
+
+use std::time::Duration;
+
+use cloakroom_store::StoreError;
+
+/// The source of a [`StoreError`] of a call that a [`GuardedStore`](crate::GuardedStore) kept from the store: nothing
+/// was asked, nothing has changed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("{why}")]
+pub struct Refused {
+    why: Why,
+    retry_after: Duration,
+}
+
+impl Refused {
+    pub(super) fn new(why: Why, retry_after: Duration) -> Self {
+        Self { why, retry_after }
+    }
+
+    /// When another try may succeed.
+    #[must_use]
+    pub fn retry_after(&self) -> Duration {
+        self.retry_after
+    }
+
+    /// The refusal that caused `error`, if one did.
+    #[must_use]
+    pub fn cause_of(error: &StoreError) -> Option<&Self> {
+        std::error::Error::source(error)?.downcast_ref()
+    }
+}
+
+/// Why a call was kept from the store.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+pub(super) enum Why {
+    /// The store failed lately and rests.
+    #[error("the store failed and is not asked again yet")]
+    Resting,
+    /// Too many calls wait already.
+    #[error("too many calls wait for the store")]
+    Crowded,
+    /// Its turn did not come before its deadline.
+    #[error("the store had no time for this before its deadline")]
+    Waited,
+}
+
+impl Why {
+    pub(super) const ALL: [Self; 3] = [Self::Resting, Self::Crowded, Self::Waited];
+
+    /// The name of this cause, for a metric's label.
+    pub(super) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Resting => "resting",
+            Self::Crowded => "crowded",
+            Self::Waited => "waited",
+        }
+    }
+}
+
+/// The source of a [`StoreError`] of a call that the store did not answer in time.
+#[derive(Debug, thiserror::Error)]
+#[error("no answer within {0:?}")]
+pub(super) struct Overdue(pub(super) Duration);

@@ -1,0 +1,87 @@
+//! What a guard tells about itself.
+
+use std::time::Duration;
+
+use metrics::{Counter, Gauge};
+
+use super::breaker::{BreakerState, Change};
+use super::refused::Why;
+
+/// The metrics of one guard, looked up once.
+#[derive(Debug)]
+pub(super) struct Watch {
+    store: &'static str,
+    state: Gauge,
+    openings: Counter,
+    rejected: Vec<(Why, Counter)>,
+}
+
+impl Watch {
+    pub(super) fn new(store: &'static str) -> Self {
+        let rejected = |why: Why| (why, metrics::counter!(REJECTED, "store" => store, "why" => why.as_str()));
+        let state = metrics::gauge!(STATE, "store" => store);
+        state.set(BreakerState::Closed.as_gauge());
+        Self {
+            store,
+            state,
+            openings: metrics::counter!(OPENINGS, "store" => store),
+            rejected: Why::ALL.into_iter().map(rejected).collect(),
+        }
+    }
+
+    /// Shows how the store is seen now.
+    pub(super) fn shows(&self, state: BreakerState) {
+        self.state.set(state.as_gauge());
+    }
+
+    /// Tells of a change.
+    pub(super) fn tell(&self, change: Change) {
+        let store = self.store;
+        match change {
+            Change::None => {}
+            Change::Opened { rest } => {
+                self.openings.increment(1);
+                let rest = Duration::as_secs_f64(&rest);
+                tracing::warn!(
+                    event = "session_store_left_alone",
+                    store,
+                    rest,
+                    "the session store fails and is left alone"
+                );
+            }
+            Change::Allows { state, limit } => match state {
+                BreakerState::Closed => {
+                    tracing::info!(event = "session_store_well", store, "the session store is well again");
+                }
+                BreakerState::Recovering | BreakerState::Open => {
+                    tracing::info!(
+                        event = "session_store_answers",
+                        store,
+                        limit,
+                        "the session store answers again"
+                    );
+                }
+            },
+        }
+    }
+
+    pub(super) fn rejected(&self, why: Why) {
+        if let Some((_, counter)) = self.rejected.iter().find(|(of, _)| *of == why) {
+            counter.increment(1);
+        }
+    }
+}
+
+/// Describes the metrics of a guard.
+pub(crate) fn describe() {
+    metrics::describe_gauge!(STATE, "How the guard sees the store: 0 well, 1 recovering, 2 left alone");
+    metrics::describe_counter!(OPENINGS, "How often the store was left alone because it failed");
+    metrics::describe_counter!(
+        REJECTED,
+        "Calls kept from the store, by why: resting (it failed lately), crowded (too many wait), waited (its turn never came)"
+    );
+}
+
+const STATE: &str = "cloakroom_store_breaker_state";
+const OPENINGS: &str = "cloakroom_store_breaker_opened_total";
+const REJECTED: &str = "cloakroom_store_rejected_total";
