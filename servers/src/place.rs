@@ -1,0 +1,93 @@
+//! A server's own directory, and whose it is.
+
+use std::{
+    fs,
+    os::unix::{fs::chown, process::CommandExt as _},
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use tempfile::TempDir;
+
+use crate::{Failure, Outcome, failure::Doing as _, find::is_open_to_all};
+
+/// The user as whom a server runs that refuses to run as root.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct User {
+    id: u32,
+    group: u32,
+}
+
+impl User {
+    /// `nobody`, if we are root; `None` if we are an ordinary user already.
+    pub(crate) fn unless_ordinary() -> Outcome<Option<Self>> {
+        if !rustix::process::geteuid().is_root() {
+            return Ok(None);
+        }
+        let looking = || "looking up the user nobody".to_owned();
+        let accounts = fs::read_to_string("/etc/passwd").doing(looking)?;
+        let nobody = accounts.lines().find_map(|line| {
+            let mut fields = line.strip_prefix("nobody:")?.split(':').skip(1);
+            Some(Self { id: fields.next()?.parse().ok()?, group: fields.next()?.parse().ok()? })
+        });
+        nobody.map(Some).ok_or_else(|| {
+            Failure::new(looking(), "there is no such user")
+                .with_remedy("this server refuses to run as root: run the tests as an ordinary user")
+        })
+    }
+
+    /// Makes `command` run as this user.
+    pub(crate) fn runs(self, command: &mut Command) {
+        command.uid(self.id).gid(self.group);
+    }
+}
+
+/// A directory of one server's own, removed with everything in it when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Place {
+    directory: TempDir,
+    user: Option<User>,
+}
+
+impl Place {
+    /// A new directory for `server`, which belongs to `user`, or to us.
+    pub(crate) fn new(server: &str, user: Option<User>) -> Outcome<Self> {
+        let making = || format!("making a directory for {server}");
+        let directory =
+            tempfile::Builder::new().prefix(&format!("cloakroom-{server}-")).tempdir().doing(making)?;
+        if let Some(user) = user {
+            let parent = directory.path().parent().unwrap_or(Path::new("/"));
+            if !is_open_to_all(parent) {
+                return Err(Failure::new(
+                    making(),
+                    format!("{} is closed to the user nobody", parent.display()),
+                )
+                .with_remedy("set TMPDIR to a directory that everybody may pass, such as /tmp"));
+            }
+            chown(directory.path(), Some(user.id), Some(user.group)).doing(making)?;
+        }
+        Ok(Self { directory, user })
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// Whose the directory is, if not our own: the server must run as that user.
+    pub(crate) fn user(&self) -> Option<User> {
+        self.user
+    }
+
+    /// Writes a file there, which only its owner can read.
+    pub(crate) fn write(&self, name: &str, text: impl AsRef<[u8]>) -> Outcome<PathBuf> {
+        use std::{fs::Permissions, os::unix::fs::PermissionsExt as _};
+        let path = self.path().join(name);
+        let writing = || format!("writing {}", path.display());
+        fs::write(&path, text).doing(writing)?;
+        fs::set_permissions(&path, Permissions::from_mode(0o600)).doing(writing)?;
+        if let Some(user) = self.user {
+            chown(&path, Some(user.id), Some(user.group)).doing(writing)?;
+        }
+        Ok(path)
+    }
+}

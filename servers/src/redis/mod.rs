@@ -1,0 +1,195 @@
+//! Redis, or Valkey.
+
+mod cluster;
+mod sentinel;
+
+use std::{ffi::OsString, path::PathBuf, process::Command};
+
+pub use self::{
+    cluster::{ClusterNode, Migration, RedisCluster, Role},
+    sentinel::RedisSentinel,
+};
+use crate::{
+    Failure, Outcome,
+    daemon::{Daemon, Recipe, verbs},
+    find::{REDIS_CLI, REDIS_SERVER},
+    patience::PATIENCE,
+    place::Place,
+    run::run,
+};
+
+/// One Redis server. It appends each write to its file before it answers, so that `kill -9` loses nothing.
+#[derive(Debug)]
+pub struct Redis {
+    daemon: Daemon,
+    client: Client,
+}
+
+verbs!(Redis);
+
+impl Redis {
+    /// Starts a server.
+    ///
+    /// # Errors
+    /// If it is not installed or does not come up.
+    pub fn start() -> Outcome<Self> {
+        Self::start_with(&[])
+    }
+
+    /// Starts a server with further options, as on its command line: `&["--maxmemory", "2mb"]`, or
+    /// `&["--user", "alice", "on", ">secret", "~*", "&*", "+@all"]` for an ACL user. They come last and so win.
+    ///
+    /// # Errors
+    /// If it is not installed, refuses the options, or does not come up.
+    pub fn start_with(options: &[&str]) -> Outcome<Self> {
+        let place = Place::new("redis", None)?;
+        Self::launch(place, Listening::Plain, &[], strings(options))
+    }
+
+    /// Starts a server that speaks TLS only, with the certificate of `authority`; the URL's scheme is `rediss`.
+    ///
+    /// # Errors
+    /// As [`start_with`](Self::start_with).
+    #[cfg(feature = "tls")]
+    pub fn start_tls(authority: &crate::Authority, options: &[&str]) -> Outcome<Self> {
+        let place = Place::new("redis", None)?;
+        let identity = authority.issue()?;
+        let certificate = place.write("server.pem", identity.certificate_pem())?;
+        let key = place.write("server.key", identity.key_pem())?;
+        let authority = place.write("authority.pem", authority.certificate_pem())?;
+        let mut all = strings(&["--tls-auth-clients", "no", "--tls-cert-file"]);
+        all.push(certificate.into());
+        all.push("--tls-key-file".into());
+        all.push(key.into());
+        all.push("--tls-ca-cert-file".into());
+        all.push(authority.clone().into());
+        all.extend(strings(options));
+        Self::launch(place, Listening::Tls(authority), &[], all)
+    }
+
+    /// Where it is: `redis://127.0.0.1:PORT`, or `rediss://…` if it speaks TLS.
+    #[must_use]
+    pub fn url(&self) -> String {
+        let scheme = if self.client.authority.is_some() { "rediss" } else { "redis" };
+        format!("{scheme}://127.0.0.1:{}", self.port())
+    }
+
+    /// Sends one command with `redis-cli` and answers with the reply as it prints it into a pipe: one element a line.
+    ///
+    /// # Errors
+    /// If the server does not answer within ten seconds, or answers with an error.
+    pub fn command(&self, words: &[&str]) -> Outcome<String> {
+        self.client.ask(self.port(), words)
+    }
+
+    /// What `INFO` says of `field`.
+    ///
+    /// # Errors
+    /// If the server does not answer, or knows no such field.
+    pub fn info(&self, field: &str) -> Outcome<String> {
+        let info = self.command(&["INFO", "everything"])?;
+        let found = info.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':').map(str::trim));
+        found
+            .map(ToOwned::to_owned)
+            .ok_or_else(|| Failure::new("reading INFO of Redis", format!("there is no field {field}")))
+    }
+
+    fn launch(
+        place: Place,
+        listening: Listening,
+        neighbours: &'static [u16],
+        options: Vec<OsString>,
+    ) -> Outcome<Self> {
+        let authority =
+            if let Listening::Tls(authority) = &listening { Some(authority.clone()) } else { None };
+        let client = Client { program: REDIS_CLI.find()?, authority };
+        let directory = place.path().to_owned();
+        let asking = client.clone();
+        let arguments = move |port: u16| {
+            let port = port.to_string();
+            let mut all = match &listening {
+                Listening::Sentinel(file) => {
+                    let mut all = vec![file.clone().into_os_string()];
+                    all.extend(strings(&["--sentinel", "--port", &port]));
+                    all
+                }
+                Listening::Plain => strings(&["--port", &port]),
+                Listening::Tls(_) => strings(&["--port", "0", "--tls-port", &port]),
+            };
+            all.extend(strings(&["--bind", "127.0.0.1", "--daemonize", "no", "--logfile", "", "--dir"]));
+            all.push(directory.clone().into());
+            if !matches!(listening, Listening::Sentinel(_)) {
+                all.extend(strings(DURABLE));
+            }
+            all.extend(options.iter().cloned());
+            all
+        };
+        let recipe = Recipe {
+            name: "redis-server",
+            program: REDIS_SERVER.find()?,
+            arguments: Box::new(arguments),
+            ready: Box::new(move |port| asking.is_up(port)),
+            neighbours,
+        };
+        Ok(Self { daemon: Daemon::start(recipe, place)?, client })
+    }
+}
+
+/// What a server listens as.
+enum Listening {
+    Plain,
+    /// With the certificate of the authority in this file.
+    #[cfg_attr(not(feature = "tls"), expect(dead_code, reason = "only made where certificates are"))]
+    Tls(PathBuf),
+    /// Configured by this file, which Sentinel writes to.
+    Sentinel(PathBuf),
+}
+
+/// `redis-cli`.
+#[derive(Debug, Clone)]
+struct Client {
+    program: PathBuf,
+    authority: Option<PathBuf>,
+}
+
+impl Client {
+    fn ask(&self, port: u16, words: &[&str]) -> Outcome<String> {
+        let mut command = Command::new(&self.program);
+        command.args(["-h", "127.0.0.1", "-p", &port.to_string(), "-e"]);
+        if let Some(authority) = &self.authority {
+            command.arg("--tls").arg("--cacert").arg(authority);
+        }
+        run(command.args(words), "", ANSWER)
+    }
+
+    fn is_up(&self, port: u16) -> Outcome {
+        let reply = self.ask(port, &["PING"])?;
+        // With a password demanded of everybody it is up as well.
+        if reply == "PONG" { Ok(()) } else { Err(Failure::new("asking Redis for PING", reply)) }
+    }
+}
+
+fn strings(words: &[&str]) -> Vec<OsString> {
+    words.iter().map(OsString::from).collect()
+}
+
+/// What each write survives: the end of the process, at once; the end of the machine, but for the last second. No
+/// snapshots, so that nothing forks in the middle of a test; replicas are synchronised without waiting for others.
+const DURABLE: &[&str] = &[
+    "--save",
+    "",
+    "--appendonly",
+    "yes",
+    "--appendfsync",
+    "everysec",
+    "--repl-diskless-sync-delay",
+    "0",
+    "--repl-ping-replica-period",
+    "1",
+];
+
+/// How long to wait for the reply to one command.
+const ANSWER: std::time::Duration = std::time::Duration::from_secs(10);
+
+/// How long fail-over and discovery may take on a busy machine.
+const SETTLING: std::time::Duration = PATIENCE;
