@@ -1,0 +1,237 @@
+//! What PostgreSQL and the way to it can fail with, and of which kind that is.
+
+use std::time::Duration;
+
+use cloakroom_store::{Applied, CodecError, ErrorKind, StoreError, Verb};
+use tokio_postgres::error::{Severity, SqlState};
+
+use crate::NAME;
+
+/// What happened: the source of a [`StoreError`].
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Problem {
+    // Without the server's detail: that of a violated constraint quotes the row.
+    #[error("{message} (SQLSTATE {})", code.code())]
+    Server { code: SqlState, message: String, ends_connection: bool },
+    #[error("the connection failed")]
+    Connection(#[source] tokio_postgres::Error),
+    #[error("cannot connect to {place}: {}: {remedy}", cause(source))]
+    Connect { place: String, remedy: &'static str, source: tokio_postgres::Error },
+    #[error("the certificate authorities in {path} cannot be used: {cause}: set sslrootcert to a PEM file")]
+    Authorities { path: String, cause: String },
+    #[error("this computer has no certificate authorities: set sslrootcert to a PEM file")]
+    NoAuthorities,
+    #[error("TLS cannot be set up")]
+    Tls(#[source] rustls::Error),
+    #[error("a record that is no record")]
+    Record(#[from] CodecError),
+    #[error("a row with an impossible {0}")]
+    Column(&'static str),
+    #[error("a request with {0}")]
+    Misuse(&'static str),
+    #[error(
+        "schema {schema} has version {found} and this version of Cloakroom knows version {known}: \
+         run the version that migrated it, or a later one"
+    )]
+    Newer { schema: String, found: i32, known: i32 },
+    #[error(
+        "schema {schema} has version {found} and this version of Cloakroom needs version {known}, but migrating is \
+         switched off: start it once with migrate=on and a role that owns the schema"
+    )]
+    Older { schema: String, found: i32, known: i32 },
+    #[error("schema {schema} cannot be brought to version {version}: {message} (SQLSTATE {}): {remedy}", code.code())]
+    Migration { schema: String, version: i32, message: String, code: SqlState, remedy: &'static str },
+    #[error("the database is encoded in {0}: create one with ENCODING 'UTF8'")]
+    Encoding(String),
+    #[error("a row that changed while it was looked at, again and again")]
+    Restless,
+    #[error("no connection became free within {0:?}")]
+    Crowded(Duration),
+    #[error("no answer within {0:?}")]
+    Overdue(Duration),
+    #[error("the store is closed")]
+    Closed,
+}
+
+/// Whether a request had been sent when something failed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Sent {
+    Nothing,
+    Reading,
+    Writing,
+}
+
+impl Problem {
+    pub(crate) fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Server { code, .. } | Self::Migration { code, .. } => kind_of(code),
+            Self::Connect { source, .. } => {
+                source.code().map_or(ErrorKind::Unavailable, |code| match kind_of(code) {
+                    ErrorKind::Internal => ErrorKind::Unavailable,
+                    kind => kind,
+                })
+            }
+            Self::Record(_) | Self::Column(_) => ErrorKind::Corrupt,
+            Self::Misuse(_) => ErrorKind::Internal,
+            Self::Overdue(_) | Self::Crowded(_) | Self::Restless => ErrorKind::Timeout,
+            _ => ErrorKind::Unavailable,
+        }
+    }
+
+    /// Whether the same may be asked again at once: the server has given this one up, and nothing was applied.
+    pub(crate) fn is_passing(&self) -> bool {
+        match self {
+            Self::Server { code, ends_connection: false, .. } => {
+                *code == SqlState::T_R_DEADLOCK_DETECTED || *code == SqlState::T_R_SERIALIZATION_FAILURE
+            }
+            Self::Restless => true,
+            _ => false,
+        }
+    }
+
+    /// Whether the connection it happened on is of no more use: gone, overdue, or to a server that is a standby now.
+    pub(crate) fn spoils_connection(&self) -> bool {
+        match self {
+            Self::Connection(_) | Self::Overdue(_) => true,
+            Self::Server { ends_connection, .. } => *ends_connection || self.kind() == ErrorKind::ReadOnly,
+            _ => false,
+        }
+    }
+
+    /// Whether the digest or the id was taken, by a row that was written at the same moment.
+    pub(crate) fn is_taken(&self) -> bool {
+        matches!(self, Self::Server { code, .. } if *code == SqlState::UNIQUE_VIOLATION)
+    }
+
+    /// What is known of a write that this happened to. An error that the server reports and survives has undone it; where
+    /// the connection ends, the commit may have come before the end.
+    fn applied(&self, sent: Sent) -> Applied {
+        let in_doubt = match self {
+            Self::Connection(_) | Self::Overdue(_) => true,
+            Self::Server { ends_connection, .. } => *ends_connection,
+            _ => false,
+        };
+        if in_doubt && sent == Sent::Writing { Applied::Unknown } else { Applied::No }
+    }
+
+    pub(crate) fn into_error(self, verb: Verb, sent: Sent) -> StoreError {
+        let error = StoreError::new(self.kind(), NAME, verb);
+        match self.applied(sent) {
+            Applied::No => error.caused_by(self),
+            Applied::Unknown => error.maybe_applied().caused_by(self),
+        }
+    }
+}
+
+impl From<tokio_postgres::Error> for Problem {
+    fn from(error: tokio_postgres::Error) -> Self {
+        match error.as_db_error() {
+            Some(answer) => Self::Server {
+                code: answer.code().clone(),
+                message: answer.message().to_owned(),
+                ends_connection: !matches!(answer.parsed_severity(), Some(Severity::Error)),
+            },
+            None => Self::Connection(error),
+        }
+    }
+}
+
+/// What to do about a server that cannot be connected to.
+pub(crate) fn remedy(error: &tokio_postgres::Error) -> &'static str {
+    match error.code() {
+        Some(code) if code.code().starts_with("28") => {
+            "check user and password in the URL, and pg_hba.conf on the server"
+        }
+        Some(code) if *code == SqlState::INVALID_CATALOG_NAME => {
+            "create the database, or name another one in the URL"
+        }
+        Some(code) if *code == SqlState::TOO_MANY_CONNECTIONS => {
+            "raise max_connections on the server, or lower readers and writers in the URL"
+        }
+        Some(_) => "see the log of the server",
+        None if cause(error).contains("TLS") || cause(error).contains("certificate") => {
+            "check sslmode and sslrootcert in the URL"
+        }
+        None => "start the server, or correct host and port in the URL",
+    }
+}
+
+/// The innermost reason, on one line and without the server's detail.
+fn cause(error: &tokio_postgres::Error) -> String {
+    if let Some(answer) = error.as_db_error() {
+        return answer.message().to_owned();
+    }
+    let mut innermost: &dyn std::error::Error = error;
+    while let Some(source) = innermost.source() {
+        innermost = source;
+    }
+    innermost.to_string()
+}
+
+fn kind_of(code: &SqlState) -> ErrorKind {
+    match code.code() {
+        "53100" => ErrorKind::Full,
+        "25006" => ErrorKind::ReadOnly,
+        "57014" | "55P03" | "40P01" | "40001" => ErrorKind::Timeout,
+        // Gone, or not that of this version: another node, or a person, has changed it.
+        "42P01" | "42883" | "42703" | "3F000" | "42501" => ErrorKind::Unavailable,
+        code => match code.get(..2) {
+            // Connections, rights, missing databases, resources, operators, the system below, damaged files.
+            Some("08" | "28" | "3D" | "53" | "57" | "58" | "XX") => ErrorKind::Unavailable,
+            _ => ErrorKind::Internal,
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn server(code: &SqlState, ends_connection: bool) -> Problem {
+        Problem::Server { code: code.clone(), message: "it failed".to_owned(), ends_connection }
+    }
+
+    #[test]
+    fn every_failure_of_the_server_is_of_the_kind_that_says_what_to_do() {
+        for (code, kind) in [
+            (SqlState::DISK_FULL, ErrorKind::Full),
+            (SqlState::READ_ONLY_SQL_TRANSACTION, ErrorKind::ReadOnly),
+            (SqlState::QUERY_CANCELED, ErrorKind::Timeout),
+            (SqlState::LOCK_NOT_AVAILABLE, ErrorKind::Timeout),
+            (SqlState::T_R_DEADLOCK_DETECTED, ErrorKind::Timeout),
+            (SqlState::ADMIN_SHUTDOWN, ErrorKind::Unavailable),
+            (SqlState::CRASH_SHUTDOWN, ErrorKind::Unavailable),
+            (SqlState::CANNOT_CONNECT_NOW, ErrorKind::Unavailable),
+            (SqlState::TOO_MANY_CONNECTIONS, ErrorKind::Unavailable),
+            (SqlState::OUT_OF_MEMORY, ErrorKind::Unavailable),
+            (SqlState::IO_ERROR, ErrorKind::Unavailable),
+            (SqlState::DATA_CORRUPTED, ErrorKind::Unavailable),
+            (SqlState::UNDEFINED_FUNCTION, ErrorKind::Unavailable),
+            (SqlState::INSUFFICIENT_PRIVILEGE, ErrorKind::Unavailable),
+            (SqlState::CHECK_VIOLATION, ErrorKind::Internal),
+            (SqlState::SYNTAX_ERROR, ErrorKind::Internal),
+        ] {
+            assert_eq!(server(&code, false).kind(), kind, "{code:?}");
+        }
+    }
+
+    #[test]
+    fn a_write_is_in_doubt_only_where_the_connection_ended_or_nobody_answered() {
+        let doubtful = [Problem::Overdue(Duration::from_secs(2)), server(&SqlState::ADMIN_SHUTDOWN, true)];
+        for problem in doubtful {
+            assert_eq!(problem.applied(Sent::Writing), Applied::Unknown, "{problem}");
+            assert_eq!(problem.applied(Sent::Reading), Applied::No, "{problem}");
+            assert_eq!(problem.applied(Sent::Nothing), Applied::No, "{problem}");
+        }
+        for problem in [server(&SqlState::DISK_FULL, false), Problem::Crowded(Duration::from_secs(2))] {
+            assert_eq!(problem.applied(Sent::Writing), Applied::No, "{problem}");
+        }
+    }
+
+    #[test]
+    fn an_error_names_its_verb_and_leaves_the_rest_to_its_source() {
+        let error = server(&SqlState::DISK_FULL, false).into_error(Verb::Insert, Sent::Writing);
+        assert_eq!(error.to_string(), "postgres store: insert failed: the store is full");
+        assert!(std::error::Error::source(&error).is_some_and(|source| source.to_string().contains("53100")));
+    }
+}

@@ -1,0 +1,88 @@
+//! Connections for look-ups, each shared by many callers.
+//!
+//! A look-up is sent behind those that wait already, and answers come in the same order. Nothing slow goes this way, so
+//! one connection answers tens of thousands a second. A caller that goes away leaves its answer to be thrown away; the
+//! connection is none the worse.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio_postgres::Statement;
+
+use crate::connect::{Connection, Connector};
+use crate::error::Problem;
+
+#[derive(Debug)]
+pub(crate) struct Lanes {
+    connector: Connector,
+    sql: String,
+    lanes: Box<[Lane]>,
+    next: AtomicUsize,
+}
+
+/// One connection, or the place for one.
+#[derive(Debug, Default)]
+pub(crate) struct Lane {
+    current: Mutex<Option<Arc<Prepared>>>,
+    /// Held by whoever opens the next one: the others wait for it instead of opening more.
+    opening: tokio::sync::Mutex<()>,
+}
+
+/// A connection that knows the statement.
+#[derive(Debug)]
+pub(crate) struct Prepared {
+    pub(crate) connection: Connection,
+    pub(crate) statement: Statement,
+}
+
+impl Lanes {
+    /// This many lanes for the statement `sql`, opened when they are needed.
+    pub(crate) fn new(connector: Connector, sql: String, number: usize) -> Self {
+        let lanes = std::iter::repeat_with(Lane::default).take(number).collect();
+        Self { connector, sql, lanes, next: AtomicUsize::new(0) }
+    }
+
+    /// The lane whose turn it is.
+    pub(crate) fn lane(&self) -> Result<&Lane, Problem> {
+        let turn = self.next.fetch_add(1, Ordering::Relaxed).checked_rem(self.lanes.len());
+        turn.and_then(|turn| self.lanes.get(turn)).ok_or(Problem::Closed)
+    }
+
+    /// The connection of `lane`, opened where there is none or where it has ended.
+    ///
+    /// Dropped half-way, it leaves the opening to the next caller.
+    pub(crate) async fn connection(&self, lane: &Lane) -> Result<Arc<Prepared>, Problem> {
+        if let Some(open) = lane.open() {
+            return Ok(open);
+        }
+        let _opening = lane.opening.lock().await;
+        if let Some(open) = lane.open() {
+            return Ok(open);
+        }
+        let connection = self.connector.open().await?;
+        let statement = connection.client.prepare(&self.sql).await?;
+        let prepared = Arc::new(Prepared { connection, statement });
+        lane.set(Some(Arc::clone(&prepared)));
+        Ok(prepared)
+    }
+}
+
+impl Lane {
+    /// Does away with `spoilt`, unless somebody has replaced it already. Those who still wait on it keep it until their
+    /// patience ends.
+    pub(crate) fn discard(&self, spoilt: &Arc<Prepared>) {
+        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        if current.as_ref().is_some_and(|current| Arc::ptr_eq(current, spoilt)) {
+            *current = None;
+        }
+    }
+
+    fn open(&self) -> Option<Arc<Prepared>> {
+        let current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        current.as_ref().filter(|open| !open.connection.client.is_closed()).map(Arc::clone)
+    }
+
+    fn set(&self, prepared: Option<Arc<Prepared>>) {
+        *self.current.lock().unwrap_or_else(PoisonError::into_inner) = prepared;
+    }
+}

@@ -1,0 +1,161 @@
+//! The trait, and how a store is opened.
+
+use cloakroom_core::{Timestamp, TokenDigest};
+use cloakroom_store::{
+    Capabilities, Counts, EndRequest, Ending, InsertRequest, Inserted, ListPage, ListQuery, Lookup,
+    RekeyRequest, Rekeyed, ReplaceRequest, Replaced, Store, StoreError, StoreFuture, SweepRequest, Swept,
+    Touch, TouchReport, Verb,
+};
+
+use crate::NAME;
+use crate::connect::{Connection, Connector};
+use crate::database::Database;
+use crate::error::{Problem, Sent};
+use crate::options::{Migrate, PostgresOptions, TlsMode};
+use crate::patience::Patience;
+use crate::schema::{self, MIGRATION_PATIENCE};
+use crate::verb::{self, Change, Changed, Statements};
+
+/// Sessions in a PostgreSQL database.
+///
+/// Share it behind an [`Arc`](std::sync::Arc); several of them on one schema, in this process or in others, see the same
+/// sessions. Dropping it closes its connections. Has to be used inside a Tokio runtime with time and I/O.
+#[derive(Debug)]
+pub struct PostgresStore {
+    database: Database,
+    statements: Statements,
+    /// The name of this handle among all on the schema: who holds the sweeping lease.
+    handle: String,
+}
+
+impl PostgresStore {
+    /// Connects once, and brings the schema up to date: creates it where there is none, upgrades an older one in one
+    /// transaction. Several nodes may do this at the same time: one does it, the others wait for that one.
+    ///
+    /// # Errors
+    /// [`Unavailable`](cloakroom_store::ErrorKind::Unavailable) where the server cannot be reached or refuses, or the
+    /// schema belongs to another program or to a later version of this one; its source says which, and what to do.
+    /// [`Timeout`](cloakroom_store::ErrorKind::Timeout) where the server does not answer, and
+    /// [`ReadOnly`](cloakroom_store::ErrorKind::ReadOnly) where a schema would have to be created on a standby. Nothing
+    /// has changed then. What fails now may work later: nothing is remembered.
+    ///
+    /// # Cost
+    /// One connection and three statements where the schema is up to date.
+    pub async fn connect(options: PostgresOptions) -> Result<Self, StoreError> {
+        Self::open(options).await.map_err(|problem| problem.into_error(Verb::Open, Sent::Nothing))
+    }
+
+    /// Accepts nothing more: every verb answers [`Unavailable`](cloakroom_store::ErrorKind::Unavailable) but `get`, whose
+    /// connections end with the store. What was accepted is finished.
+    pub fn close(&self) {
+        self.database.close();
+    }
+
+    async fn open(options: PostgresOptions) -> Result<Self, Problem> {
+        if matches!(options.tls(), TlsMode::Prefer | TlsMode::Require) && options.authorities().is_none() {
+            tracing::warn!(
+                hosts = options.place(),
+                "the database's certificate is not verified: set sslmode=verify-full"
+            );
+        }
+        let connector = Connector::new(&options)?;
+        let mut patience = Patience::new(options.deadline());
+        let overdue = || Problem::Overdue(options.deadline());
+        let connection = patience.within(connector.open()).await.ok_or_else(overdue)??;
+        let mut patience = Patience::new(match options.migrate {
+            Migrate::On => options.deadline() + MIGRATION_PATIENCE,
+            Migrate::Off => options.deadline(),
+        });
+        let handle = patience.within(prepare(&connection, &options)).await.ok_or_else(overdue)??;
+        let look_up = Statements::look_up(options.schema());
+        Ok(Self {
+            statements: Statements::new(options.schema()),
+            database: Database::new(&options, connector, look_up)?,
+            handle,
+        })
+    }
+}
+
+/// Brings the schema up to date; a name that no other handle has.
+async fn prepare(connection: &Connection, options: &PostgresOptions) -> Result<String, Problem> {
+    schema::prepare(&connection.client, options).await?;
+    Ok(connection.client.query_one("SELECT gen_random_uuid()::text", &[]).await?.get(0))
+}
+
+impl Store for PostgresStore {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        Capabilities::ALL
+    }
+
+    fn insert<'a>(&'a self, request: InsertRequest<'a>) -> StoreFuture<'a, Inserted> {
+        StoreFuture::waiting(verb::insert(&self.database, &self.statements, request))
+    }
+
+    fn get(&self, digest: TokenDigest, now: Timestamp) -> StoreFuture<'_, Lookup> {
+        StoreFuture::waiting(verb::look_up(&self.database, digest, now))
+    }
+
+    fn replace<'a>(&'a self, request: ReplaceRequest<'a>) -> StoreFuture<'a, Replaced> {
+        let ReplaceRequest { digest, version, record, now } = request;
+        let change = Change { verb: Verb::Replace, digest, new: None, version, record, now };
+        StoreFuture::waiting(async move {
+            match verb::change(&self.database, &self.statements, change).await? {
+                Changed::Done(version) => Ok(Replaced::Done(version)),
+                Changed::Conflict(live) => Ok(Replaced::Conflict(live)),
+                Changed::Ended(tombstone) => Ok(Replaced::Ended(tombstone)),
+                Changed::Retired(retired) => Ok(Replaced::Retired(retired)),
+                Changed::Unknown => Ok(Replaced::Unknown),
+                Changed::Taken => {
+                    let problem = Problem::Misuse("a digest that was not to change");
+                    Err(problem.into_error(Verb::Replace, Sent::Nothing))
+                }
+            }
+        })
+    }
+
+    fn rekey<'a>(&'a self, request: RekeyRequest<'a>) -> StoreFuture<'a, Rekeyed> {
+        let RekeyRequest { old, new, version, record, now } = request;
+        let change = Change { verb: Verb::Rekey, digest: old, new: Some(new), version, record, now };
+        StoreFuture::waiting(async move {
+            Ok(match verb::change(&self.database, &self.statements, change).await? {
+                Changed::Done(version) => Rekeyed::Done(version),
+                Changed::Conflict(live) => Rekeyed::Conflict(live),
+                Changed::Taken => Rekeyed::AlreadyExists,
+                Changed::Ended(tombstone) => Rekeyed::Ended(tombstone),
+                Changed::Retired(retired) => Rekeyed::Retired(retired),
+                Changed::Unknown => Rekeyed::Unknown,
+            })
+        })
+    }
+
+    fn touch<'a>(&'a self, touches: &'a [Touch], now: Timestamp) -> StoreFuture<'a, TouchReport> {
+        if touches.is_empty() {
+            return StoreFuture::ready(Ok(TouchReport::default()));
+        }
+        StoreFuture::waiting(verb::touch(&self.database, &self.statements, touches, now))
+    }
+
+    fn end<'a>(&'a self, request: EndRequest<'a>) -> StoreFuture<'a, Ending> {
+        StoreFuture::waiting(verb::end(&self.database, &self.statements, request))
+    }
+
+    fn list<'a>(&'a self, query: &'a ListQuery, now: Timestamp) -> StoreFuture<'a, ListPage> {
+        StoreFuture::waiting(verb::list(&self.database, &self.statements, query, now))
+    }
+
+    fn sweep(&self, request: SweepRequest) -> StoreFuture<'_, Swept> {
+        StoreFuture::waiting(verb::sweep(&self.database, &self.statements, request, &self.handle))
+    }
+
+    fn count(&self, now: Timestamp) -> StoreFuture<'_, Counts> {
+        StoreFuture::waiting(verb::count(&self.database, &self.statements, now))
+    }
+
+    fn ping(&self) -> StoreFuture<'_, Option<Timestamp>> {
+        StoreFuture::waiting(async { verb::ping(&self.database, &self.statements).await.map(Some) })
+    }
+}

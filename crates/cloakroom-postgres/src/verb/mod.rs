@@ -1,0 +1,62 @@
+//! The verbs, one file each: its statement, and what its answer means.
+
+mod change;
+mod count;
+mod end;
+mod insert;
+mod list;
+mod look_up;
+mod sweep;
+mod touch;
+
+pub(crate) use change::{Change, Changed, change};
+pub(crate) use count::count;
+pub(crate) use end::end;
+pub(crate) use insert::insert;
+pub(crate) use list::list;
+pub(crate) use look_up::look_up;
+pub(crate) use sweep::{ping, sweep};
+pub(crate) use touch::touch;
+
+use crate::schema::localized;
+
+/// The fixed statements of the verbs, in the schema that is configured.
+#[derive(Debug)]
+pub(crate) struct Statements {
+    schema: String,
+    insert: String,
+    change: String,
+    touch: String,
+    end: String,
+    begin_epoch: String,
+    count: String,
+    count_covered: String,
+    sweep: String,
+    ping: String,
+}
+
+impl Statements {
+    pub(crate) fn new(schema: &str) -> Self {
+        Self {
+            schema: schema.to_owned(),
+            insert: localized(insert::SQL, schema),
+            change: localized(change::SQL, schema),
+            touch: localized(touch::SQL, schema),
+            end: localized(end::SQL, schema),
+            begin_epoch: localized(end::BEGIN_EPOCH, schema),
+            count: localized(count::SQL, schema),
+            count_covered: localized(end::COUNT_COVERED, schema),
+            sweep: localized(sweep::SQL, schema),
+            ping: localized(sweep::PING, schema),
+        }
+    }
+
+    /// The statement that look-ups share.
+    pub(crate) fn look_up(schema: &str) -> String {
+        localized(look_up::SQL, schema)
+    }
+
+    fn local(&self, sql: &str) -> String {
+        localized(sql, &self.schema)
+    }
+}
