@@ -115,7 +115,7 @@ const IMPORTS: &[Imports] = {
         },
         Imports {
             by: Example,
-            always: &[Core, Store, Engine, Http, Axum],
+            always: &[Core, Store, Engine, Http, Axum, Servers],
             in_tests: &[],
             because: "an example shows what an application would import",
         },

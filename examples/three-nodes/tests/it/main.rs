@@ -1,0 +1,49 @@
+//! The facts of the table, not its numbers.
+
+use std::path::PathBuf;
+
+use three_nodes::{Balancing, Effort, Row, Scenario, Store, play};
+
+#[test]
+fn memory_loses_sign_ins_when_requests_go_round() {
+    for balancing in [Balancing::RoundRobin, Balancing::NginxRoundRobin] {
+        let row = played(Store::Memory, balancing);
+        // A browser makes eight requests; the nodes take turns.
+        assert_eq!(row.lost, row.signed_in, "{row:?}");
+        assert_eq!(row.trouble, 0, "{row:?}");
+    }
+}
+
+#[test]
+fn memory_with_sticky_routing_loses_nothing_until_a_node_restarts_and_a_sign_out_reaches_one_node_only() {
+    for balancing in [Balancing::Sticky, Balancing::NginxSticky] {
+        let row = played(Store::Memory, balancing);
+        assert_eq!(row.lost, 0, "{row:?}");
+        assert!((1..row.signed_in).contains(&row.lost_by_restart), "{row:?}");
+        assert!(row.not_reached > 0, "{row:?}");
+        assert_eq!(row.trouble, 0, "{row:?}");
+    }
+}
+
+#[test]
+fn a_shared_store_loses_nothing_and_a_sign_out_reaches_every_node() {
+    for store in Store::SHARED {
+        let row = played(store, Balancing::RoundRobin);
+        let Row { lost, lost_by_restart, not_reached, trouble, .. } = row;
+        assert_eq!((lost, lost_by_restart, not_reached, trouble), (0, 0, 0, 0), "{row:?}");
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "which server to test is told by the environment")]
+fn played(store: Store, balancing: Balancing) -> Row {
+    let server = PathBuf::from(
+        std::env::var_os("CLOAKROOM_BIN").expect("`cargo xtask test` names the server to test"),
+    );
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime can be built");
+    let scenario = Scenario { store, balancing };
+    runtime.block_on(play(scenario, &server, EFFORT)).expect("the scenario can be played")
+}
+
+/// Enough browsers that each node has some of them.
+const EFFORT: Effort = Effort { people: 8, requests: 8 };
