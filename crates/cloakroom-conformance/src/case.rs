@@ -85,7 +85,8 @@ impl Context {
 
     /// Opens the store: the first time an empty one; again, whatever is at this place by then.
     pub(crate) async fn open(&self) -> Subject {
-        Subject::new(self.harness.open(&*self.place).await)
+        let store = self.harness.open(&*self.place).await;
+        Subject::new(store, self.harness.removes_by_itself())
     }
 
     /// Closes `subject` and opens its place again, as after a restart.

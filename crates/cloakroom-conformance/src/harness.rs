@@ -35,6 +35,13 @@ pub trait Harness: Send + Sync + 'static {
         std::future::ready(Corruption::KeepsNoBytes)
     }
 
+    /// Whether what is left of a session goes by itself once its retention is over, because the store has an expiry of its
+    /// own: then nobody can say how much a sweep removes, and what is left may be found for longer or not, but never
+    /// live. Before the retention is over nothing goes by itself.
+    fn removes_by_itself(&self) -> bool {
+        false
+    }
+
     /// How often to repeat what only repetition can show.
     fn effort(&self) -> Effort {
         Effort::default()
@@ -77,6 +84,7 @@ pub(crate) trait AnyHarness: Send + Sync {
         place: &'a (dyn Any + Send + Sync),
         digest: TokenDigest,
     ) -> Boxed<'a, Corruption>;
+    fn removes_by_itself(&self) -> bool;
     fn effort(&self) -> Effort;
 }
 
@@ -95,6 +103,10 @@ impl<H: Harness> AnyHarness for H {
         digest: TokenDigest,
     ) -> Boxed<'a, Corruption> {
         Box::pin(Harness::corrupt(self, typed::<H>(place), digest))
+    }
+
+    fn removes_by_itself(&self) -> bool {
+        Harness::removes_by_itself(self)
     }
 
     fn effort(&self) -> Effort {

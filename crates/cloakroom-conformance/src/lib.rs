@@ -45,5 +45,5 @@ mod wrappers;
 pub use fixtures::{Filing, Fixtures, IDLE, LIFE, RETENTION, Seeded, T0, at, principal_id};
 pub use golden::{Golden, golden_records};
 pub use harness::{Corruption, Effort, Harness};
-pub use suite::{Failure, Suite, run};
+pub use suite::{Failure, Suite, run, run_suites};
 pub use wrappers::{CountingStore, Fault, FaultyStore, Gate, GatedStore, Moment};

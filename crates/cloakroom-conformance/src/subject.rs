@@ -1,5 +1,6 @@
 //! The store under test, asked in the words of a case.
 
+use std::num::NonZeroU16;
 use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,9 +9,9 @@ use cloakroom_core::{
     EndReason, PrincipalId, SessionId, SessionLimit, SessionRecord, Timestamp, TokenDigest,
 };
 use cloakroom_store::{
-    Counts, EndRequest, Ended, Ending, InsertRequest, Inserted, ListItem, ListPage, ListQuery, Lookup,
-    RekeyRequest, Rekeyed, ReplaceRequest, Replaced, Selector, Store, SweepRequest, Swept, Touch,
-    TouchReport, Version,
+    Counts, EndRequest, Ended, Ending, ExportQuery, Filed, Imported, InsertRequest, Inserted, ListItem,
+    ListPage, ListQuery, Lookup, RekeyRequest, Rekeyed, ReplaceRequest, Replaced, Selector, Store,
+    SweepRequest, Swept, Touch, TouchReport, Version,
 };
 
 use crate::fixtures::Filing;
@@ -18,24 +19,27 @@ use crate::fixtures::Filing;
 /// The store under test. Its own methods panic where the store could not answer; a case that expects an error asks
 /// the store itself, which this dereferences to.
 #[derive(Clone, Debug)]
-pub(crate) struct Subject(Arc<dyn Store>);
+pub(crate) struct Subject {
+    store: Arc<dyn Store>,
+    removes_by_itself: bool,
+}
 
 impl Deref for Subject {
     type Target = dyn Store;
 
     fn deref(&self) -> &Self::Target {
-        &*self.0
+        &*self.store
     }
 }
 
 impl Subject {
-    pub(crate) fn new(store: Arc<dyn Store>) -> Self {
-        Self(store)
+    pub(crate) fn new(store: Arc<dyn Store>, removes_by_itself: bool) -> Self {
+        Self { store, removes_by_itself }
     }
 
     /// Closes the store, which nothing else may hold any more.
     pub(crate) fn close(self) {
-        assert_eq!(Arc::strong_count(&self.0), 1, "a store is closed by dropping the only handle to it");
+        assert_eq!(Arc::strong_count(&self.store), 1, "a store is closed by dropping the only handle to it");
     }
 
     pub(crate) async fn file(&self, filing: &Filing) {
@@ -55,11 +59,11 @@ impl Subject {
         now: Timestamp,
     ) -> Inserted {
         let request = InsertRequest { record: &filing.record, digest: filing.digest, limit, replaces, now };
-        self.0.insert(request).await.expect("insert answers")
+        self.store.insert(request).await.expect("insert answers")
     }
 
     pub(crate) async fn look_up(&self, digest: TokenDigest, now: Timestamp) -> Lookup {
-        self.0.get(digest, now).await.expect("get answers")
+        self.store.get(digest, now).await.expect("get answers")
     }
 
     pub(crate) async fn change(
@@ -69,7 +73,7 @@ impl Subject {
         record: &SessionRecord,
         now: Timestamp,
     ) -> Replaced {
-        self.0.replace(ReplaceRequest { digest, version, record, now }).await.expect("replace answers")
+        self.store.replace(ReplaceRequest { digest, version, record, now }).await.expect("replace answers")
     }
 
     /// Exchanges the token `old` for the one of `next`, which is the session as it shall be.
@@ -81,17 +85,17 @@ impl Subject {
         now: Timestamp,
     ) -> Rekeyed {
         let request = RekeyRequest { old, new: next.digest, version, record: &next.record, now };
-        self.0.rekey(request).await.expect("rekey answers")
+        self.store.rekey(request).await.expect("rekey answers")
     }
 
     pub(crate) async fn note(&self, touches: &[(TokenDigest, Timestamp)], now: Timestamp) -> TouchReport {
         let touches: Vec<Touch> =
             touches.iter().map(|&(digest, seen_at)| Touch { digest, seen_at }).collect();
-        self.0.touch(&touches, now).await.expect("touch answers")
+        self.store.touch(&touches, now).await.expect("touch answers")
     }
 
     pub(crate) async fn finish(&self, selector: &Selector, reason: EndReason, now: Timestamp) -> Ending {
-        self.0.end(EndRequest { selector, reason, now }).await.expect("end answers")
+        self.store.end(EndRequest { selector, reason, now }).await.expect("end answers")
     }
 
     pub(crate) async fn finish_one(&self, session: SessionId, reason: EndReason, now: Timestamp) -> Ending {
@@ -108,7 +112,27 @@ impl Subject {
     }
 
     pub(crate) async fn page(&self, query: &ListQuery, now: Timestamp) -> ListPage {
-        self.0.list(query, now).await.expect("list answers")
+        self.store.list(query, now).await.expect("list answers")
+    }
+
+    /// Everything that is filed, page by page.
+    pub(crate) async fn told(&self, limit: u16, now: Timestamp) -> Vec<Filed> {
+        let limit = NonZeroU16::new(limit).expect("a page has room");
+        let (mut after, mut items) = (None, Vec::new());
+        for _ in 0..MOST_ROUNDS {
+            let query = ExportQuery::new(after, limit);
+            let page = self.store.export(&query, now).await.expect("export answers");
+            items.extend(page.items);
+            after = page.next;
+            if after.is_none() {
+                return items;
+            }
+        }
+        panic!("an export ends after {MOST_ROUNDS} pages of {limit}")
+    }
+
+    pub(crate) async fn take_in(&self, filed: &Filed, now: Timestamp) -> Imported {
+        self.store.import(filed, now).await.expect("import answers")
     }
 
     /// All pages of `query`, one after the other.
@@ -126,13 +150,13 @@ impl Subject {
     }
 
     pub(crate) async fn total(&self, now: Timestamp) -> Counts {
-        self.0.count(now).await.expect("count answers")
+        self.store.count(now).await.expect("count answers")
     }
 
     /// One round of clearing up that happens in any case.
     pub(crate) async fn sweep_round(&self, now: Timestamp, limit: usize) -> Swept {
         let request = SweepRequest { now, limit, lease: Duration::ZERO };
-        let swept = self.0.sweep(request).await.expect("sweep answers");
+        let swept = self.store.sweep(request).await.expect("sweep answers");
         assert!(!swept.elsewhere, "without a lease a round happens in any case");
         swept
     }
@@ -148,6 +172,46 @@ impl Subject {
             }
         }
         panic!("a sweep has nothing more to do after {MOST_ROUNDS} rounds of {SWEEP_LIMIT}")
+    }
+
+    /// Whether the store knows what it has: one that does not list cannot find what is over either.
+    pub(crate) fn finds_what_is_over(&self) -> bool {
+        self.store.capabilities().listing
+    }
+
+    /// Whether what is left of a session goes by itself.
+    pub(crate) fn removes_by_itself(&self) -> bool {
+        self.removes_by_itself
+    }
+
+    /// Clears up; it tells of exactly those `expected`, or of some of them in a store that cannot find them all.
+    pub(crate) async fn sweeps(&self, now: Timestamp, expected: impl IntoIterator<Item = Ended>) {
+        let reports = self.sweep_up(now).await;
+        self.reported(reports, expected);
+    }
+
+    /// `reports` are exactly those `expected`, each once; or some of them, each once, from a store that cannot find
+    /// what is over.
+    #[track_caller]
+    pub(crate) fn reported(&self, reports: Vec<Ended>, expected: impl IntoIterator<Item = Ended>) {
+        let (reports, expected) = (sorted(reports), sorted(expected.into_iter().collect()));
+        if self.finds_what_is_over() {
+            assert_eq!(reports, expected, "each is reported exactly once");
+            return;
+        }
+        assert!(reports.iter().all(|report| expected.contains(report)), "{reports:?} of {expected:?}");
+        assert!(
+            reports.is_sorted_by(|one, next| one.session < next.session),
+            "no more than once: {reports:?}"
+        );
+    }
+
+    /// Nothing is left under `digest` at `now`, at which its retention is over and a sweep has been; but what goes by
+    /// itself may take its time.
+    pub(crate) async fn is_gone(&self, digest: TokenDigest, now: Timestamp) {
+        let found = self.look_up(digest, now).await;
+        let lingers = self.removes_by_itself && matches!(found, Lookup::Ended(_) | Lookup::Retired(_));
+        assert!(lingers || found == Lookup::Unknown, "nothing is left at {now}: {found:?}");
     }
 }
 

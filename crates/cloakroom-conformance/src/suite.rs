@@ -19,13 +19,43 @@ use crate::harness::{AnyHarness, Harness};
 /// Where no store can be opened, or the threads to run cases on cannot be started.
 pub fn run(name: &'static str, harness: impl Harness) -> ExitCode {
     let suite = Arc::new(Suite::new(name, harness));
-    let trial = |case: Case| {
-        let suite = Arc::clone(&suite);
-        let check = move || suite.run_case(case).map_err(|failure| Failed::from(failure.to_string()));
-        Trial::test(case.name, check).with_kind(name)
-    };
-    let trials = suite.selected().map(trial).collect();
+    let trials = trials(&suite, |case| case.name.to_owned()).collect();
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
+}
+
+/// The same for several kinds of place where one store can live: a server alone, a cluster of them. The name of each
+/// case begins with that of its suite, as in `redis-cluster::get::a_digest_never_filed_is_unknown`.
+///
+/// Servers that a harness needs are started before the suites are made, and stopped by dropping them afterwards:
+///
+/// ```no_run
+/// # use std::process::ExitCode;
+/// # use cloakroom_conformance::{Suite, run_suites};
+/// # fn suites() -> (u8, Vec<Suite>) { unreachable!() }
+/// fn main() -> ExitCode {
+///     let (servers, suites) = suites();
+///     let code = run_suites(suites);
+///     drop(servers);
+///     code
+/// }
+/// ```
+#[must_use]
+pub fn run_suites(suites: Vec<Suite>) -> ExitCode {
+    let suites: Vec<Arc<Suite>> = suites.into_iter().map(Arc::new).collect();
+    let trials = suites
+        .iter()
+        .flat_map(|suite| trials(suite, |case| format!("{}::{}", suite.name, case.name)))
+        .collect();
+    libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
+}
+
+fn trials(suite: &Arc<Suite>, name: impl Fn(&Case) -> String) -> impl Iterator<Item = Trial> {
+    suite.selected().map(move |case| {
+        let (name, suite) = (name(&case), Arc::clone(suite));
+        let kind = suite.name;
+        let check = move || suite.run_case(case).map_err(|failure| Failed::from(failure.to_string()));
+        Trial::test(name, check).with_kind(kind)
+    })
 }
 
 /// The cases that hold for one kind of store, to be run one by one. [`run`] is the ordinary way.

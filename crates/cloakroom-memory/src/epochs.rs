@@ -12,6 +12,8 @@ pub(crate) struct Epochs {
     epochs: Vec<Epoch>,
     /// The latest end by instant of issue; sessions may still arrive that were issued before it.
     floor: Option<(Timestamp, EndReason, Timestamp)>,
+    /// The latest end of everything; sessions may still be moved here that were issued before it.
+    last_of_all: Option<(EndReason, Timestamp)>,
 }
 
 #[derive(Debug)]
@@ -52,6 +54,18 @@ impl Epochs {
     pub(crate) fn end_all(&mut self, reason: EndReason, at: Timestamp) {
         self.generation = self.generation.checked_add(1).expect("nobody ends everything four billion times");
         self.epochs.push(Epoch { scope: Scope::Generation(self.generation), reason, at });
+    }
+
+    /// Notes an end of everything for sessions that are moved here later.
+    pub(crate) fn remember_end_of_all(&mut self, reason: EndReason, at: Timestamp) {
+        if self.last_of_all.is_none_or(|(_, last)| last < at) {
+            self.last_of_all = Some((reason, at));
+        }
+    }
+
+    /// Why and when everything ended that an arriving session, issued at `created_at`, was part of, if it was.
+    pub(crate) fn end_of_arrival(&self, created_at: Timestamp) -> Option<(EndReason, Timestamp)> {
+        self.last_of_all.filter(|(_, at)| created_at <= *at)
     }
 
     /// Whether an end of what was issued before `instant` would change anything.

@@ -42,6 +42,7 @@ impl Shard {
     /// Ends every session filed so far; how many.
     pub(crate) fn end_all(&mut self, decision: Decision) -> u64 {
         let ended = self.counts.anonymous + self.counts.signed_in;
+        self.epochs.remember_end_of_all(decision.reason, decision.now);
         if ended > 0 {
             self.epochs.end_all(decision.reason, decision.now);
             (self.counts.anonymous, self.counts.signed_in) = (0, 0);

@@ -7,7 +7,7 @@ use cloakroom_store::{Ended, InsertRequest, Inserted};
 
 use crate::shard::{Shard, count_of};
 use crate::slab::Index;
-use crate::slot::Slot;
+use crate::slot::{Class, Slot, State};
 
 impl Shard {
     /// Files `slot`, made of what `request` asks for; `None` where there are no numbers left for slots.
@@ -36,7 +36,28 @@ impl Shard {
         Some(Inserted::Done { ended })
     }
 
-    fn file(&mut self, slot: Slot) -> Option<Index> {
+    /// Files a tombstone or a retired token whose digest and id are free.
+    pub(crate) fn file_remnant(&mut self, slot: Slot) -> Option<Index> {
+        self.is_changed = true;
+        let (bytes, due) = (slot.bytes(), slot.due_at());
+        let is_tombstone = matches!(slot.state, State::Tombstone { .. });
+        let index = self.slots.insert(slot)?;
+        self.bytes.all += bytes;
+        self.bytes.remnants += bytes;
+        self.directory.add_digest(&self.slots, index);
+        if is_tombstone {
+            self.counts.tombstones += 1;
+            self.directory.add_id(&self.slots, index);
+            self.kin.add(&mut self.slots, index);
+            self.kin.move_to_end(&mut self.slots, index);
+        }
+        self.lists.of_mut(Class::Remnant).push(&mut self.slots, index);
+        self.wheel.schedule(&mut self.slots, index, due);
+        Some(index)
+    }
+
+    /// Files a live session whose digest and id are free.
+    pub(crate) fn file(&mut self, slot: Slot) -> Option<Index> {
         self.is_changed = true;
         let (class, bytes) = (slot.class(), slot.bytes());
         let index = self.slots.insert(slot)?;

@@ -88,6 +88,7 @@ mod insert;
 mod kin;
 mod list;
 mod listing;
+mod moving;
 mod options;
 mod packed;
 mod reports;

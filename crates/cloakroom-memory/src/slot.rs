@@ -1,11 +1,13 @@
 //! What a shard keeps: a live session, what is left of one, or a token that was exchanged.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use cloakroom_core::{
-    EndReason, SessionId, SessionRecord, Timestamp, TokenDigest, Tombstone, Verdict, idle_expires_at, judge,
+    EndReason, Lifetime, Principal, Route, SessionId, SessionRecord, Timestamp, TokenDigest, Tombstone,
+    Verdict, idle_expires_at, judge,
 };
-use cloakroom_store::{Ended, Retired, Version};
+use cloakroom_store::{Ended, Live, Retired, Version};
 
 use crate::list::Links;
 use crate::packed::Packed;
@@ -78,6 +80,56 @@ impl Slot {
             wheel: Position::default(),
             state: State::Live(alive),
         }
+    }
+
+    /// A live session as another store had it.
+    pub(crate) fn imported(live: &Live, digest: &TokenDigest) -> Self {
+        let mut slot = Self::live(&live.record, digest);
+        slot.at = live.last_seen_at;
+        if let State::Live(alive) = &mut slot.state {
+            alive.version = live.version;
+        }
+        slot
+    }
+
+    /// What is left of a session.
+    pub(crate) fn buried(
+        tombstone: &Tombstone,
+        digest: &TokenDigest,
+        created_at: Timestamp,
+        keep_until: Timestamp,
+    ) -> Self {
+        let Tombstone { session, principal, ended_at, reason } = tombstone;
+        let lifetime = Lifetime::new(Duration::ZERO, created_at, Duration::ZERO);
+        let mut record = SessionRecord::new(*session, created_at, lifetime);
+        record.principal = principal.clone().map(|id| Arc::new(Principal::new(id)));
+        Self {
+            at: *ended_at,
+            packed: Packed::new(&record).into_rest(),
+            state: State::Tombstone { keep_until, reason: *reason },
+            ..Self::live(&record, digest)
+        }
+    }
+
+    /// A token that was exchanged.
+    pub(crate) fn retired(retired: Retired, digest: &TokenDigest, keep_until: Timestamp) -> Self {
+        let Retired { session, rotated_at } = retired;
+        let lifetime = Lifetime::new(Duration::ZERO, rotated_at, Duration::ZERO);
+        let record = SessionRecord::new(session, rotated_at, lifetime);
+        Self {
+            packed: Packed::default(),
+            state: State::Retired { keep_until },
+            ..Self::live(&record, digest)
+        }
+    }
+
+    /// What it is filed under.
+    pub(crate) fn digest(&self) -> TokenDigest {
+        let mut bytes = [0; TokenDigest::LENGTH];
+        let (route, hash) = bytes.split_at_mut(Route::LENGTH);
+        route.copy_from_slice(self.id.route().as_bytes());
+        hash.copy_from_slice(&self.hash);
+        TokenDigest::from_bytes(&bytes).expect("a digest is a route and a hash")
     }
 
     /// The present token of a live session as it is kept after being exchanged at `now`.

@@ -4,9 +4,9 @@ use std::fmt;
 
 use cloakroom_core::{Route, SessionId, SessionRecord, Timestamp, TokenDigest};
 use cloakroom_store::{
-    Capabilities, Counts, EndRequest, Ended, Ending, ErrorKind, InsertRequest, Inserted, ListFilter,
-    ListPage, ListQuery, Lookup, RekeyRequest, Rekeyed, ReplaceRequest, Replaced, Selector, Store,
-    StoreError, StoreFuture, SweepRequest, Swept, Touch, TouchReport, Verb,
+    Capabilities, Counts, EndRequest, Ended, Ending, ErrorKind, ExportPage, ExportQuery, Filed, Imported,
+    InsertRequest, Inserted, ListFilter, ListPage, ListQuery, Lookup, RekeyRequest, Rekeyed, ReplaceRequest,
+    Replaced, Selector, Store, StoreError, StoreFuture, SweepRequest, Swept, Touch, TouchReport, Verb,
 };
 use foldhash::quality::RandomState;
 use parking_lot::Mutex;
@@ -181,7 +181,11 @@ impl MemoryStore {
     }
 
     /// Runs `work` on the shard of `route`; also what it found to be over, which is to be told.
-    fn with<T>(&self, route: Route, work: impl FnOnce(&mut Shard, &mut Vec<Ended>) -> T) -> (T, Vec<Ended>) {
+    pub(crate) fn with<T>(
+        &self,
+        route: Route,
+        work: impl FnOnce(&mut Shard, &mut Vec<Ended>) -> T,
+    ) -> (T, Vec<Ended>) {
         let mut over = Vec::new();
         let result = self.cell_of(route).with(&self.ledger, |shard| work(shard, &mut over));
         (result, over)
@@ -189,7 +193,7 @@ impl MemoryStore {
 
     /// Leaves it to the next sweep to tell of `over`, and of those who end because that, or a record that grew, takes
     /// more room than there is.
-    fn keep_bound(&self, over: Vec<Ended>, spared: Option<SessionId>, now: Timestamp) {
+    pub(crate) fn keep_bound(&self, over: Vec<Ended>, spared: Option<SessionId>, now: Timestamp) {
         self.reports.add(&self.ledger, over);
         if self.is_over_full() {
             self.make_room(spared, now, |ended| self.reports.add(&self.ledger, vec![ended]));
@@ -267,6 +271,14 @@ impl Store for MemoryStore {
 
     fn count(&self, _now: Timestamp) -> StoreFuture<'_, Counts> {
         StoreFuture::ready(Ok(self.count_now()))
+    }
+
+    fn export<'a>(&'a self, query: &'a ExportQuery, now: Timestamp) -> StoreFuture<'a, ExportPage> {
+        StoreFuture::ready(self.export_now(query, now))
+    }
+
+    fn import<'a>(&'a self, filed: &'a Filed, now: Timestamp) -> StoreFuture<'a, Imported> {
+        StoreFuture::ready(self.import_now(filed, now))
     }
 
     fn ping(&self) -> StoreFuture<'_, Option<Timestamp>> {

@@ -71,7 +71,10 @@ impl Epochs {
         why: EndReason,
     ) -> Result<(), Problem> {
         let issued_before = match scope {
-            Scope::All => None,
+            Scope::All => {
+                remember_end_of_all(connection, ended_at, why)?;
+                None
+            }
             Scope::IssuedBefore(instant) => Some(instant.as_millis()),
         };
         let sql = "INSERT INTO epoch (issued_before, ended_at, end_reason) VALUES (?1, ?2, ?3)";
@@ -133,6 +136,27 @@ impl Epochs {
 pub(crate) fn generation(connection: &Connection) -> Result<i64, Problem> {
     let sql = "SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'epoch'";
     Ok(connection.prepare_cached(sql)?.query_row([], |row| row.get(0))?)
+}
+
+/// When and why everything ended the last time, if a session issued at `created_at` was part of it as far as clocks can
+/// say.
+pub(crate) fn end_of_arrival(
+    connection: &Connection,
+    created_at: Timestamp,
+) -> Result<Option<(Timestamp, EndReason)>, Problem> {
+    let sql = "SELECT all_ended_at, all_end_reason FROM housekeeping WHERE all_ended_at >= ?1";
+    let mut statement = connection.prepare_cached(sql)?;
+    let mut rows = statement.query([created_at.as_millis()])?;
+    rows.next()?.map(|row| Ok((instant(row, 0)?, reason(row, 1)?))).transpose()
+}
+
+/// Notes an end of everything for sessions that are moved here later: its epoch is forgotten with the last session it
+/// ended.
+fn remember_end_of_all(connection: &Connection, ended_at: Timestamp, why: EndReason) -> Result<(), Problem> {
+    let sql = "UPDATE housekeeping SET all_ended_at = ?1, all_end_reason = ?2
+               WHERE all_ended_at IS NULL OR all_ended_at < ?1";
+    connection.prepare_cached(sql)?.execute(params![ended_at.as_millis(), why.as_str()])?;
+    Ok(())
 }
 
 fn forget(connection: &Connection, epoch: &Epoch) -> Result<(), Problem> {

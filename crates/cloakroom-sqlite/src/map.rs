@@ -90,6 +90,11 @@ impl Head {
         Some(self.tombstone(at, reason))
     }
 
+    /// Whether its end is written down.
+    pub(crate) fn is_buried(&self) -> bool {
+        self.ended.is_some()
+    }
+
     pub(crate) fn tombstone(&self, ended_at: Timestamp, reason: EndReason) -> Tombstone {
         Tombstone { session: self.id, principal: self.principal.clone(), ended_at, reason }
     }
@@ -185,7 +190,7 @@ fn duration(row: &Row<'_>, column: usize) -> Result<Duration, Problem> {
         .map_err(|_| Problem::Column("duration"))
 }
 
-fn millis(duration: Duration) -> i64 {
+pub(crate) fn millis(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }
 

@@ -70,9 +70,10 @@ impl Stamp {
 }
 
 /// One file for each version of the schema, in order; released ones never change.
-const MIGRATIONS: [&str; 1] = [include_str!("../schema/001_sessions.sql")];
+const MIGRATIONS: [&str; 2] =
+    [include_str!("../schema/001_sessions.sql"), include_str!("../schema/002_end_of_all.sql")];
 /// The version this code reads and writes: the number of migrations.
-const VERSION: i64 = 1;
+const VERSION: i64 = 2;
 /// `clkr`: what `file(1)` and this code know the file by.
 const APPLICATION: i64 = 0x636C_6B72;
 
@@ -116,7 +117,7 @@ mod tests {
         connection.pragma_update(None, "user_version", VERSION + 1).unwrap();
         for result in [applied(&connection, Fresh::Allowed), check(&connection)] {
             let message = result.unwrap_err().to_string();
-            assert!(message.contains("schema 2") && message.contains("schema 1"), "{message}");
+            assert!(message.contains("schema 3") && message.contains("schema 2"), "{message}");
         }
     }
 

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use cloakroom_core::{Timestamp, TokenDigest};
 use cloakroom_store::{
-    Applied, Capabilities, Counts, EndRequest, Ending, InsertRequest, Inserted, ListPage, ListQuery, Lookup,
-    RekeyRequest, Rekeyed, ReplaceRequest, Replaced, Store, StoreError, StoreFuture, SweepRequest, Swept,
-    Touch, TouchReport, Verb,
+    Applied, Capabilities, Counts, EndRequest, Ending, ExportPage, ExportQuery, Filed, Imported,
+    InsertRequest, Inserted, ListPage, ListQuery, Lookup, RekeyRequest, Rekeyed, ReplaceRequest, Replaced,
+    Store, StoreError, StoreFuture, SweepRequest, Swept, Touch, TouchReport, Verb,
 };
 use tokio::sync::oneshot;
 
@@ -20,7 +20,7 @@ use crate::queue::Queue;
 use crate::reader::{Question, Reader};
 use crate::threads::Threads;
 use crate::transaction::Transaction;
-use crate::verb::{self, Change, Limit};
+use crate::verb::{self, Arrival, Change, Limit};
 use crate::writer::{Call, Operation, Writer};
 
 /// Sessions in one SQLite file.
@@ -210,6 +210,21 @@ impl Store for SqliteStore {
     fn count(&self, now: Timestamp) -> StoreFuture<'_, Counts> {
         let find = move |transaction: &Transaction<'_>| verb::count(transaction, now);
         StoreFuture::waiting(self.read(&self.browsing, Verb::Count, find))
+    }
+
+    fn export<'a>(&'a self, query: &'a ExportQuery, now: Timestamp) -> StoreFuture<'a, ExportPage> {
+        StoreFuture::waiting(async move {
+            let query = query.clone();
+            let find = move |transaction: &Transaction<'_>| verb::export(transaction, &query, now);
+            self.read(&self.browsing, Verb::Export, find).await
+        })
+    }
+
+    fn import<'a>(&'a self, filed: &'a Filed, _now: Timestamp) -> StoreFuture<'a, Imported> {
+        StoreFuture::waiting(async move {
+            let arrival = Arrival::new(filed).map_err(|problem| problem.into_error(Verb::Import))?;
+            self.write(Verb::Import, move |transaction| verb::import(transaction, &arrival)).await
+        })
     }
 
     fn ping(&self) -> StoreFuture<'_, Option<Timestamp>> {

@@ -134,6 +134,8 @@ pub enum Verb {
     List,
     Sweep,
     Count,
+    Export,
+    Import,
     Ping,
 }
 
@@ -152,6 +154,8 @@ impl Verb {
             Self::List => "list",
             Self::Sweep => "sweep",
             Self::Count => "count",
+            Self::Export => "export",
+            Self::Import => "import",
             Self::Ping => "ping",
         }
     }

@@ -1,6 +1,6 @@
 //! The narrow waist between Cloakroom's engine and where sessions live.
 //!
-//! A store implements [`Store`]: ten verbs, all conditional. There is no upsert: nothing that replaces ever creates,
+//! A store implements [`Store`]: a dozen verbs, all conditional. There is no upsert: nothing that replaces ever creates,
 //! nothing that creates ever overwrites, ending is idempotent, and so an ended session cannot come back. The suite in
 //! `cloakroom-conformance` says what each verb owes; a store passes all of it.
 //!
@@ -12,6 +12,7 @@ mod codec;
 mod error;
 mod future;
 mod list;
+mod moving;
 mod outcome;
 mod request;
 mod store;
@@ -20,6 +21,7 @@ pub use codec::{CodecError, FORMAT_VERSION, decode_record, encode_record};
 pub use error::{Applied, ErrorKind, StoreError, Verb};
 pub use future::StoreFuture;
 pub use list::{Cursor, ListFilter, ListItem, ListPage, ListQuery, MalformedCursor, StateFilter};
+pub use moving::{Entry, ExportCursor, ExportPage, ExportQuery, Filed, Imported};
 pub use outcome::{
     Counts, Ended, Ending, Inserted, Live, Lookup, Rekeyed, Replaced, Retired, Swept, TouchReport,
 };

@@ -5,8 +5,9 @@ use std::fmt::Debug;
 use cloakroom_core::{Timestamp, TokenDigest};
 
 use crate::{
-    Counts, EndRequest, Ending, InsertRequest, Inserted, ListPage, ListQuery, Lookup, RekeyRequest, Rekeyed,
-    ReplaceRequest, Replaced, StoreFuture, SweepRequest, Swept, Touch, TouchReport,
+    Counts, EndRequest, Ending, ExportPage, ExportQuery, Filed, Imported, InsertRequest, Inserted, ListPage,
+    ListQuery, Lookup, RekeyRequest, Rekeyed, ReplaceRequest, Replaced, StoreFuture, SweepRequest, Swept,
+    Touch, TouchReport,
 };
 
 /// Where sessions live.
@@ -74,6 +75,8 @@ pub trait Store: Debug + Send + Sync + 'static {
     /// Ending everything costs no more than ending one: it is an epoch that every `get` compares with, and what it ended
     /// is swept later. Of several epochs the earliest that covers a session is its end. `IssuedBefore` also refuses
     /// sessions of an earlier instant that are filed afterwards, by a node whose clock is behind.
+    ///
+    /// Every selector works on every store, whatever it claims.
     fn end<'a>(&'a self, request: EndRequest<'a>) -> StoreFuture<'a, Ending>;
 
     /// A page of sessions as of `now`. A session that is there throughout is on exactly one page. A record that cannot be
@@ -84,10 +87,50 @@ pub trait Store: Debug + Send + Sync + 'static {
     ///
     /// `more == false` means that everything due was reported and removed. A record that cannot be decoded does not stop
     /// it. The lease keeps other nodes away, not its own holder.
+    ///
+    /// In a store whose entries also vanish by themselves (native expiry, eviction), what has vanished is neither reported
+    /// nor counted as removed.
     fn sweep(&self, request: SweepRequest) -> StoreFuture<'_, Swept>;
 
     /// How many sessions there are as of `now`. May count sessions that expired since the last sweep.
     fn count(&self, now: Timestamp) -> StoreFuture<'_, Counts>;
+
+    /// A page of everything that is filed, as of `now`: live sessions, tombstones and retired tokens, each with its digest.
+    ///
+    /// Whatever is filed under one digest throughout, from the first page to the last, is on at least one page: perhaps
+    /// on several, perhaps with another state on each if it changed meanwhile, in no promised order. A session whose token
+    /// is exchanged meanwhile may be on none: whoever exchanges tokens while sessions are being moved sees to it that it
+    /// is moved. A session that is over by `now`, by time or by an end of everything, is told as
+    /// [`Entry::Ended`](crate::Entry::Ended), reported or not.
+    ///
+    /// # Errors
+    /// Also [`ErrorKind::Internal`](crate::ErrorKind::Internal) where the cursor is not one of this store's.
+    ///
+    /// # Cost
+    /// One or two round trips, and work bounded by the limit, whatever there is.
+    ///
+    /// # Security
+    /// Digests are no tokens, but whoever can `import` a session under the digest of a token they know is signed in: a
+    /// page is to be handled like the store itself.
+    fn export<'a>(&'a self, query: &'a ExportQuery, now: Timestamp) -> StoreFuture<'a, ExportPage>;
+
+    /// Files what another store [told](Self::export) as it is: a live session with its version and its last activity, what
+    /// is left of an ended one until the same instant as there. Never overwrites and never revives; no limit applies.
+    ///
+    /// A session keeps its version so that a compare-and-swap that began in the other store means the same content in
+    /// this one. From then on it is a session like any other here, and ends at the same instants as there.
+    ///
+    /// What has ended everything here has ended it too: an [`IssuedBefore`](crate::Selector::IssuedBefore) ends it as it
+    /// ends any session issued before that instant, whenever it is filed; an [`All`](crate::Selector::All) ends it if it
+    /// was issued at or before the instant of that call, for it was then, as far as clocks can say, among everything.
+    /// Such a session is filed as ended or refused by every `get`; whether a sweep reports it, once, is not promised,
+    /// since it ended where it came from.
+    ///
+    /// # Security
+    /// Between the page and this call, the session may have ended in the other store, which cannot be seen here. Whoever
+    /// moves sessions looks there again *after* this returned, and ends here what has ended there, before anybody is
+    /// answered from this store alone.
+    fn import<'a>(&'a self, filed: &'a Filed, now: Timestamp) -> StoreFuture<'a, Imported>;
 
     /// Whether the store can be written to; its own clock's reading, where it has one.
     fn ping(&self) -> StoreFuture<'_, Option<Timestamp>>;
@@ -103,7 +146,7 @@ pub struct Capabilities {
     pub durable: bool,
     /// Other processes may use the same sessions at the same time.
     pub shared: bool,
-    /// `list` and `count` work, and `end` by principal.
+    /// `list`, `count` and `export` work.
     pub listing: bool,
     /// `insert` can keep a limit.
     pub limits: bool,

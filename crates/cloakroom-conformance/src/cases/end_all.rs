@@ -8,7 +8,7 @@ use cloakroom_store::{
 
 use crate::case::{Applies, Case, Context, cases};
 use crate::fixtures::{Filing, Fixtures, RETENTION, T0, at};
-use crate::subject::{Subject, sorted};
+use crate::subject::Subject;
 
 pub(crate) const CASES: &[Case] = cases!("end_all", Applies::Always;
     every_session_is_refused_when_it_returns,
@@ -87,12 +87,15 @@ async fn a_session_issued_afterwards_in_the_same_millisecond_lives(context: &Con
 async fn every_session_is_reported_exactly_once(context: &Context) {
     let (store, filings) = three(context).await;
     let Ending { mut ended, swept_later } = end_all(&store, Compromised, at(10)).await;
-    assert_eq!(swept_later, u64::try_from(filings.len() - ended.len()).expect("no more than there were"));
+    let rest = u64::try_from(filings.len() - ended.len()).expect("no more than there were");
+    assert!(
+        swept_later == rest || !store.finds_what_is_over(),
+        "{swept_later} swept later, {ended:?} ended now"
+    );
     let fresh = Fixtures::new(2).signed_in("alice").issued_at(at(10));
     store.file(&fresh).await;
     ended.extend(store.sweep_up(at(10)).await);
-    let expected = filings.iter().map(|filing| Ended::from(filing.tombstone(Compromised, at(10)))).collect();
-    assert_eq!(sorted(ended), sorted(expected));
+    store.reported(ended, filings.iter().map(|filing| Ended::from(filing.tombstone(Compromised, at(10)))));
     assert_eq!(store.sweep_up(at(20)).await, [], "nothing is reported again");
     for filing in &filings {
         over(&store, filing, Compromised, at(10), at(20)).await;
@@ -107,15 +110,15 @@ async fn ending_everything_again_ends_nothing_more_and_keeps_the_first_reason(co
     let mut reports = first.ended;
     for now in [at(10), at(20), at(5)] {
         let again = end_all(&store, RevokedByAdmin, now).await;
-        assert_eq!(again.swept_later, 0, "no more sessions are refused than before");
+        let more = again.swept_later;
+        assert!(more == 0 || !store.finds_what_is_over(), "no more sessions are refused than before: {more}");
         reports.extend(again.ended);
     }
     for filing in &filings {
         over(&store, filing, Compromised, at(10), at(20)).await;
     }
     reports.extend(store.sweep_up(at(20)).await);
-    let expected = filings.iter().map(|filing| Ended::from(filing.tombstone(Compromised, at(10)))).collect();
-    assert_eq!(sorted(reports), sorted(expected));
+    store.reported(reports, filings.iter().map(|filing| Ended::from(filing.tombstone(Compromised, at(10)))));
 }
 
 async fn what_ended_before_keeps_its_reason(context: &Context) {
@@ -139,9 +142,10 @@ async fn a_session_that_idled_out_before_keeps_its_timeout_as_reason(context: &C
         }
     }
     reports.extend(store.sweep_up(at(1_000)).await);
-    let expected =
-        filings.iter().map(|filing| Ended::from(filing.tombstone(IdleTimeout, at(1_000)))).collect();
-    assert_eq!(sorted(reports), sorted(expected));
+    store.reported(
+        reports,
+        filings.iter().map(|filing| Ended::from(filing.tombstone(IdleTimeout, at(1_000)))),
+    );
 }
 
 async fn a_session_ended_with_the_others_answers_so_after_its_timeout_too(context: &Context) {
@@ -197,7 +201,7 @@ async fn tombstones_stay_until_their_retention_ends(context: &Context) {
     }
     store.sweep_up(at(10).plus(RETENTION)).await;
     for filing in &filings {
-        assert_eq!(store.look_up(filing.digest, at(10).plus(RETENTION)).await, Lookup::Unknown);
+        store.is_gone(filing.digest, at(10).plus(RETENTION)).await;
     }
 }
 
@@ -209,17 +213,18 @@ async fn ending_what_was_issued_before_an_instant_ends_nothing_issued_at_it(cont
         store.file_at(filing, at(101)).await;
     }
     let ending = store.finish(&Selector::IssuedBefore(at(100)), Compromised, at(150)).await;
-    assert_eq!(ending.swept_later + u64::try_from(ending.ended.len()).expect("few"), 1);
+    let told = ending.swept_later + u64::try_from(ending.ended.len()).expect("few");
+    assert!(told == 1 || !store.finds_what_is_over(), "{ending:?}");
     let mut reports = ending.ended;
     reports.extend(store.sweep_up(at(160)).await);
-    assert_eq!(reports, [before.tombstone(Compromised, at(150)).into()]);
+    store.reported(reports, [before.tombstone(Compromised, at(150)).into()]);
     for round in ["once", "again"] {
         over(&store, &before, Compromised, at(150), at(160)).await;
         for filing in [&exactly, &after] {
             assert_eq!(store.look_up(filing.digest, at(160)).await, Lookup::Live(filing.live()), "{round}");
         }
         let again = store.finish(&Selector::IssuedBefore(at(100)), RevokedByAdmin, at(170)).await;
-        assert_eq!(again, Ending::default(), "{round}");
+        assert!(again == Ending::default() || !store.finds_what_is_over(), "{round}: {again:?}");
     }
     let fresh = fixtures.signed_in("alice").issued_at(at(150));
     store.file(&fresh).await;
@@ -240,7 +245,7 @@ async fn a_session_issued_before_the_instant_is_refused_even_when_it_is_filed_la
         assert_eq!(store.look_up(fresh.digest, at(160)).await, Lookup::Live(fresh.live()), "{round}");
         reports.extend(store.sweep_up(at(160)).await);
     }
-    assert_eq!(reports, [late.tombstone(Compromised, at(150)).into()]);
+    store.reported(reports, [late.tombstone(Compromised, at(150)).into()]);
 }
 
 async fn ends_in_stages_each_have_their_own_reason(context: &Context) {

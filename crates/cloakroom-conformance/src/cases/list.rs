@@ -262,9 +262,11 @@ async fn an_ended_session_is_listed_with_its_reason_where_it_stood(context: &Con
     check(&filings, at(1_100)).await;
     assert_eq!(store.pages(&query(ended(), SOME), at(1_100)).await.len(), filings.len());
     assert_eq!(listed(&store, ListFilter::default(), at(1_100)).await, []);
-    filings.truncate(0);
     store.sweep_up(at(9_000)).await;
-    check(&filings, at(9_000)).await;
+    if !store.removes_by_itself() {
+        filings.truncate(0);
+        check(&filings, at(9_000)).await;
+    }
 }
 
 fn over(filing: &Filing, signed_out: &[Filing]) -> Tombstone {

@@ -6,8 +6,10 @@ mod count;
 mod durable;
 mod end;
 mod end_all;
+mod export;
 mod get;
 mod golden;
+mod import;
 mod insert;
 mod limit;
 mod list;
@@ -40,6 +42,9 @@ const FILES: &[&[Case]] = &[
     list::CASES,
     count::CASES,
     sweep::CASES,
+    import::CASES,
+    import::LIMITED,
+    export::CASES,
     shapes::CASES,
     golden::CASES,
     corrupt::CASES,

@@ -128,10 +128,11 @@ async fn sign_out_against(context: &Context, write: Write) {
         store.sweep_up(at(100_000)).await;
     }
     let too_late = races - in_time;
-    assert!(races < BATCH || (in_time > 0 && too_late > 0), "races: {in_time} in time, {too_late} too late");
+    let met = races < TELLING || (in_time > 0 && too_late > 0);
+    assert!(met, "races: {in_time} in time, {too_late} too late");
 }
 
-async fn file_together(store: &Subject, filings: &[Filing]) {
+pub(crate) async fn file_together(store: &Subject, filings: &[Filing]) {
     let mut calls = JoinSet::new();
     for filing in filings {
         let (store, filing) = (store.clone(), filing.clone());
@@ -343,3 +344,5 @@ async fn whoever_signed_in_before_everything_ended_is_out(context: &Context) {
 
 /// Races at the same time.
 const BATCH: u32 = 100;
+/// In so many races each side wins some, however unlike the ways of the two through a network are.
+const TELLING: u32 = 1_000;

@@ -104,7 +104,7 @@ async fn sessions_that_never_end_live(context: &Context) {
     }
     let over = nearly.tombstone(AbsoluteTimeout, far);
     assert_eq!(store.look_up(nearly.digest, far).await, Lookup::Ended(over.clone()));
-    assert_eq!(store.sweep_up(far).await, [over.into()]);
+    store.sweeps(far, [over.into()]).await;
     store.finish_one(endless.id(), SignedOut, far).await;
     assert_eq!(store.look_up(endless.digest, far).await, Lookup::Ended(endless.tombstone(SignedOut, far)));
 }
@@ -119,7 +119,7 @@ async fn sessions_before_the_epoch_end_in_time(context: &Context) {
     assert_eq!(store.look_up(filing.digest, last).await, Lookup::Live(filing.live()));
     assert_eq!(store.sweep_up(last).await, []);
     assert_eq!(store.look_up(filing.digest, over.ended_at).await, Lookup::Ended(over.clone()));
-    assert_eq!(store.sweep_up(over.ended_at).await, [over.into()]);
+    store.sweeps(over.ended_at, [over.into()]).await;
 }
 
 /// A node whose clock is far ahead asks for a session that a node far behind issued.
@@ -128,7 +128,7 @@ async fn a_session_that_is_over_when_issued_is_never_live(context: &Context) {
     store.file_at(&filing, at(1_000)).await;
     let over = filing.tombstone(IdleTimeout, at(1_000));
     assert_eq!(store.look_up(filing.digest, at(1_000)).await, Lookup::Ended(over.clone()));
-    assert_eq!(store.sweep_up(at(1_000)).await, [over.into()]);
+    store.sweeps(at(1_000), [over.into()]).await;
 }
 
 async fn the_store_answers_a_ping_and_has_a_name(context: &Context) {

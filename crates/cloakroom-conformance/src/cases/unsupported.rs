@@ -1,22 +1,22 @@
 //! What a store does not claim it says it cannot do, and changes nothing.
 
 use std::fmt::Debug;
+use std::num::NonZeroU16;
 
-use cloakroom_core::EndReason::SignedOut;
 use cloakroom_core::OnLimit;
 use cloakroom_store::{
-    Applied, EndRequest, ErrorKind, InsertRequest, ListFilter, ListQuery, Lookup, Selector, StoreError, Verb,
+    Applied, ErrorKind, ExportQuery, InsertRequest, ListFilter, ListQuery, Lookup, StoreError, Verb,
 };
 
 use super::limit::limit;
 use crate::case::{Applies, Case, Claim, Context, cases};
-use crate::fixtures::{Fixtures, T0, principal_id};
+use crate::fixtures::{Fixtures, T0};
 use crate::subject::Subject;
 
 pub(crate) const LISTING: &[Case] = cases!("unsupported", Applies::Without(Claim::Listing);
     a_list_answers_unsupported,
     a_count_answers_unsupported,
-    an_end_by_principal_answers_unsupported_and_ends_nobody,
+    an_export_answers_unsupported,
 );
 
 pub(crate) const LIMITS: &[Case] = cases!("unsupported", Applies::Without(Claim::Limits);
@@ -40,13 +40,9 @@ async fn a_count_answers_unsupported(context: &Context) {
     check(&store, Verb::Count, store.count(T0).await);
 }
 
-async fn an_end_by_principal_answers_unsupported_and_ends_nobody(context: &Context) {
-    let (store, filing) = (context.open().await, Fixtures::new(1).signed_in("alice"));
-    store.file(&filing).await;
-    let selector = Selector::Principal { principal: principal_id("alice"), except: None };
-    let answer = store.end(EndRequest { selector: &selector, reason: SignedOut, now: T0 }).await;
-    check(&store, Verb::End, answer);
-    assert_eq!(store.look_up(filing.digest, T0).await, Lookup::Live(filing.live()));
+async fn an_export_answers_unsupported(context: &Context) {
+    let store = context.open().await;
+    check(&store, Verb::Export, store.export(&ExportQuery::new(None, NonZeroU16::MAX), T0).await);
 }
 
 async fn an_insert_with_a_limit_answers_unsupported_and_files_nothing(context: &Context) {

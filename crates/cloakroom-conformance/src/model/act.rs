@@ -7,7 +7,7 @@ use cloakroom_store::{Ending, Lookup, Rekeyed, Replaced, Selector, Version};
 
 use super::play::{Play, agree, shifted};
 use super::step::Guess;
-use super::world::{Disagreement, OldToken, Session};
+use super::world::{Disagreement, OldToken, Removal, Session};
 use crate::fixtures::Filing;
 use crate::subject::Subject;
 
@@ -198,7 +198,7 @@ impl Play<'_> {
         let told = ended.iter().filter(|ended| live.contains(&ended.session)).count();
         let least = live.len() - told;
         let swept_later = usize::try_from(swept_later).unwrap_or(usize::MAX);
-        if (least..=least + unreported).contains(&swept_later) {
+        if !store.finds_what_is_over() || (least..=least + unreported).contains(&swept_later) {
             return Ok(());
         }
         Err(format!(
@@ -212,6 +212,11 @@ impl Play<'_> {
             return Err(format!("more than {limit}: {swept:?}"));
         }
         self.world.hear(&swept.ended, Vec::new())?;
-        if swept.more { Ok(()) } else { self.world.all_swept() }
+        // Who cannot find what is over has never done everything.
+        let done = !swept.more && store.finds_what_is_over();
+        if !done {
+            return Ok(());
+        }
+        self.world.all_swept(if store.removes_by_itself() { Removal::InItsOwnTime } else { Removal::Now })
     }
 }

@@ -48,6 +48,15 @@ pub(super) struct OldToken {
     pub(super) is_gone: bool,
 }
 
+/// When what need not be kept goes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Removal {
+    /// With the sweep.
+    Now,
+    /// Some time after its retention.
+    InItsOwnTime,
+}
+
 /// An end of everything, or of everything issued before an instant.
 #[derive(Debug)]
 struct Epoch {
@@ -215,14 +224,14 @@ impl World {
     }
 
     /// Everything due by now is done: what is over has been reported, what need not be kept is gone.
-    pub(super) fn all_swept(&mut self) -> Result<(), Disagreement> {
+    pub(super) fn all_swept(&mut self, removal: Removal) -> Result<(), Disagreement> {
         for position in 0..self.sessions.len() {
             let Some(session) = self.sessions.get(position) else { continue };
             let Some(tombstone) = self.fate(session) else { continue };
             if !session.is_reported {
                 return Err(format!("nothing more to sweep, but this was never reported: {tombstone:?}"));
             }
-            let due = session.kept_until(tombstone.ended_at) <= self.now;
+            let due = removal == Removal::Now && session.kept_until(tombstone.ended_at) <= self.now;
             let now = self.now;
             if let Some(session) = self.sessions.get_mut(position) {
                 session.is_gone |= due;

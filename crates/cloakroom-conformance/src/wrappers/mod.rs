@@ -57,6 +57,22 @@ macro_rules! intercept {
                 self.around(Verb::Count, move || self.inner.count(now))
             }
 
+            fn export<'a>(
+                &'a self,
+                query: &'a cloakroom_store::ExportQuery,
+                now: Timestamp,
+            ) -> StoreFuture<'a, cloakroom_store::ExportPage> {
+                self.around(Verb::Export, move || self.inner.export(query, now))
+            }
+
+            fn import<'a>(
+                &'a self,
+                filed: &'a cloakroom_store::Filed,
+                now: Timestamp,
+            ) -> StoreFuture<'a, cloakroom_store::Imported> {
+                self.around(Verb::Import, move || self.inner.import(filed, now))
+            }
+
             fn ping(&self) -> StoreFuture<'_, Option<Timestamp>> {
                 self.around(Verb::Ping, move || self.inner.ping())
             }

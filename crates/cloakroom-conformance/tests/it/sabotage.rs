@@ -8,8 +8,9 @@ use crate::reference::{Defect, ReferenceHarness};
 fn suite(defect: Option<Defect>) -> Suite {
     let mut claims = Capabilities::ALL;
     match defect {
-        Some(Defect::UnderstatesDurability) => claims.durable = false,
-        Some(Defect::UnderstatesSharing) => (claims.shared, claims.durable) = (false, false),
+        Some(Defect::UnderstatesDurability | Defect::UnderstatesSharing) => {
+            (claims.shared, claims.durable) = (false, false);
+        }
         Some(Defect::UnderstatesListing) => claims.listing = false,
         Some(Defect::UnderstatesLimits) => claims.limits = false,
         _ => {}
@@ -90,6 +91,30 @@ const BEYOND_THE_MODEL: &[Defect] = &[
     Defect::LimitEndsTheWrongOne,
     Defect::RefusedSignInsReplaceAllTheSame,
     Defect::SweepRemovesEarly,
+    // The model moves nothing.
+    Defect::ExportCountsPages,
+    Defect::ExportForgetsEndsOfAll,
+    Defect::ExportLeavesRetiredTokensOut,
+    Defect::ExportStopsAtDamage,
+    Defect::ExportStopsEarly,
+    Defect::ExportTakesAnyCursor,
+    Defect::ExportTellsTheExpiredAsLive,
+    Defect::ExportTellsTheFirstVersion,
+    Defect::ImportForgetsEndsOfAll,
+    Defect::ImportForgetsEndsThatWereCarriedOut,
+    Defect::ImportIsActivity,
+    Defect::ImportIsEndedForEver,
+    Defect::ImportIsNobodys,
+    Defect::ImportIsReportedLater,
+    Defect::ImportKeepsALimit,
+    Defect::ImportKeepsTombstonesNoLonger,
+    Defect::ImportLeavesRetiredTokensOut,
+    Defect::ImportLooksThenFiles,
+    Defect::ImportOverwrites,
+    Defect::ImportRenewsTheTimeout,
+    Defect::ImportRevives,
+    Defect::ImportStartsAtTheFirstVersion,
+    Defect::RestartForgetsImports,
     // Which of several ends it is that a latecomer answers with is not promised, so the model has no latecomers.
     Defect::IssuedBeforeForgetsLatecomers,
 ];

@@ -4,12 +4,12 @@ use cloakroom_core::{EndReason, OnLimit, PrincipalId, SessionId, SessionLimit, T
 use cloakroom_store::{Ended, Inserted, Version};
 use rusqlite::params;
 
-use crate::epoch;
 use crate::error::Problem;
 use crate::map::{Filing, Head};
 use crate::transaction::Transaction;
 
 use super::end::{bury, of_principal};
+use super::moving::file_live;
 
 /// What has to make room for a new session.
 #[derive(Clone, Copy, Debug)]
@@ -40,7 +40,8 @@ pub(crate) fn insert(
         }
         _ => 0,
     };
-    if !file(transaction, filing)? {
+    let version = i64::try_from(Version::FIRST.as_u64()).unwrap_or(i64::MAX);
+    if file_live(transaction, filing, version, filing.created_at)? == 0 {
         return Ok(Inserted::AlreadyExists);
     }
     let replaced = replaced.into_iter().map(|head| (head, EndReason::Replaced));
@@ -81,30 +82,4 @@ fn is_taken(transaction: &Transaction<'_>, filing: &Filing) -> Result<bool, Prob
              OR EXISTS (SELECT 1 FROM retired WHERE digest = ?1)",
     )?;
     Ok(statement.query_row(params![filing.digest, filing.id.as_bytes()], |row| row.get(0))?)
-}
-
-/// Writes the row, unless its digest or id is taken; whether it did.
-fn file(transaction: &Transaction<'_>, filing: &Filing) -> Result<bool, Problem> {
-    let mut statement = transaction.statement(
-        "INSERT INTO session (digest, id, principal, created_at, last_seen_at, idle_timeout, absolute_expires_at,
-             retention, due_at, version, generation, ip, body)
-         SELECT ?1, ?2, ?3, ?4, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12
-         WHERE NOT EXISTS (SELECT 1 FROM retired WHERE digest = ?1)
-         ON CONFLICT DO NOTHING",
-    )?;
-    let rows = statement.execute(params![
-        filing.digest,
-        filing.id.as_bytes(),
-        filing.principal.as_ref().map(PrincipalId::as_str),
-        filing.created_at.as_millis(),
-        filing.idle_timeout(),
-        filing.lifetime.absolute_expires_at.as_millis(),
-        filing.retention(),
-        filing.expires_at(filing.created_at).as_millis(),
-        i64::try_from(Version::FIRST.as_u64()).unwrap_or(i64::MAX),
-        epoch::generation(transaction.connection())?,
-        filing.ip,
-        filing.body,
-    ])?;
-    Ok(rows == 1)
 }

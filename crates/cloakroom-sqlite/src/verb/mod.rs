@@ -6,6 +6,7 @@ mod end;
 mod find;
 mod insert;
 mod list;
+mod moving;
 mod sweep;
 mod touch;
 
@@ -15,5 +16,6 @@ pub(crate) use end::end;
 pub(crate) use find::get;
 pub(crate) use insert::{Limit, insert};
 pub(crate) use list::list;
+pub(crate) use moving::{Arrival, export, import};
 pub(crate) use sweep::{ping, sweep};
 pub(crate) use touch::{sorted, touch};

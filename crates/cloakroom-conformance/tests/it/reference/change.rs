@@ -111,6 +111,7 @@ impl Shelf {
             number: self.inserted,
             tombstone: None,
             damaged: false,
+            came: false,
         };
         self.digests.insert(request.digest, Filed::Session(request.record.id));
         self.entries.insert(request.record.id, entry);

@@ -6,7 +6,7 @@ use cloakroom_core::{SessionId, Timestamp, TokenDigest};
 use cloakroom_store::{Ended, SweepRequest, Swept};
 
 use super::Defect;
-use super::shelf::{Entry, Filed, Shelf};
+use super::shelf::{Entry, Epoch, Filed, Shelf};
 
 impl Shelf {
     pub(crate) fn sweep(&mut self, request: SweepRequest, node: u64) -> Swept {
@@ -123,6 +123,16 @@ impl Shelf {
             }
             Some(Defect::RestartForgetsEnds) => {
                 self.entries.values_mut().for_each(|entry| entry.tombstone = None);
+            }
+            Some(Defect::ImportForgetsEndsThatWereCarriedOut) => {
+                let pending = |epoch: &Epoch, entry: &Entry| {
+                    entry.tombstone.is_none() && entry.number <= epoch.inserted
+                };
+                let entries = &self.entries;
+                self.epochs.retain(|epoch| entries.values().any(|entry| pending(epoch, entry)));
+            }
+            Some(Defect::RestartForgetsImports) => {
+                self.entries.retain(|_, entry| !entry.came);
             }
             Some(Defect::RestartForgetsEndsOfAll) => self.epochs.clear(),
             Some(Defect::RestartForgetsActivity) => {

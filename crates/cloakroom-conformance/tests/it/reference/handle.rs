@@ -6,9 +6,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use cloakroom_conformance::{Corruption, Effort, Harness};
 use cloakroom_core::{EndReason, Timestamp, TokenDigest};
 use cloakroom_store::{
-    Capabilities, Counts, EndRequest, Ending, ErrorKind, InsertRequest, Inserted, ListPage, ListQuery,
-    Lookup, RekeyRequest, Rekeyed, ReplaceRequest, Replaced, Selector, Store, StoreError, StoreFuture,
-    SweepRequest, Swept, Touch, TouchReport, Verb,
+    Capabilities, Counts, EndRequest, Ending, ErrorKind, ExportPage, ExportQuery, Imported, InsertRequest,
+    Inserted, ListPage, ListQuery, Lookup, RekeyRequest, Rekeyed, ReplaceRequest, Replaced, Store,
+    StoreError, StoreFuture, SweepRequest, Swept, Touch, TouchReport, Verb,
 };
 
 use super::Defect;
@@ -255,9 +255,6 @@ impl Store for Reference {
     }
 
     fn end<'a>(&'a self, request: EndRequest<'a>) -> StoreFuture<'a, Ending> {
-        if matches!(request.selector, Selector::Principal { .. }) && !self.lists() {
-            return self.unsupported(Verb::End);
-        }
         StoreFuture::waiting(async move {
             if self.has(Defect::EndReadsThenWrites) {
                 let named = self.shelf().named(&request);
@@ -291,6 +288,24 @@ impl Store for Reference {
             return self.unsupported(Verb::Count);
         }
         StoreFuture::ready(Ok(self.shelf().count(now)))
+    }
+
+    fn export<'a>(&'a self, query: &'a ExportQuery, now: Timestamp) -> StoreFuture<'a, ExportPage> {
+        if !self.lists() {
+            return self.unsupported(Verb::Export);
+        }
+        let page = self.shelf().export(query, now);
+        StoreFuture::ready(page.map_err(|why| self.error(ErrorKind::Internal, Verb::Export).caused_by(why)))
+    }
+
+    fn import<'a>(&'a self, filed: &'a cloakroom_store::Filed, now: Timestamp) -> StoreFuture<'a, Imported> {
+        StoreFuture::waiting(async move {
+            let taken = self.shelf().is_taken_by(filed);
+            self.pause_if(Defect::ImportLooksThenFiles).await;
+            let shelf = &mut *self.shelf();
+            let taken = if self.has(Defect::ImportLooksThenFiles) { taken } else { shelf.is_taken_by(filed) };
+            Ok(if taken { Imported::AlreadyExists } else { shelf.import(filed, now) })
+        })
     }
 
     fn ping(&self) -> StoreFuture<'_, Option<Timestamp>> {

@@ -5,6 +5,7 @@ mod clear;
 mod defect;
 mod finish;
 mod handle;
+mod moving;
 mod shelf;
 
 pub(crate) use defect::Defect;

@@ -32,6 +32,8 @@ pub(crate) struct Entry {
     pub(crate) number: u64,
     pub(crate) tombstone: Option<Tombstone>,
     pub(crate) damaged: bool,
+    /// Whether another store told of it.
+    pub(crate) came: bool,
 }
 
 /// What a digest leads to.
@@ -111,6 +113,10 @@ impl Shelf {
         match &epoch.selector {
             Selector::All if self.has(Defect::AllComparesTheInstantOfIssue) => issued < epoch.now,
             Selector::All if self.has(Defect::AllEndsWhatComesInTheSameMillisecond) => issued <= epoch.now,
+            Selector::All if entry.came && self.has(Defect::ImportIsEndedForEver) => true,
+            Selector::All if entry.came && !self.has(Defect::ImportForgetsEndsOfAll) => {
+                issued <= epoch.now || entry.number <= epoch.inserted
+            }
             Selector::All => entry.number <= epoch.inserted,
             Selector::IssuedBefore(instant) if self.has(Defect::IssuedBeforeIncludesTheInstant) => {
                 issued <= *instant
