@@ -13,6 +13,7 @@ use axum::routing::get;
 use axum_server::Handle;
 use axum_server::tls_rustls::RustlsConfig;
 use cloakroom::{Clock, Random, Sessions};
+use cloakroom_store::Store;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
@@ -76,7 +77,13 @@ pub async fn serve(
     let address = listener.local_addr().map_err(|error| unusable(config.listen, &error))?;
     let config = config.bound_to(address);
     let metrics = install_metrics()?;
-    let app = assemble(&config, &surroundings, metrics).await?;
+    tokio::pin!(shutdown);
+    let store = tokio::select! {
+        biased;
+        () = &mut shutdown => return Ok(()),
+        store = open_store(&config) => store?,
+    };
+    let app = assemble(&config, &surroundings, store, metrics).await?;
     let doors = Doors::open(&app, &config, listener).await?;
 
     announce(&app, &config, &surroundings, out).await?;
@@ -101,16 +108,36 @@ pub async fn serve(
     Ok(())
 }
 
+/// Opens the store, and waits a little for one that is not there yet: services that start together come up in any order.
+/// What waiting cannot mend (a refused password, a broken file) ends the start at once.
+async fn open_store(config: &Config) -> Result<Arc<dyn Store>, ServeError> {
+    let mut tries = 0;
+    loop {
+        let error = match stores::open(config).await {
+            Ok(store) => return Ok(store),
+            Err(error) => error,
+        };
+        let cause = std::error::Error::source(&error)
+            .map_or_else(|| error.to_string(), |source| format!("{error}: {source}"));
+        tries += 1;
+        if !stores::may_come_up(&error) || tries >= STORE_TRIES {
+            let url = config
+                .store_moving_from
+                .as_ref()
+                .map_or_else(|| config.store.to_string(), |from| format!("{} and {from}", config.store));
+            return Err(ServeError::new(cause, format!("check that {url} can be reached, read and written")));
+        }
+        tracing::warn!(event = "session_store_awaited", store = %config.store, cause, "the session store is not there yet");
+        tokio::time::sleep(STORE_PAUSE).await;
+    }
+}
+
 async fn assemble(
     config: &Config,
     surroundings: &Surroundings,
+    store: Arc<dyn Store>,
     metrics: PrometheusHandle,
 ) -> Result<App, ServeError> {
-    let store = stores::open(config).await.map_err(|error| {
-        let cause = std::error::Error::source(&error)
-            .map_or_else(|| error.to_string(), |source| format!("{error}: {source}"));
-        ServeError::new(cause, format!("check that {} can be read and written", config.store))
-    })?;
     let sessions = Sessions::builder_shared(store)
         .policy(config.policy.clone())
         .clock(Shared(Arc::clone(&surroundings.clock)))
@@ -302,6 +329,10 @@ impl Random for Shared<dyn Random> {
     }
 }
 
+/// How often a store that cannot be reached is tried before the start is given up, and the pause in between: half a minute
+/// and some, as a supervisor's or an orchestrator's own patience.
+const STORE_TRIES: u32 = 16;
+const STORE_PAUSE: Duration = Duration::from_secs(2);
 /// Requests under way have this long to end after a signal.
 const GRACE: Duration = Duration::from_secs(10);
 /// A client has this long for the head of a request: connections cannot be held open for nothing (slowloris).

@@ -2,42 +2,32 @@
 
 use std::sync::Arc;
 
-use cloakroom::Sessions;
-#[cfg(not(all(feature = "memory", feature = "sqlite")))]
-use cloakroom_store::{ErrorKind, Verb};
-use cloakroom_store::{Store, StoreError};
+use cloakroom::{GuardPolicy, GuardedStore, Sessions};
+use cloakroom_store::{ErrorKind, Store, StoreError, Verb};
 
-use crate::config::{Config, StoreUrl};
+#[cfg(any(feature = "postgres", feature = "mysql", feature = "redis", feature = "memcached"))]
+use crate::config::StoreKind;
+use crate::config::{Config, RemoteUrl, StoreUrl};
 
-/// Opens the store that the configuration names; a file is made where there is none.
+/// Opens the store that the configuration names, guarded against its outages where it has any; a file is made where there
+/// is none.
 ///
 /// # Errors
-/// [`StoreError`] where it cannot be opened.
+/// [`StoreError`] where it cannot be opened, or reached.
 pub async fn open(config: &Config) -> Result<Arc<dyn Store>, StoreError> {
-    let config = config.clone();
-    match tokio::task::spawn_blocking(move || open_blocking(&config)).await {
-        Ok(opened) => opened,
-        Err(panic) => std::panic::resume_unwind(panic.into_panic()),
+    let store = open_bare(&config.store, config).await?;
+    if config.store.is_in_the_server() {
+        return Ok(store);
     }
+    Ok(Arc::new(GuardedStore::shared(store, GuardPolicy::default())))
 }
 
-/// An engine for commands that run beside a server, over the store that the configuration names: without upkeep.
-///
-/// `None` where such a command could see no session: the store lives inside the server, or was never made. Asking makes
-/// none.
+/// Opens a store without a guard, for commands that ask it once and want to hear what it says itself.
 ///
 /// # Errors
-/// [`StoreError`] where the store cannot be opened.
-pub async fn beside_the_server(config: &Config) -> Result<Option<Sessions>, StoreError> {
-    if config.sessions_path().is_none_or(|path| !path.exists()) {
-        return Ok(None);
-    }
-    let builder = Sessions::builder_shared(open(config).await?).policy(config.policy.clone());
-    Ok(Some(builder.build().expect("a configuration has a policy that can be kept")))
-}
-
-fn open_blocking(config: &Config) -> Result<Arc<dyn Store>, StoreError> {
-    match &config.store {
+/// [`StoreError`] where it cannot be opened, or reached.
+pub async fn open_bare(url: &StoreUrl, config: &Config) -> Result<Arc<dyn Store>, StoreError> {
+    match url {
         #[cfg(feature = "memory")]
         StoreUrl::Memory { max_bytes } => {
             let options = cloakroom_memory::MemoryOptions::default();
@@ -47,15 +37,90 @@ fn open_blocking(config: &Config) -> Result<Arc<dyn Store>, StoreError> {
             };
             Ok(Arc::new(cloakroom_memory::MemoryStore::new(options)))
         }
+        #[cfg(not(feature = "memory"))]
+        StoreUrl::Memory { .. } => Err(not_built_in("memory")),
         #[cfg(feature = "sqlite")]
         StoreUrl::Sqlite { path } => {
             let path = path.clone().unwrap_or_else(|| config.default_sessions_path());
-            Ok(Arc::new(cloakroom_sqlite::SqliteStore::open(cloakroom_sqlite::SqliteOptions::new(path))?))
+            let open = || cloakroom_sqlite::SqliteStore::open(cloakroom_sqlite::SqliteOptions::new(path));
+            match tokio::task::spawn_blocking(open).await {
+                Ok(opened) => Ok(Arc::new(opened?)),
+                Err(panic) => std::panic::resume_unwind(panic.into_panic()),
+            }
+        }
+        #[cfg(not(feature = "sqlite"))]
+        StoreUrl::Sqlite { .. } => Err(not_built_in("sqlite")),
+        StoreUrl::Remote(url) => connect(url).await,
+    }
+}
+
+/// An engine for commands that run beside a server, over the store that the configuration names: without upkeep.
+///
+/// `None` where such a command could see no session: the store lives inside the server, or was never made. Asking makes
+/// none.
+///
+/// # Errors
+/// [`StoreError`] where the store cannot be opened, or reached.
+pub async fn beside_the_server(config: &Config) -> Result<Option<Sessions>, StoreError> {
+    if config.store.is_in_the_server() || config.sessions_path().is_some_and(|path| !path.exists()) {
+        return Ok(None);
+    }
+    let builder = Sessions::builder_shared(open(config).await?).policy(config.policy.clone());
+    Ok(Some(builder.build().expect("a configuration has a policy that can be kept")))
+}
+
+/// Whether trying again to open a store may help: it could not be reached, or did not answer.
+#[must_use]
+pub fn may_come_up(error: &StoreError) -> bool {
+    matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::Timeout)
+}
+
+async fn connect(url: &RemoteUrl) -> Result<Arc<dyn Store>, StoreError> {
+    match url.kind() {
+        #[cfg(feature = "postgres")]
+        StoreKind::Postgres => {
+            use cloakroom_postgres::{PostgresOptions, PostgresStore};
+            let options = PostgresOptions::from_url(url.expose()).map_err(|error| malformed(url, error))?;
+            Ok(Arc::new(PostgresStore::connect(options).await?))
+        }
+        #[cfg(feature = "mysql")]
+        StoreKind::Mysql => {
+            use cloakroom_mysql::{MysqlOptions, MysqlStore};
+            let options = MysqlOptions::from_url(url.expose()).map_err(|error| malformed(url, error))?;
+            Ok(Arc::new(MysqlStore::connect(options).await?))
+        }
+        #[cfg(feature = "redis")]
+        StoreKind::Redis => {
+            use cloakroom_redis::{RedisOptions, RedisStore};
+            let options = RedisOptions::from_url(url.expose()).map_err(|error| malformed(url, error))?;
+            Ok(Arc::new(RedisStore::connect(options).await?))
+        }
+        #[cfg(feature = "memcached")]
+        StoreKind::Memcached => {
+            use cloakroom_memcached::{MemcachedOptions, MemcachedStore};
+            let options = MemcachedOptions::from_url(url.expose()).map_err(|error| malformed(url, error))?;
+            Ok(Arc::new(MemcachedStore::connect(options).await?))
         }
         // Reading an address refuses these already, by name.
-        #[cfg(not(feature = "memory"))]
-        StoreUrl::Memory { .. } => Err(StoreError::new(ErrorKind::Unsupported, "memory", Verb::Open)),
-        #[cfg(not(feature = "sqlite"))]
-        StoreUrl::Sqlite { .. } => Err(StoreError::new(ErrorKind::Unsupported, "sqlite", Verb::Open)),
+        #[cfg(not(all(feature = "postgres", feature = "mysql", feature = "redis", feature = "memcached")))]
+        kind => Err(not_built_in(kind.as_str())),
     }
+}
+
+/// An address that was read when the configuration was cannot fail to be read again, but for a file it names.
+#[cfg(any(feature = "postgres", feature = "mysql", feature = "redis", feature = "memcached"))]
+fn malformed(url: &RemoteUrl, error: impl std::error::Error + Send + Sync + 'static) -> StoreError {
+    StoreError::new(ErrorKind::Internal, url.kind().as_str(), Verb::Open).caused_by(error)
+}
+
+#[cfg(not(all(
+    feature = "memory",
+    feature = "sqlite",
+    feature = "postgres",
+    feature = "mysql",
+    feature = "redis",
+    feature = "memcached"
+)))]
+fn not_built_in(store: &'static str) -> StoreError {
+    StoreError::new(ErrorKind::Unsupported, store, Verb::Open)
 }

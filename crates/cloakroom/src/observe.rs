@@ -171,6 +171,8 @@ pub(crate) fn store_span(verb: Verb) -> Span {
         Verb::List => debug_span!("store.list"),
         Verb::Sweep => debug_span!("store.sweep"),
         Verb::Count => debug_span!("store.count"),
+        Verb::Export => debug_span!("store.export"),
+        Verb::Import => debug_span!("store.import"),
         Verb::Ping => debug_span!("store.ping"),
     }
 }
@@ -228,7 +230,7 @@ const CONFLICTS: &str = "cloakroom_conflicts_total";
 const RESURRECTIONS_BLOCKED: &str = "cloakroom_resurrections_blocked_total";
 const UNKNOWN_TOKENS: &str = "cloakroom_unknown_tokens_total";
 
-const VERBS: [Verb; 10] = [
+const VERBS: [Verb; 12] = [
     Verb::Get,
     Verb::Insert,
     Verb::Replace,
@@ -238,5 +240,7 @@ const VERBS: [Verb; 10] = [
     Verb::List,
     Verb::Sweep,
     Verb::Count,
+    Verb::Export,
+    Verb::Import,
     Verb::Ping,
 ];

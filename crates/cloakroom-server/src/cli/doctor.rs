@@ -148,7 +148,7 @@ fn check_accounts(config: &Config) -> Result<String, CliError> {
 }
 
 async fn check_store(config: &Config, host: &Host<'_>) -> Result<String, CliError> {
-    if !config.store.is_durable() {
+    if config.store.is_in_the_server() {
         return Ok("Sessions live in the server's memory.".to_owned());
     }
     let Some(sessions) = stores::beside_the_server(config).await? else {

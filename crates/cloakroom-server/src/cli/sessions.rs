@@ -20,7 +20,7 @@ pub(super) async fn run(
     global: &GlobalArgs,
     host: &mut Host<'_>,
 ) -> Result<(), CliError> {
-    if !config.store.is_durable() {
+    if config.store.is_in_the_server() {
         let cause = "sessions in memory live inside the server, where this command cannot see them";
         return Err(CliError::failed(cause, "use the account page, or `store = \"sqlite:\"`"));
     }

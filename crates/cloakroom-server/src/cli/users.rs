@@ -162,7 +162,7 @@ impl Call<'_> {
         reason: EndReason,
         host: &mut Host<'_>,
     ) -> Result<u64, CliError> {
-        if !self.config.store.is_durable() {
+        if self.config.store.is_in_the_server() {
             writeln!(
                 host.stderr,
                 "note: sessions in memory live inside the server; restart it to end those of {}",

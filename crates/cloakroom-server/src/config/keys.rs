@@ -9,6 +9,8 @@ pub(super) const KEYS: &[&str] = &[
     "data_dir",
     "store",
     "store_file",
+    "store_moving_from",
+    "store_moving_from_file",
     "metrics_listen",
     "dangerously_insecure_http",
     "session.preset",

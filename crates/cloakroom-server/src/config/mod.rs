@@ -11,6 +11,7 @@ mod layer;
 mod model;
 mod public_url;
 mod read;
+mod remote;
 mod resolve;
 mod session;
 mod show;
@@ -25,6 +26,7 @@ pub use model::{
     TrustConfig,
 };
 pub use public_url::PublicUrl;
+pub use remote::{RemoteUrl, StoreKind};
 pub use show::{EffectiveKey, Source};
 pub use store_url::{StoreUrl, StoreUrlError};
 pub use units::{format_bytes, format_duration, parse_bytes, parse_duration};

@@ -26,6 +26,8 @@ pub struct Config {
     pub data_dir: PathBuf,
     /// Where sessions live.
     pub store: StoreUrl,
+    /// Where sessions lived before, while they are being moved from there.
+    pub store_moving_from: Option<StoreUrl>,
     /// A listener of its own for metrics, where asked for.
     pub metrics_listen: Option<SocketAddr>,
     /// Whether cookies go over plain http to hosts other than this machine: everybody on the way can take them.
@@ -57,7 +59,7 @@ impl Config {
     #[must_use]
     pub fn sessions_path(&self) -> Option<PathBuf> {
         match &self.store {
-            StoreUrl::Memory { .. } => None,
+            StoreUrl::Memory { .. } | StoreUrl::Remote(_) => None,
             StoreUrl::Sqlite { path } => Some(path.clone().unwrap_or_else(|| self.default_sessions_path())),
         }
     }

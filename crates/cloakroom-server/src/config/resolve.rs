@@ -24,13 +24,15 @@ pub(super) fn resolve(r: &mut Reader<'_>) -> Config {
     let public_url_is_derived = explicit_url.is_none();
     let public_url = explicit_url.unwrap_or_else(|| PublicUrl::local(listen, tls.is_some()));
     let (preset, policy) = read_policy(r);
+    let (store, store_moving_from) = read_store(r);
     Config {
         listen,
         cookie: read_cookie(r, &public_url),
         public_url,
         public_url_is_derived,
         data_dir: r.get("data_dir").unwrap_or_else(|| PathBuf::from(DEFAULT_DATA_DIR)),
-        store: read_store(r),
+        store,
+        store_moving_from,
         metrics_listen: r.get("metrics_listen"),
         dangerously_insecure_http,
         preset,
@@ -52,29 +54,55 @@ enum PlainHttp {
     DangerouslyAllowed,
 }
 
-fn read_store(r: &mut Reader<'_>) -> StoreUrl {
-    let direct: Option<String> = r.get("store");
-    let file: Option<PathBuf> = r.get("store_file");
-    let (key, text) = match (direct, file) {
-        (Some(_), Some(_)) => {
-            r.problem("store_file", "both `store` and `store_file` are set", "remove one of them");
-            return StoreUrl::Sqlite { path: None };
+fn read_store(r: &mut Reader<'_>) -> (StoreUrl, Option<StoreUrl>) {
+    let store = read_store_url(r, "store", "store_file")
+        .unwrap_or_else(|| StoreUrl::parse(DEFAULT_STORE).unwrap_or(StoreUrl::Sqlite { path: None }));
+    let from = read_store_url(r, "store_moving_from", "store_moving_from_file");
+    let key =
+        if r.place("store_moving_from").is_some() { "store_moving_from" } else { "store_moving_from_file" };
+    match &from {
+        Some(from) if *from == store => {
+            r.problem(
+                key,
+                "sessions cannot be moved from a store to itself",
+                "name the old store, or remove it",
+            );
         }
-        (Some(text), None) => ("store", text),
+        Some(from) if from.is_in_the_server() => {
+            let cause = "sessions in memory end with the server: there is nothing to move";
+            r.problem(key, cause, "remove it");
+        }
+        Some(_) if store.is_in_the_server() => {
+            let cause = "sessions cannot be moved into the memory of one server";
+            r.problem(key, cause, "remove it, or set `store` to a store that lasts");
+        }
+        Some(_) | None => {}
+    }
+    (store, from)
+}
+
+/// The address at `key`, or in the file that is named at `file_key`.
+fn read_store_url(r: &mut Reader<'_>, key: &'static str, file_key: &'static str) -> Option<StoreUrl> {
+    let direct: Option<String> = r.get(key);
+    let file: Option<PathBuf> = r.get(file_key);
+    let (place, text) = match (direct, file) {
+        (Some(_), Some(_)) => {
+            r.problem(file_key, format!("both `{key}` and `{file_key}` are set"), "remove one of them");
+            return None;
+        }
+        (Some(text), None) => (key, text),
         (None, Some(path)) => match std::fs::read_to_string(&path) {
-            Ok(text) => ("store_file", text),
+            Ok(text) => (file_key, text),
             Err(e) => {
-                let cause = format!("`store_file` cannot be read: {}: {e}", path.display());
-                r.problem("store_file", cause, "name a readable file that holds the address of the store");
-                return StoreUrl::Sqlite { path: None };
+                let cause = format!("`{file_key}` cannot be read: {}: {e}", path.display());
+                r.problem(file_key, cause, "name a readable file that holds the address of the store");
+                return None;
             }
         },
-        (None, None) => ("store", DEFAULT_STORE.to_owned()),
+        (None, None) => return None,
     };
-    StoreUrl::parse(text.trim()).unwrap_or_else(|error| {
-        r.problem(key, error.to_string(), error.remedy);
-        StoreUrl::Sqlite { path: None }
-    })
+    let url = StoreUrl::parse(text.trim());
+    url.map_err(|error| r.problem(place, error.to_string(), error.remedy)).ok()
 }
 
 fn read_tls(r: &mut Reader<'_>) -> Option<TlsConfig> {

@@ -121,6 +121,9 @@ impl Loaded {
         match pattern {
             "public_url" => Source::DerivedFrom("listen"),
             "store" if self.layers.value(&["store_file"]).is_some() => Source::DerivedFrom("store_file"),
+            "store_moving_from" if self.layers.value(&["store_moving_from_file"]).is_some() => {
+                Source::DerivedFrom("store_moving_from_file")
+            }
             // Of an administrator's own default and what holds for everybody, the shorter one.
             "session.roles.*.idle_timeout" => self.source_of_role(path, |t| t.idle, "session.idle_timeout"),
             "session.roles.*.absolute_timeout" => {
@@ -151,7 +154,12 @@ impl Loaded {
         match pattern {
             // Whoever put the address into a file of its own treats it as a secret.
             "store" if self.layers.value(&["store_file"]).is_some() => Some(toml::Value::from(MASK)),
-            "store_file" => self.layers.value(&["store_file"])?.as_str().map(toml::Value::from),
+            "store_moving_from" if self.layers.value(&["store_moving_from_file"]).is_some() => {
+                Some(toml::Value::from(MASK))
+            }
+            "store_file" | "store_moving_from_file" => {
+                self.layers.value(&[pattern])?.as_str().map(toml::Value::from)
+            }
             _ => value,
         }
     }
@@ -169,6 +177,9 @@ fn values(config: &Config) -> BTreeMap<Vec<String>, toml::Value> {
     put("public_url", config.public_url.to_string().into());
     put("data_dir", config.data_dir.display().to_string().into());
     put("store", config.store.to_string().into());
+    if let Some(from) = &config.store_moving_from {
+        put("store_moving_from", from.to_string().into());
+    }
     put("dangerously_insecure_http", config.dangerously_insecure_http.into());
     if let Some(address) = config.metrics_listen {
         put("metrics_listen", address.to_string().into());

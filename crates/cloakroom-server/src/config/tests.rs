@@ -36,7 +36,8 @@ const EVERY_KEY: &str = r#"
 listen = "0.0.0.0:8443"
 public_url = "https://id.example.org"
 data_dir = "data"
-store = "memory:?max_bytes=64MiB"
+store = "sqlite:/new/place.db"
+store_moving_from = "sqlite:/old/place.db"
 metrics_listen = "127.0.0.1:9100"
 dangerously_insecure_http = false
 [session]
@@ -130,7 +131,12 @@ fn the_effective_configuration_shows_every_key_and_reads_back_equal() {
         first.effective().iter().map(|key| key.key().replace(".admin.", ".*.")).collect();
     assert_eq!(shown, KEYS.iter().map(|&key| key.to_owned()).collect());
     for key in first.effective() {
-        assert_eq!(key.value().is_some(), key.key() != "store_file", "{} has no value", key.key());
+        assert_eq!(
+            key.value().is_some(),
+            !key.key().ends_with("_file") || key.key().starts_with("tls."),
+            "{} has no value",
+            key.key()
+        );
     }
     let second = load(&first.to_toml());
     assert_eq!(format!("{:?}", first.config), format!("{second:?}"));
@@ -340,4 +346,21 @@ fn a_server_on_a_port_that_the_system_chose_is_found_there() {
     assert_eq!(config.public_url.to_string(), "http://localhost:5555");
     let fixed = load("listen = \"127.0.0.1:0\"\npublic_url = \"https://a.example\"");
     assert_eq!(fixed.bound_to("127.0.0.1:5555".parse().unwrap()).public_url.to_string(), "https://a.example");
+}
+
+#[test]
+fn sessions_move_between_two_stores_that_outlive_the_server() {
+    let config = load("store = \"sqlite:/new.db\"\nstore_moving_from = \"sqlite:/old.db\"");
+    assert_eq!(config.store_moving_from, Some(StoreUrl::Sqlite { path: Some("/old.db".into()) }));
+    assert!(config.warnings().iter().any(|warning| warning.key() == "store_moving_from"));
+    for (text, cause) in [
+        ("store_moving_from = \"sqlite:\"", "to itself"),
+        ("store_moving_from = \"memory:\"", "nothing to move"),
+        ("store = \"memory:\"\nstore_moving_from = \"sqlite:\"", "the memory of one server"),
+        ("store_moving_from = \"sqlite:x\"\nstore_moving_from_file = \"y\"", "both"),
+        ("store_moving_from_file = \"/nowhere/at/all\"", "cannot be read"),
+    ] {
+        let error = Loaded::from_sources(&Sources::of_text(text)).unwrap_err();
+        assert!(error.to_string().contains(cause), "{text}: {error}");
+    }
 }

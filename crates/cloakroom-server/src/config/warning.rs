@@ -6,7 +6,9 @@ use cloakroom_core::{AalPreset, Timeouts};
 use cloakroom_http::CookieWeakness;
 
 use super::model::Config;
+use super::remote::StoreKind;
 use super::session::preset_word;
+use super::store_url::StoreUrl;
 use super::units::format_duration;
 
 /// A setting that works but weakens something; `doctor` shows it, and `serve` logs it when it starts.
@@ -75,8 +77,27 @@ fn reachability(config: &Config, warn: &mut impl FnMut(&'static str, String, &st
         let cause = format!("metrics are readable by whoever reaches {address}");
         warn("metrics_listen", cause, "listen on a loopback or private address");
     }
-    if !config.store.is_durable() {
+    store(config, warn);
+}
+
+fn store(config: &Config, warn: &mut impl FnMut(&'static str, String, &str)) {
+    if config.store.is_in_the_server() {
         warn("store", "a restart of the server signs everybody out".into(), "use `store = \"sqlite:\"`");
+    }
+    if let StoreUrl::Remote(url) = &config.store
+        && url.kind() == StoreKind::Memcached
+    {
+        let cause = "memcached may forget a session at any time: then its user has to sign in again, and nobody can be \
+                     shown who is signed in";
+        warn("store", cause.into(), "use it only where that is acceptable");
+    }
+    if let Some(from) = &config.store_moving_from {
+        let cause = format!("sessions are being moved from {from}: each request asks two stores");
+        warn(
+            "store_moving_from",
+            cause,
+            "remove it when `cloakroom store migrate` has finished on every node",
+        );
     }
 }
 

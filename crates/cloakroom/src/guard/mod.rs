@@ -12,9 +12,9 @@ use std::time::Duration;
 
 use cloakroom_core::{Timestamp, TokenDigest};
 use cloakroom_store::{
-    Capabilities, Counts, EndRequest, Ending, ErrorKind, InsertRequest, Inserted, ListPage, ListQuery,
-    Lookup, RekeyRequest, Rekeyed, ReplaceRequest, Replaced, Store, StoreError, StoreFuture, SweepRequest,
-    Swept, Touch, TouchReport, Verb,
+    Capabilities, Counts, EndRequest, Ending, ErrorKind, ExportPage, ExportQuery, Filed, Imported,
+    InsertRequest, Inserted, ListPage, ListQuery, Lookup, RekeyRequest, Rekeyed, ReplaceRequest, Replaced,
+    Store, StoreError, StoreFuture, SweepRequest, Swept, Touch, TouchReport, Verb,
 };
 use parking_lot::Mutex;
 use tokio::time::timeout_at;
@@ -228,7 +228,7 @@ fn sign_of<T>(answer: &Result<T, StoreError>) -> Sign {
 }
 
 fn is_write(verb: Verb) -> bool {
-    !matches!(verb, Verb::Open | Verb::Get | Verb::List | Verb::Count | Verb::Ping)
+    !matches!(verb, Verb::Open | Verb::Get | Verb::List | Verb::Count | Verb::Export | Verb::Ping)
 }
 
 /// A caller who waited this long before giving up was let down by the store; one who left earlier had other reasons.
@@ -286,6 +286,14 @@ impl Store for GuardedStore {
 
     fn count(&self, now: Timestamp) -> StoreFuture<'_, Counts> {
         self.around(Verb::Count, move || self.inner.count(now))
+    }
+
+    fn export<'a>(&'a self, query: &'a ExportQuery, now: Timestamp) -> StoreFuture<'a, ExportPage> {
+        self.around(Verb::Export, move || self.inner.export(query, now))
+    }
+
+    fn import<'a>(&'a self, filed: &'a Filed, now: Timestamp) -> StoreFuture<'a, Imported> {
+        self.around(Verb::Import, move || self.inner.import(filed, now))
     }
 
     fn ping(&self) -> StoreFuture<'_, Option<Timestamp>> {

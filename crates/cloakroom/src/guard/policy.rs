@@ -58,7 +58,7 @@ impl GuardPolicy {
 
     pub(super) fn deadline_of(&self, verb: Verb) -> Duration {
         match verb {
-            Verb::List | Verb::Count | Verb::Sweep => self.browsing_deadline,
+            Verb::List | Verb::Count | Verb::Sweep | Verb::Export => self.browsing_deadline,
             _ => self.deadline,
         }
     }
