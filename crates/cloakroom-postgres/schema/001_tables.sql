@@ -76,10 +76,14 @@ CREATE TABLE cloakroom.epoch (
 );
 COMMENT ON TABLE cloakroom.epoch IS 'Ends of everything, or of everything issued before an instant.';
 
--- The number of the last epoch there ever was: numbers are never used twice.
+-- The number of the last epoch there ever was: numbers are never used twice. And the latest end of everything: its row in
+-- `epoch` goes with the last session it ended; a session that is moved here from another store later, and that was issued
+-- at or before it, is one of those it ended.
 CREATE TABLE cloakroom.generation (
-    singleton boolean PRIMARY KEY DEFAULT true CHECK (singleton),
-    number    integer NOT NULL
+    singleton      boolean PRIMARY KEY DEFAULT true CHECK (singleton),
+    number         integer NOT NULL,
+    all_ended_at   bigint,
+    all_end_reason text
 );
 INSERT INTO cloakroom.generation (number) VALUES (0);
 

@@ -42,7 +42,7 @@ CREATE VIEW cloakroom.filed AS
 SELECT
     session.digest, session.id, session.principal, session.created_at, session.last_seen_at, session.idle_timeout,
     session.absolute_expires_at, session.retention, session.version, session.ended_at, session.end_reason,
-    epoch.ended_at AS cut_at, epoch.end_reason AS cut_reason, session.body, session.generation, session.ip
+    epoch.ended_at AS cut_at, epoch.end_reason AS cut_reason, session.body, session.generation, session.ip, session.due_at
 FROM cloakroom.session
 LEFT JOIN LATERAL (
     SELECT epoch.ended_at, epoch.end_reason FROM cloakroom.epoch
@@ -288,6 +288,8 @@ BEGIN
     IF _issued_before <= _horizon.issued_before THEN
         RETURN;
     END IF;
+    UPDATE cloakroom.generation SET all_ended_at = _now, all_end_reason = _reason
+    WHERE _issued_before IS NULL AND (all_ended_at IS NULL OR all_ended_at < _now);
     INSERT INTO cloakroom.epoch (number, issued_before, generation_before, ended_at, end_reason)
     VALUES (
         _number, coalesce(_issued_before, -9223372036854775808),
@@ -428,6 +430,91 @@ BEGIN
             SELECT FROM cloakroom.session, cloakroom.horizon
             WHERE session.ended_at IS NULL AND session.created_at < horizon.issued_before
         );
+END
+$body$;
+
+-- `import` of a live session; whether it was filed. What ended everything here ended it too, where it was issued by then.
+CREATE FUNCTION cloakroom.import_session(
+    _digest bytea, _id bytea, _principal text, _created_at bigint, _last_seen_at bigint, _idle_timeout bigint,
+    _absolute_expires_at bigint, _retention bigint, _ip inet, _device text, _body bytea, _version bigint
+) RETURNS boolean LANGUAGE plpgsql AS $body$
+DECLARE
+    _generation cloakroom.generation;
+    _expires_at bigint := cloakroom.expires_at(_last_seen_at, _idle_timeout, _absolute_expires_at);
+    _ended_at bigint;
+BEGIN
+    -- Only sessions that are moved may come under one digest twice: one after the other.
+    PERFORM pg_advisory_xact_lock(
+        hashtextextended(encode(_digest, 'hex'), 'cloakroom.retired'::regclass::oid::bigint)
+    );
+    -- Nothing ends everything between this look and the commit.
+    SELECT * INTO _generation FROM cloakroom.generation FOR SHARE;
+    IF EXISTS (SELECT FROM cloakroom.retired WHERE digest = _digest) THEN
+        RETURN false;
+    END IF;
+    IF _generation.all_ended_at >= _created_at THEN
+        _ended_at := LEAST(_generation.all_ended_at, _expires_at);
+    END IF;
+    INSERT INTO cloakroom.session (
+        digest, id, principal, created_at, last_seen_at, idle_timeout, absolute_expires_at, retention, due_at, version,
+        generation, ip, device, body, ended_at, end_reason
+    )
+    VALUES (
+        _digest, _id, _principal, _created_at, _last_seen_at, _idle_timeout, _absolute_expires_at, _retention,
+        coalesce(cloakroom.plus(_ended_at, _retention), _expires_at), _version, _generation.number,
+        CASE WHEN _ended_at IS NULL THEN _ip END, CASE WHEN _ended_at IS NULL THEN _device END,
+        CASE WHEN _ended_at IS NULL THEN _body END, _ended_at,
+        CASE
+            WHEN _ended_at IS NULL THEN NULL
+            WHEN _expires_at <= _generation.all_ended_at
+                THEN cloakroom.timeout_reason(_last_seen_at, _idle_timeout, _absolute_expires_at)
+            ELSE _generation.all_end_reason
+        END
+    )
+    ON CONFLICT DO NOTHING;
+    RETURN FOUND;
+END
+$body$;
+
+-- `import` of what is left of a session; whether it was filed.
+CREATE FUNCTION cloakroom.import_remains(
+    _digest bytea, _id bytea, _principal text, _created_at bigint, _ended_at bigint, _end_reason text, _retention bigint,
+    _kept_until bigint
+) RETURNS boolean LANGUAGE plpgsql AS $body$
+BEGIN
+    PERFORM pg_advisory_xact_lock(
+        hashtextextended(encode(_digest, 'hex'), 'cloakroom.retired'::regclass::oid::bigint)
+    );
+    IF EXISTS (SELECT FROM cloakroom.retired WHERE digest = _digest) THEN
+        RETURN false;
+    END IF;
+    INSERT INTO cloakroom.session (
+        digest, id, principal, created_at, last_seen_at, idle_timeout, absolute_expires_at, retention, due_at, version,
+        generation, ended_at, end_reason
+    )
+    SELECT
+        _digest, _id, _principal, _created_at, _ended_at, 0, _ended_at, _retention, _kept_until, 1, generation.number,
+        _ended_at, _end_reason
+    FROM cloakroom.generation
+    ON CONFLICT DO NOTHING;
+    RETURN FOUND;
+END
+$body$;
+
+-- `import` of an exchanged token; whether it was filed.
+CREATE FUNCTION cloakroom.import_retired(_digest bytea, _id bytea, _rotated_at bigint, _kept_until bigint)
+RETURNS boolean LANGUAGE plpgsql AS $body$
+BEGIN
+    PERFORM pg_advisory_xact_lock(
+        hashtextextended(encode(_digest, 'hex'), 'cloakroom.retired'::regclass::oid::bigint)
+    );
+    IF EXISTS (SELECT FROM cloakroom.session WHERE digest = _digest) THEN
+        RETURN false;
+    END IF;
+    INSERT INTO cloakroom.retired (digest, id, rotated_at, keep_until)
+    VALUES (_digest, _id, _rotated_at, _kept_until)
+    ON CONFLICT DO NOTHING;
+    RETURN FOUND;
 END
 $body$;
 

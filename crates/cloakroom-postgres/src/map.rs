@@ -17,8 +17,16 @@ use crate::error::Problem;
 /// The columns that [`Found::read`] reads, in its order.
 macro_rules! found {
     () => {
-        "id, principal, created_at, last_seen_at, idle_timeout, absolute_expires_at, retention, version, ended_at, \
-         end_reason, cut_at, cut_reason, rotated_at, body"
+        $crate::map::found!("rotated_at")
+    };
+    // What there is for a column that only exchanged tokens have.
+    ($rotated_at:literal) => {
+        concat!(
+            "id, principal, created_at, last_seen_at, idle_timeout, absolute_expires_at, retention, version, ended_at, ",
+            "end_reason, cut_at, cut_reason, ",
+            $rotated_at,
+            ", body"
+        )
     };
 }
 pub(crate) use found;
@@ -93,6 +101,16 @@ impl Head {
     pub(crate) fn live(&self, row: &Row) -> Result<Live, Problem> {
         let record = Arc::new(decode_record(column(row, self.body, "body")?)?);
         Ok(Live { record, version: self.version, last_seen_at: self.last_seen_at })
+    }
+
+    /// Until when what is left of it is kept, if it ended at `ended_at` and is not buried yet.
+    pub(crate) fn kept_after(&self, ended_at: Timestamp) -> Timestamp {
+        ended_at.plus(self.lifetime.tombstone_retention)
+    }
+
+    /// Whether its row is what is left of it already.
+    pub(crate) fn is_buried(&self) -> bool {
+        self.ended.is_some()
     }
 
     fn expired(&self, now: Timestamp) -> Option<(Timestamp, EndReason)> {

@@ -2,9 +2,9 @@
 
 use cloakroom_core::{Timestamp, TokenDigest};
 use cloakroom_store::{
-    Capabilities, Counts, EndRequest, Ending, InsertRequest, Inserted, ListPage, ListQuery, Lookup,
-    RekeyRequest, Rekeyed, ReplaceRequest, Replaced, Store, StoreError, StoreFuture, SweepRequest, Swept,
-    Touch, TouchReport, Verb,
+    Capabilities, Counts, EndRequest, Ending, ExportPage, ExportQuery, Filed, Imported, InsertRequest,
+    Inserted, ListPage, ListQuery, Lookup, RekeyRequest, Rekeyed, ReplaceRequest, Replaced, Store,
+    StoreError, StoreFuture, SweepRequest, Swept, Touch, TouchReport, Verb,
 };
 
 use crate::NAME;
@@ -153,6 +153,14 @@ impl Store for PostgresStore {
 
     fn count(&self, now: Timestamp) -> StoreFuture<'_, Counts> {
         StoreFuture::waiting(verb::count(&self.database, &self.statements, now))
+    }
+
+    fn export<'a>(&'a self, query: &'a ExportQuery, now: Timestamp) -> StoreFuture<'a, ExportPage> {
+        StoreFuture::waiting(verb::export(&self.database, &self.statements, query, now))
+    }
+
+    fn import<'a>(&'a self, filed: &'a Filed, _now: Timestamp) -> StoreFuture<'a, Imported> {
+        StoreFuture::waiting(verb::import(&self.database, &self.statements, filed))
     }
 
     fn ping(&self) -> StoreFuture<'_, Option<Timestamp>> {

@@ -41,7 +41,7 @@ impl Harness for InPostgres {
 
     /// Every write is a round trip and waits for the disk.
     fn effort(&self) -> Effort {
-        Effort { races: 1_500, sequences: 16 }
+        Effort { races: 1_000, sequences: 12 }
     }
 }
 

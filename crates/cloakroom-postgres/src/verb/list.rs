@@ -12,7 +12,7 @@ use tokio_postgres::types::ToSql;
 use super::Statements;
 use crate::database::Database;
 use crate::error::{Problem, Sent};
-use crate::map::{Found, instant, session_id};
+use crate::map::{Found, found, instant, session_id};
 
 pub(crate) async fn list(
     database: &Database,
@@ -143,7 +143,4 @@ impl Scan {
     }
 }
 
-const COLUMNS: &str = concat!(
-    "id, principal, created_at, last_seen_at, idle_timeout, absolute_expires_at, retention, version, ended_at, ",
-    "end_reason, cut_at, cut_reason, NULL::bigint AS rotated_at, body"
-);
+const COLUMNS: &str = found!("NULL::bigint");

@@ -6,6 +6,7 @@ mod end;
 mod insert;
 mod list;
 mod look_up;
+mod moving;
 mod sweep;
 mod touch;
 
@@ -15,6 +16,7 @@ pub(crate) use end::end;
 pub(crate) use insert::insert;
 pub(crate) use list::list;
 pub(crate) use look_up::look_up;
+pub(crate) use moving::{export, import};
 pub(crate) use sweep::{ping, sweep};
 pub(crate) use touch::touch;
 
@@ -33,6 +35,11 @@ pub(crate) struct Statements {
     count_covered: String,
     sweep: String,
     ping: String,
+    export_sessions: String,
+    export_retired: String,
+    import_session: String,
+    import_remains: String,
+    import_retired: String,
 }
 
 impl Statements {
@@ -48,6 +55,11 @@ impl Statements {
             count_covered: localized(end::COUNT_COVERED, schema),
             sweep: localized(sweep::SQL, schema),
             ping: localized(sweep::PING, schema),
+            export_sessions: localized(moving::SESSIONS, schema),
+            export_retired: localized(moving::RETIRED, schema),
+            import_session: localized(moving::IMPORT_SESSION, schema),
+            import_remains: localized(moving::IMPORT_REMAINS, schema),
+            import_retired: localized(moving::IMPORT_RETIRED, schema),
         }
     }
 
