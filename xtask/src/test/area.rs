@@ -11,13 +11,13 @@ pub(crate) enum Area {
     Tidy,
     /// Who imports whom.
     Layers,
-    /// Tests beside the code, documentation examples, and integration tests of crates below HTTP.
+    /// Tests beside the code, documentation examples, and integration tests of crates below HTTP that are no stores.
     Unit,
-    /// The conformance suite on one store.
+    /// The conformance suite and the integration tests of one store, on a real server if it has one.
     Store(String),
     /// Integration tests of the crates that know HTTP, and the examples.
     Http,
-    /// The server killed, stopped and cut off while it works.
+    /// Servers, ours and the stores', killed, stopped and cut off while they work.
     Faults,
     /// The whole story in a real browser.
     Browser,
@@ -76,8 +76,9 @@ pub(crate) enum Origin {
 /// The area that a test program belongs to.
 pub(crate) fn area_of(kind: Option<Kind>, package: &str, origin: Origin, target: &str) -> Area {
     match (kind, origin) {
-        (Some(Kind::Store), Origin::Integration) if target == CONFORMANCE => store_area(package),
+        (Some(Kind::Store), Origin::Integration) => store_area(package),
         (Some(Kind::EndToEnd), Origin::Integration) if target == FAULTS => Area::Faults,
+        (Some(Kind::Servers), Origin::Integration) => Area::Faults,
         (Some(Kind::EndToEnd), _) => Area::Browser,
         (Some(Kind::Http | Kind::Axum | Kind::Server), Origin::Integration) | (Some(Kind::Example), _) => {
             Area::Http
@@ -90,9 +91,6 @@ pub(crate) fn area_of(kind: Option<Kind>, package: &str, origin: Origin, target:
 pub(crate) fn store_area(package: &str) -> Area {
     Area::Store(package.strip_prefix("cloakroom-").unwrap_or(package).to_owned())
 }
-
-/// The name of the integration test that runs the conformance suite on a store.
-pub(crate) const CONFORMANCE: &str = "conformance";
 
 /// The name of the end-to-end test that does violence to the server.
 const FAULTS: &str = "faults";
@@ -119,9 +117,11 @@ mod tests {
         };
         let store = Some(Kind::Store);
         let sqlite = Area::Store("sqlite".to_owned());
-        check(store, "cloakroom-sqlite", Origin::Integration, "conformance", sqlite);
+        check(store, "cloakroom-sqlite", Origin::Integration, "conformance", sqlite.clone());
+        check(store, "cloakroom-sqlite", Origin::Integration, "it", sqlite);
         check(store, "cloakroom-sqlite", Origin::Inside, "cloakroom_sqlite", Area::Unit);
-        check(store, "cloakroom-sqlite", Origin::Integration, "processes", Area::Unit);
+        check(Some(Kind::Servers), "cloakroom-servers", Origin::Integration, "it", Area::Faults);
+        check(Some(Kind::Servers), "cloakroom-servers", Origin::Inside, "cloakroom_servers", Area::Unit);
         check(Some(Kind::Core), "cloakroom-core", Origin::Integration, "it", Area::Unit);
         check(Some(Kind::Axum), "cloakroom-axum", Origin::Inside, "cloakroom_axum", Area::Unit);
         check(Some(Kind::Axum), "cloakroom-axum", Origin::Integration, "it", Area::Http);

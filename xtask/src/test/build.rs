@@ -13,7 +13,7 @@ use crate::{
     error::{Doing as _, Error},
     layers::Kind,
     process,
-    test::area::{Area, CONFORMANCE, Origin, area_of, store_area},
+    test::area::{Area, Origin, area_of, store_area},
 };
 
 /// A built test program.
@@ -119,7 +119,7 @@ fn selection(members: &[(String, Option<Kind>)], areas: &[Area]) -> Option<Vec<S
     let mut arguments: Vec<_> =
         packages.iter().flat_map(|(name, _)| ["--package".to_owned(), name.clone()]).collect();
     if packages.iter().all(|(_, kind)| *kind == Some(Kind::Store)) {
-        arguments.extend(["--test".to_owned(), CONFORMANCE.to_owned()]);
+        arguments.extend(["--test".to_owned(), EVERY_INTEGRATION_TEST.to_owned()]);
     }
     (!packages.is_empty()).then_some(arguments)
 }
@@ -137,7 +137,8 @@ fn serves(area: &Area, package: &str, kind: Option<Kind>) -> bool {
     match area {
         Area::Store(_) => kind == Some(Kind::Store) && store_area(package) == *area,
         Area::Http => matches!(kind, Some(Kind::Http | Kind::Axum | Kind::Server | Kind::Example)),
-        Area::Faults | Area::Browser => kind == Some(Kind::EndToEnd),
+        Area::Faults => matches!(kind, Some(Kind::EndToEnd | Kind::Servers)),
+        Area::Browser => kind == Some(Kind::EndToEnd),
         Area::Unit | Area::Tidy | Area::Layers | Area::Secrets | Area::Other(_) => false,
     }
 }
@@ -178,6 +179,8 @@ fn program(metadata: &Metadata, artifact: &Artifact, executable: &Path) -> Optio
     })
 }
 
+/// As cargo's own pattern.
+const EVERY_INTEGRATION_TEST: &str = "*";
 const JSON: &str = "--message-format=json-render-diagnostics";
 const SERVER_PACKAGE: &str = "cloakroom-server";
 const SERVER_BINARY: &str = "cloakroom";
@@ -191,6 +194,7 @@ mod tests {
             ("cloakroom-core", Some(Kind::Core)),
             ("cloakroom-memory", Some(Kind::Store)),
             ("cloakroom-sqlite", Some(Kind::Store)),
+            ("cloakroom-servers", Some(Kind::Servers)),
             ("cloakroom-server", Some(Kind::Server)),
             ("e2e", Some(Kind::EndToEnd)),
             ("xtask", Some(Kind::Tool)),
@@ -213,12 +217,15 @@ mod tests {
 
     #[test]
     fn a_narrow_choice_builds_only_what_it_runs() {
-        check(&["store=memory"], Some("--package cloakroom-memory --test conformance"));
+        check(&["store=memory"], Some("--package cloakroom-memory --test *"));
         check(
             &["store=sqlite", "store=memory"],
-            Some("--package cloakroom-memory --package cloakroom-sqlite --test conformance"),
+            Some("--package cloakroom-memory --package cloakroom-sqlite --test *"),
         );
-        check(&["store=sqlite", "faults"], Some("--package cloakroom-sqlite --package e2e"));
+        check(
+            &["store=sqlite", "faults"],
+            Some("--package cloakroom-servers --package cloakroom-sqlite --package e2e"),
+        );
         check(&["browser"], Some("--package e2e"));
     }
 

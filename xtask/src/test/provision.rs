@@ -4,25 +4,36 @@ use std::{collections::BTreeMap, fs, process::Command};
 
 use crate::{error::Error, process, test::Area};
 
-/// A program that an area cannot do without.
+/// A program that some areas cannot do without.
 struct Need {
-    area: &'static str,
-    /// Any one of these in the search path proves that the need is met.
+    areas: &'static [&'static str],
+    /// Any one of these, where such programs are found, proves that the need is met.
     programs: &'static [&'static str],
     /// The package that brings it on Debian, and on Ubuntu.
     debian: &'static str,
     ubuntu: &'static str,
 }
 
+/// Packages of servers start a server of their own when they are installed, where the system allows it. It is of no use
+/// and does no harm: tests start theirs on private ports.
 const NEEDS: &[Need] = &[
+    Need::of(&["store=redis", "http", "faults"], &["redis-server", "valkey-server"], "redis-server"),
+    Need::of(&["store=redis", "http", "faults"], &["redis-cli", "valkey-cli"], "redis-tools"),
+    Need::of(&["store=postgres", "http", "faults"], &["postgres"], "postgresql"),
+    Need::of(&["store=postgres", "http", "faults"], &["psql"], "postgresql-client"),
+    Need::of(&["store=mysql", "http", "faults"], &["mariadbd", "mysqld"], "mariadb-server"),
+    Need::of(&["store=mysql", "http", "faults"], &["mariadb", "mysql"], "mariadb-client"),
+    Need::of(&["store=memcached", "http", "faults"], &["memcached"], "memcached"),
+    Need::of(&["http", "faults"], &["haproxy"], "haproxy"),
+    Need::of(&["http", "faults"], &["nginx"], "nginx"),
     Need {
-        area: "browser",
+        areas: &["browser"],
         programs: &["chromium", "chromium-browser", "google-chrome", "chrome"],
         debian: "chromium",
         ubuntu: "chromium-browser",
     },
     Need {
-        area: "browser",
+        areas: &["browser"],
         programs: &["chromedriver", "chromium.chromedriver"],
         debian: "chromium-driver",
         ubuntu: "chromium-chromedriver",
@@ -56,12 +67,22 @@ pub(crate) fn provide(areas: &[Area]) -> Result<BTreeMap<Area, String>, Error> {
 }
 
 impl Need {
-    fn serves(&self, area: &Area) -> bool {
-        area.to_string() == self.area
+    /// A need that is met by the package of one name everywhere.
+    const fn of(
+        areas: &'static [&'static str],
+        programs: &'static [&'static str],
+        package: &'static str,
+    ) -> Self {
+        Self { areas, programs, debian: package, ubuntu: package }
     }
 
+    fn serves(&self, area: &Area) -> bool {
+        self.areas.contains(&area.to_string().as_str())
+    }
+
+    /// Servers are found where tests find them: PostgreSQL's programs, for one, are not in the search path.
     fn is_met(&self) -> bool {
-        self.programs.iter().any(|program| process::which(program).is_some())
+        self.programs.iter().any(|program| cloakroom_servers::find_program(program).is_some())
     }
 
     fn program(&self) -> &'static str {
@@ -193,7 +214,7 @@ mod tests {
     #[test]
     fn the_advice_is_the_exact_command_where_there_is_one() {
         let check = |distribution, advice: &str| {
-            let missing: Vec<_> = NEEDS.iter().filter(|need| need.area == "browser").collect();
+            let missing: Vec<_> = NEEDS.iter().filter(|need| need.areas.contains(&"browser")).collect();
             assert_eq!(Installation::of(&missing, distribution).unwrap().advice(), advice);
         };
         check(
@@ -225,9 +246,30 @@ mod tests {
     #[test]
     fn every_need_belongs_to_an_area() {
         for need in NEEDS {
-            let area: Area = need.area.parse().unwrap();
-            assert!(!matches!(area, Area::Other(_)), "{}", need.area);
-            assert!(!need.programs.is_empty(), "{}", need.debian);
+            assert!(!need.areas.is_empty() && !need.programs.is_empty(), "{}", need.debian);
+            for name in need.areas {
+                let area: Area = name.parse().unwrap();
+                assert!(!matches!(area, Area::Other(_)), "{name}");
+            }
         }
+    }
+
+    #[test]
+    fn every_store_on_a_server_brings_its_server_and_the_client_that_tests_ask_it_with() {
+        let check = |area: &str, packages: &str| {
+            let area = area.parse().unwrap();
+            let found: Vec<_> =
+                NEEDS.iter().filter(|need| need.serves(&area)).map(|need| need.debian).collect();
+            assert_eq!(found.join(" "), packages, "{area}");
+        };
+        check("store=redis", "redis-server redis-tools");
+        check("store=postgres", "postgresql postgresql-client");
+        check("store=mysql", "mariadb-server mariadb-client");
+        check("store=memcached", "memcached");
+        check("store=sqlite", "");
+        let all = "redis-server redis-tools postgresql postgresql-client mariadb-server mariadb-client memcached \
+                   haproxy nginx";
+        check("faults", all);
+        check("http", all);
     }
 }
