@@ -94,7 +94,8 @@ impl Daemon {
         drop(slot.take());
         let port = self.port();
         let mut command = Command::new(&self.recipe.program);
-        command.args((self.recipe.arguments)(port)).current_dir(self.place.path());
+        command.args((self.recipe.arguments)(port));
+        self.place.is_home_of(&mut command);
         let program = Program::start_as(&command, &self.log, self.place.user(), Some(self.place.path()))?;
         let program = slot.insert(program);
         let waiting = format!("{} to be ready", self.recipe.name);

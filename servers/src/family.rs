@@ -11,10 +11,35 @@ pub(crate) enum State {
     Gone,
 }
 
+/// A process as it was seen once: known again even after its id was given to another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sighting {
+    /// Its process id.
+    pub pid: u32,
+    /// When it was started, in the kernel's ticks since the machine was.
+    pub started: u64,
+}
+
+impl Sighting {
+    /// What process `pid` is now; `None` if there is none, or it has ended.
+    #[must_use]
+    pub fn of(pid: u32) -> Option<Self> {
+        let stat = stat(pid).filter(|stat| stat.state != State::Gone)?;
+        Some(Self { pid, started: stat.started })
+    }
+
+    /// Whether that very process still runs.
+    #[must_use]
+    pub fn still_runs(&self) -> bool {
+        Self::of(self.pid) == Some(*self)
+    }
+}
+
 /// One line of `/proc/PID/stat`.
 struct Stat {
     state: State,
     parent: u32,
+    started: u64,
 }
 
 fn stat(pid: u32) -> Option<Stat> {
@@ -26,8 +51,13 @@ fn stat(pid: u32) -> Option<Stat> {
         "T" | "t" => State::Stopped,
         _ => State::Running,
     };
-    Some(Stat { state, parent: fields.next()?.parse().ok()? })
+    let parent = fields.next()?.parse().ok()?;
+    Some(Stat { state, parent, started: fields.nth(STARTED - 3)?.parse().ok()? })
 }
+
+/// Where the start time stands, counted from the state: field 22 of proc(5), which counts from one and has two fields
+/// before the state.
+const STARTED: usize = 20;
 
 /// The state of process `pid`.
 pub(crate) fn state(pid: u32) -> State {

@@ -68,8 +68,10 @@ fn search_path() -> Option<OsString> {
     env::var_os("PATH")
 }
 
-/// Whether others than the owner may pass through every directory above and at `path`.
-pub(crate) fn is_open_to_all(path: &Path) -> bool {
+/// Whether others than the owner may pass through every directory above and at `path`, as servers have to that do not run
+/// as root.
+#[must_use]
+pub fn is_open_to_all(path: &Path) -> bool {
     use std::os::unix::fs::PermissionsExt as _;
     path.ancestors()
         .all(|directory| fs::metadata(directory).is_ok_and(|found| found.permissions().mode() & 0o001 != 0))

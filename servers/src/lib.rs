@@ -43,7 +43,8 @@ mod tls;
 pub use self::tls::{Authority, Identity};
 pub use self::{
     failure::{Failure, Outcome},
-    find::find_program,
+    family::Sighting,
+    find::{find_program, is_open_to_all},
     mariadb::Mariadb,
     memcached::Memcached,
     patience::{Look, until},

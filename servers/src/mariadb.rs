@@ -44,7 +44,8 @@ impl Mariadb {
         let data = place.path().join("data");
         let mut install = Command::new(MARIADB_INSTALL.find()?);
         install.args(["--no-defaults", "--auth-root-authentication-method=normal", "--skip-test-db"]);
-        install.arg(option("--datadir", &data)).args(SMALL).current_dir(place.path());
+        install.arg(option("--datadir", &data)).args(SMALL);
+        place.is_home_of(&mut install);
         if let Some(user) = place.user() {
             user.runs(&mut install);
         }

@@ -78,6 +78,11 @@ impl Place {
         self.user
     }
 
+    /// Makes `command` run there, and put its temporary files there.
+    pub(crate) fn is_home_of(&self, command: &mut Command) {
+        command.current_dir(self.path()).env("TMPDIR", self.path());
+    }
+
     /// Writes a file there, which only its owner can read.
     pub(crate) fn write(&self, name: &str, text: impl AsRef<[u8]>) -> Outcome<PathBuf> {
         use std::{fs::Permissions, os::unix::fs::PermissionsExt as _};

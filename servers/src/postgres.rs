@@ -96,7 +96,8 @@ impl Postgres {
         let data = place.path().join("data");
         let mut initdb = Command::new(INITDB.find()?);
         initdb.args(["--no-sync", "--auth=trust", "--encoding=UTF8", "--locale=C", "--username"]);
-        initdb.arg(SUPERUSER).arg("--pgdata").arg(&data).current_dir(place.path());
+        initdb.arg(SUPERUSER).arg("--pgdata").arg(&data);
+        place.is_home_of(&mut initdb);
         if let Some(user) = place.user() {
             user.runs(&mut initdb);
         }

@@ -47,7 +47,9 @@ pub(crate) fn run(command: &mut Command, input: &str, patience: Duration) -> Out
     if status.success() {
         return Ok(output.trim_end_matches('\n').to_owned());
     }
-    Err(Failure::new(doing, format!("{status}: {} {}", complaint.trim(), output.trim())))
+    let words = if complaint.trim().is_empty() { output.trim() } else { complaint.trim() };
+    let lines: Vec<&str> = words.lines().take(WORDS).collect();
+    Err(Failure::new(doing, format!("{status}: {}", lines.join("\n    "))))
 }
 
 fn read_all(pipe: Option<impl Read + Send + 'static>) -> thread::JoinHandle<Vec<u8>> {
@@ -64,3 +66,6 @@ fn read_all(pipe: Option<impl Read + Send + 'static>) -> thread::JoinHandle<Vec<
 fn text_of(reader: thread::JoinHandle<Vec<u8>>) -> String {
     String::from_utf8_lossy(&reader.join().unwrap_or_default()).into_owned()
 }
+
+/// Lines that are repeated of what a program complained about.
+const WORDS: usize = 10;

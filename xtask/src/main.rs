@@ -1,8 +1,9 @@
 //! The project's own chores, run as `cargo xtask`.
 //!
-//! `test` proves the product and brings what it needs; `bench` measures what it costs; `layers` checks who imports whom; `tidy` checks the rules of
-//! house style that no lint knows; `ci` runs all of it, and the lints. A check here is a test: it is counted, it can
-//! fail, and each rule has a unit test which shows it failing.
+//! `test` proves the product and brings what it needs; `servers` starts the stores' servers for using them by hand;
+//! `bench` measures what it costs; `layers` checks who imports whom; `tidy` checks the rules of house style that no lint
+//! knows; `ci` runs all of it, and the lints. A check here is a test: it is counted, it can fail, and each rule has a unit
+//! test which shows it failing.
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command-line tool prints")]
 
@@ -12,6 +13,7 @@ mod layers;
 mod process;
 mod report;
 mod secrets;
+mod servers;
 mod test;
 mod tidy;
 
@@ -47,6 +49,11 @@ enum Chore {
         #[arg(long)]
         without_deny: bool,
     },
+    /// Start, stop and list the real servers that the tests use, for using them by hand
+    Servers {
+        #[command(subcommand)]
+        action: Option<servers::Action>,
+    },
     /// Measure what sessions cost on this machine; nothing here passes or fails by the clock
     Bench {
         /// Smaller and shorter: to see that it works, not to quote
@@ -80,6 +87,10 @@ fn run(chore: Chore) -> Result<bool, Error> {
     match chore {
         Chore::Test { only } => test::run(&metadata, &only),
         Chore::Ci { without_deny } => ci::run(&metadata, without_deny),
+        Chore::Servers { action } => {
+            let status = servers::Action::Status { names: Vec::new(), json: false };
+            servers::run(metadata.target_directory.as_std_path(), action.as_ref().unwrap_or(&status))
+        }
         Chore::Bench { quick } => {
             let mut cargo = process::cargo(metadata.workspace_root.as_std_path());
             cargo.args(["run", "--release", "--package", "cloakroom-bench", "--"]);

@@ -1,6 +1,6 @@
 use std::{fs, process::Command, time::Duration};
 
-use cloakroom_servers::{Port, Program};
+use cloakroom_servers::{Port, Program, Sighting};
 
 use crate::{PATIENCE, descendants, eventually, is_alive};
 
@@ -74,4 +74,17 @@ fn a_port_is_given_out_once_as_long_as_it_is_held() {
     let lowest = fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").unwrap();
     let lowest: u16 = lowest.split_whitespace().next().unwrap().parse().unwrap();
     assert!(numbers.last().unwrap() < &lowest, "outgoing connections could be given one of {numbers:?}");
+}
+
+#[test]
+fn a_process_is_known_again_by_more_than_its_id() {
+    let (program, _directory) = shell("sleep 1000");
+    let seen = Sighting::of(program.pid()).unwrap();
+    assert!(seen.still_runs());
+    let stranger = Sighting { started: seen.started - 1, ..seen };
+    assert!(!stranger.still_runs());
+    let stat = fs::read_to_string(format!("/proc/{}/stat", program.pid())).unwrap();
+    assert_eq!(stat.split_whitespace().nth(21).unwrap(), seen.started.to_string());
+    program.kill();
+    assert!(!seen.still_runs());
 }

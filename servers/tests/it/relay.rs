@@ -18,7 +18,7 @@ fn echo() -> u16 {
             thread::spawn(move || {
                 let mut buffer = [0; 4096];
                 while let Ok(read @ 1..) = (&stream).read(&mut buffer) {
-                    if (&stream).write_all(&buffer[..read]).is_err() {
+                    if (&stream).write_all(buffer.get(..read).unwrap_or_default()).is_err() {
                         return;
                     }
                 }
