@@ -1,0 +1,103 @@
+//! What a store finds out about its servers before it uses them.
+
+use redis::{Value, cmd};
+
+use crate::client::{Client, Progress};
+use crate::error::Problem;
+use crate::node::Lane;
+use crate::verb;
+
+/// Whether the servers are what the options say, and can do what this store asks of them.
+pub(crate) async fn greet(client: &Client, progress: &Progress) -> Result<(), Problem> {
+    let Some(bucket) = client.layout.buckets().next() else { return Ok(()) };
+    let node = client.topology.node(bucket).await?;
+    let link = node.link(Lane::Commands);
+    let mut connection = link.connection().await?;
+    let information = connection.ask(&cmd("INFO")).await.map_err(|error| link.problem(error))?;
+    let information = Information::read(information)?;
+    information.check(&node.host.to_string(), client.layout.is_clustered())?;
+    information.warn(&node.host.to_string());
+    // Whatever the user is not allowed to do shows now, not when somebody signs in.
+    verb::ping(client).await?;
+    verb::count(client, progress).await?;
+    Ok(())
+}
+
+/// What `INFO` says: lines of a name and a value.
+struct Information(String);
+
+impl Information {
+    fn read(value: Value) -> Result<Self, Problem> {
+        match value {
+            Value::BulkString(bytes) => {
+                String::from_utf8(bytes).map(Self).map_err(|_| Problem::Answer("INFO"))
+            }
+            Value::VerbatimString { text, .. } => Ok(Self(text)),
+            _ => Err(Problem::Answer("INFO")),
+        }
+    }
+
+    fn field(&self, name: &str) -> Option<&str> {
+        self.0.lines().find_map(|line| line.trim_end().strip_prefix(name)?.strip_prefix(':'))
+    }
+
+    fn check(&self, address: &str, is_clustered: bool) -> Result<(), Problem> {
+        let version = self.field("redis_version").unwrap_or("unknown");
+        let major: Option<u32> = version.split('.').next().and_then(|major| major.parse().ok());
+        if major.is_none_or(|major| major < OLDEST_MAJOR) {
+            return Err(Problem::Unusable(format!(
+                "{address} is of version {version}: Cloakroom needs Redis {OLDEST_MAJOR}.0 or later, or Valkey"
+            )));
+        }
+        match (self.field("cluster_enabled") == Some("1"), is_clustered) {
+            (true, false) => Err(Problem::Unusable(format!(
+                "{address} is a node of a Cluster: write redis+cluster:// with the addresses of its nodes"
+            ))),
+            (false, true) => {
+                Err(Problem::Unusable(format!("{address} is no node of a Cluster: write redis:// instead")))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn warn(&self, address: &str) {
+        if self.field("aof_enabled") == Some("0") {
+            tracing::warn!(
+                address,
+                "the server keeps no append-only file: after a crash, sessions of the last minutes are lost and ended ones \
+                 live again; set appendonly yes"
+            );
+        }
+        if let Some(policy) = self.field("maxmemory_policy").filter(|policy| *policy != "noeviction") {
+            tracing::warn!(
+                address,
+                policy,
+                "a full server removes keys by itself, and signs people out by that; set maxmemory-policy noeviction"
+            );
+        }
+    }
+}
+
+/// The first with scripts that say what they may do, and that are let through while memory is full because of it.
+const OLDEST_MAJOR: u32 = 7;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(version: &str, cluster: &str, is_clustered: bool) -> Result<(), String> {
+        let text =
+            format!("# Server\r\nredis_version:{version}\r\n# Cluster\r\ncluster_enabled:{cluster}\r\n");
+        Information(text).check("here", is_clustered).map_err(|problem| problem.to_string())
+    }
+
+    #[test]
+    fn a_server_that_cannot_be_used_is_named_with_the_reason() {
+        assert_eq!(check("7.0.15", "0", false), Ok(()));
+        assert_eq!(check("8.2.1", "1", true), Ok(()));
+        assert!(check("6.2.14", "0", false).unwrap_err().contains("6.2.14"));
+        assert!(check("", "0", false).is_err());
+        assert!(check("7.2.4", "1", false).unwrap_err().contains("redis+cluster://"));
+        assert!(check("7.2.4", "0", true).unwrap_err().contains("redis://"));
+    }
+}

@@ -1,0 +1,121 @@
+//! A server that keeps sessions, and how its place is found: given, asked of sentinels, or of a Cluster.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use redis::{Cmd, Value, cmd};
+
+use crate::cluster::Cluster;
+use crate::error::Problem;
+use crate::keys::Bucket;
+use crate::link::{Connection, Dialer, Link};
+use crate::options::{Host, RedisOptions, Servers};
+use crate::sentinel::Sentinel;
+
+/// A server that keeps sessions.
+#[derive(Debug)]
+pub(crate) struct Node {
+    pub(crate) host: Host,
+    commands: Link,
+    /// For calls that wait for replicas: whatever follows on their connection waits with them.
+    durable: Link,
+}
+
+/// On which of a node's connections.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Lane {
+    Commands,
+    Durable,
+}
+
+impl Node {
+    pub(crate) fn new(dialer: &Dialer, host: Host) -> Result<Arc<Self>, Problem> {
+        Ok(Arc::new(Self { commands: dialer.link(&host)?, durable: dialer.link(&host)?, host }))
+    }
+
+    pub(crate) fn link(&self, lane: Lane) -> &Link {
+        match lane {
+            Lane::Commands => &self.commands,
+            Lane::Durable => &self.durable,
+        }
+    }
+
+    /// Asks one question, within `patience`.
+    pub(crate) async fn ask(&self, question: &Cmd, patience: Duration) -> Result<Value, Problem> {
+        ask(&self.commands, question, patience).await
+    }
+}
+
+/// Asks one question of a server, within `patience`.
+pub(crate) async fn ask(link: &Link, question: &Cmd, patience: Duration) -> Result<Value, Problem> {
+    let mut asked: Option<Connection> = None;
+    let answer = tokio::time::timeout(patience, async {
+        let mut connection = link.connection().await?;
+        asked = Some(connection.clone());
+        connection.ask(question).await.map_err(|error| link.problem(error))
+    });
+    let answer = answer.await.unwrap_or(Err(Problem::Overdue(patience)));
+    if let (Err(Problem::Overdue(_) | Problem::Broken { .. }), Some(connection)) = (&answer, &asked) {
+        link.give_up(connection);
+    }
+    answer
+}
+
+/// Where the servers are.
+#[derive(Debug)]
+pub(crate) enum Topology {
+    /// One server, at an address that was given.
+    Standalone(Arc<Node>),
+    /// The primary that sentinels tell of.
+    Sentinel(Arc<Sentinel>),
+    /// Whoever serves a slot.
+    Cluster(Cluster),
+}
+
+impl Topology {
+    pub(crate) fn new(options: &RedisOptions) -> Result<Self, Problem> {
+        let dialer = Dialer::to_servers(options)?;
+        let [first, ..] = options.hosts.as_slice() else { return Err(Problem::Misuse("no host")) };
+        match &options.servers {
+            Servers::Standalone => Ok(Self::Standalone(Node::new(&dialer, first.clone())?)),
+            Servers::Sentinel(name) => Ok(Self::Sentinel(Sentinel::new(name.clone(), dialer, options)?)),
+            Servers::Cluster => Ok(Self::Cluster(Cluster::new(dialer, options))),
+        }
+    }
+
+    /// The server that a bucket is asked of.
+    pub(crate) async fn node(&self, bucket: Bucket) -> Result<Arc<Node>, Problem> {
+        match self {
+            Self::Standalone(node) => Ok(Arc::clone(node)),
+            Self::Sentinel(sentinel) => sentinel.node().await,
+            Self::Cluster(cluster) => cluster.node(bucket).await,
+        }
+    }
+
+    /// Takes note that a server is gone, or no primary any more: the next call looks where its place is now.
+    pub(crate) fn lost(&self, node: &Arc<Node>) {
+        match self {
+            Self::Standalone(_) => {}
+            Self::Sentinel(sentinel) => sentinel.lost(node),
+            Self::Cluster(cluster) => cluster.lost(node),
+        }
+    }
+
+    /// Takes note that a bucket is served elsewhere; whether that can be followed.
+    pub(crate) fn moved(&self, bucket: Bucket, host: Host) -> bool {
+        match self {
+            Self::Standalone(_) | Self::Sentinel(_) => false,
+            Self::Cluster(cluster) => cluster.moved(bucket, host),
+        }
+    }
+
+    /// Whether another server may take a lost one's place.
+    pub(crate) fn has_others(&self) -> bool {
+        !matches!(self, Self::Standalone(_))
+    }
+}
+
+/// What a server plays.
+pub(crate) fn role() -> Cmd {
+    cmd("ROLE")
+}
