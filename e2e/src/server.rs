@@ -8,6 +8,7 @@ use std::process::{ChildStdout, Command, Stdio};
 use std::sync::Arc;
 
 use reqwest::{Client, Method, StatusCode, header};
+use serde_json::Value;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::time::timeout;
 
@@ -40,6 +41,8 @@ pub struct Reply {
     pub status: u16,
     /// Every cookie it set or removed.
     pub cookies: Vec<String>,
+    /// When to ask again, where it says so.
+    pub retry_after: Option<String>,
     /// The body.
     pub body: String,
 }
@@ -153,6 +156,21 @@ impl Server {
         self.send(Method::POST, path, &[headers, &kind].concat(), form).await
     }
 
+    /// Sends JSON outside of any browser, with these headers.
+    ///
+    /// # Errors
+    /// Where there is no answer.
+    pub async fn send_json(
+        &self,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &Value,
+    ) -> Outcome<Reply> {
+        let kind = [("content-type", "application/json")];
+        self.send(method, path, &[headers, &kind].concat(), body.to_string()).await
+    }
+
     async fn send(
         &self,
         method: Method,
@@ -167,7 +185,9 @@ impl Server {
         let response = request.send().await?;
         let cookies = response.headers().get_all(header::SET_COOKIE).iter();
         let cookies = cookies.map(|cookie| String::from_utf8_lossy(cookie.as_bytes()).into_owned()).collect();
-        Ok(Reply { status: response.status().as_u16(), cookies, body: response.text().await? })
+        let retry_after = response.headers().get(header::RETRY_AFTER).and_then(|value| value.to_str().ok());
+        let retry_after = retry_after.map(str::to_owned);
+        Ok(Reply { status: response.status().as_u16(), cookies, retry_after, body: response.text().await? })
     }
 
     /// Keeps what the server tells of itself, for the search for secrets.

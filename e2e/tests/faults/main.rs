@@ -5,3 +5,4 @@
 mod connections;
 mod guest;
 mod kills;
+mod stores;

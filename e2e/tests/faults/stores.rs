@@ -1,0 +1,197 @@
+//! The store killed, stopped and started again, behind a server that goes on.
+//!
+//! While its store cannot answer, the server says "unavailable": it signs nobody out, lets nobody in, and touches no
+//! cookie. When the store is back, so is everything, without a restart of the server.
+
+use std::time::Duration;
+
+use cloakroom_servers::{Mariadb, Memcached, Postgres, Redis};
+use e2e::{Failure, Outcome, Reply, Server, World, eventually, run};
+use reqwest::Method;
+use serde_json::{Value, json};
+
+#[test]
+fn redis_out_of_reach_signs_nobody_out() {
+    let redis = Redis::start_with(&["--appendonly", "yes", "--appendfsync", "always"]).unwrap();
+    check("outage_redis", &redis.url(), &[redis], Memory::Keeps);
+}
+
+#[test]
+fn postgres_out_of_reach_signs_nobody_out() {
+    let postgres = Postgres::start().unwrap();
+    check("outage_postgres", &postgres.url(), &[postgres], Memory::Keeps);
+}
+
+#[test]
+fn mariadb_out_of_reach_signs_nobody_out() {
+    let mariadb = Mariadb::start().unwrap();
+    check("outage_mariadb", &mariadb.url(), &[mariadb], Memory::Keeps);
+}
+
+#[test]
+fn memcached_out_of_reach_signs_nobody_out_until_it_has_forgotten() {
+    let servers = [(); 3].map(|()| Memcached::start().unwrap());
+    let addresses: Vec<String> = servers.iter().map(Memcached::address).collect();
+    check("outage_memcached", &format!("memcached://{}", addresses.join(",")), &servers, Memory::Loses);
+}
+
+/// What a store does when it is killed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Memory {
+    Keeps,
+    Loses,
+}
+
+/// A process that a store consists of.
+trait Process {
+    fn pause(&self);
+    fn resume(&self);
+    fn kill(&self);
+    fn restart(&self) -> cloakroom_servers::Outcome;
+}
+
+macro_rules! processes {
+    ($($server:ty),+) => {$(
+        impl Process for $server {
+            fn pause(&self) {
+                <$server>::pause(self);
+            }
+            fn resume(&self) {
+                <$server>::resume(self);
+            }
+            fn kill(&self) {
+                <$server>::kill(self);
+            }
+            fn restart(&self) -> cloakroom_servers::Outcome {
+                <$server>::restart(self)
+            }
+        }
+    )+};
+}
+processes!(Redis, Postgres, Mariadb, Memcached);
+
+fn check(test: &'static str, url: &str, store: &[impl Process], memory: Memory) {
+    run(test, &["--store", url], async |world| {
+        world.server.add_account("alice", PASSWORD)?;
+        let (stays, leaves) = (sign_in(world).await?, sign_in(world).await?);
+        alive(&world.server, &stays).await?;
+
+        store.iter().for_each(Process::pause);
+        out_of_reach(&world.server, &[&stays, &leaves]).await.map_err(|f| f.while_doing("stopped"))?;
+        store.iter().for_each(Process::resume);
+        healed(&world.server, &stays).await?;
+        alive(&world.server, &leaves).await?;
+
+        sign_out(&world.server, &leaves).await?;
+        store.iter().for_each(Process::kill);
+        out_of_reach(&world.server, &[&stays, &leaves]).await.map_err(|f| f.while_doing("killed"))?;
+        store.iter().for_each(|process| process.restart().unwrap());
+        match memory {
+            Memory::Keeps => healed(&world.server, &stays).await?,
+            Memory::Loses => forgotten(&world.server, &stays).await?,
+        }
+        refused(&look(&world.server, &leaves).await?)?;
+
+        // Whatever was forgotten, signing in works again.
+        let again = sign_in(world).await?;
+        alive(&world.server, &again).await
+    });
+}
+
+/// Every kind of request is answered with 503, when to come again, and no cookie.
+async fn out_of_reach(server: &Server, tokens: &[&str]) -> Outcome {
+    for token in tokens {
+        unavailable(&look(server, token).await?)?;
+        unavailable(&ask(server, Method::DELETE, "/v1/session", token).await?)?;
+        unavailable(&ask(server, Method::POST, "/v1/session/rotate", token).await?)?;
+    }
+    let body = json!({"username": "alice", "password": PASSWORD, "mode": "cookie"});
+    let from_here = [("sec-fetch-site", "same-origin")];
+    unavailable(&server.send_json(Method::POST, "/v1/sign-in", &from_here, &body).await?)?;
+    // Alive, but not ready: whoever balances load should look elsewhere.
+    let (alive, ready) = (server.ask(Method::GET, "/livez", &[]), server.ask(Method::GET, "/readyz", &[]));
+    match (alive.await?.status, ready.await?.status) {
+        (200, 503) => Ok(()),
+        found => Err(Failure::new(format!("/livez and /readyz answered {found:?}"))),
+    }
+}
+
+fn unavailable(reply: &Reply) -> Outcome {
+    let seconds = reply.retry_after.as_deref().and_then(|text| text.parse::<u32>().ok());
+    if reply.status == 503
+        && code(reply) == "store_unavailable"
+        && seconds.is_some()
+        && reply.cookies.is_empty()
+    {
+        return Ok(());
+    }
+    Err(Failure::new(format!("not an honest outage: {reply:?}")))
+}
+
+async fn alive(server: &Server, token: &str) -> Outcome {
+    let reply = look(server, token).await?;
+    if reply.status == 200 { Ok(()) } else { Err(Failure::new(format!("not alive: {reply:?}"))) }
+}
+
+/// The session is alive again, and was unavailable until then, never unknown.
+async fn healed(server: &Server, token: &str) -> Outcome {
+    eventually("the store to be used again", RECOVERY, async || {
+        let reply = look(server, token).await?;
+        if reply.status == 200 {
+            return Ok(Some(()));
+        }
+        unavailable(&reply).map(|()| None)
+    })
+    .await
+}
+
+async fn forgotten(server: &Server, token: &str) -> Outcome {
+    eventually("the store to be used again", RECOVERY, async || {
+        let reply = look(server, token).await?;
+        if reply.status == 401 {
+            return refused(&reply).map(Some);
+        }
+        unavailable(&reply).map(|()| None)
+    })
+    .await
+}
+
+fn refused(reply: &Reply) -> Outcome {
+    match (reply.status, code(reply).as_str()) {
+        (401, "session_ended" | "session_unknown") => Ok(()),
+        _ => Err(Failure::new(format!("neither ended nor unknown: {reply:?}"))),
+    }
+}
+
+async fn sign_out(server: &Server, token: &str) -> Outcome {
+    let reply = ask(server, Method::DELETE, "/v1/session", token).await?;
+    if reply.status == 204 { Ok(()) } else { Err(Failure::new(format!("signing out: {reply:?}"))) }
+}
+
+async fn sign_in(world: &World) -> Outcome<String> {
+    let body = json!({"username": "alice", "password": PASSWORD, "mode": "bearer"});
+    let reply = world.server.send_json(Method::POST, "/v1/sign-in", &[], &body).await?;
+    let answer: Value = serde_json::from_str(&reply.body)?;
+    let Some(token) = answer["token"].as_str() else {
+        return Err(Failure::new(format!("signing in: {reply:?}")));
+    };
+    world.output.note_secret(token)?;
+    Ok(token.to_owned())
+}
+
+async fn look(server: &Server, token: &str) -> Outcome<Reply> {
+    ask(server, Method::GET, "/v1/session", token).await
+}
+
+async fn ask(server: &Server, method: Method, path: &str, token: &str) -> Outcome<Reply> {
+    server.ask(method, path, &[("authorization", &format!("Bearer {token}"))]).await
+}
+
+fn code(reply: &Reply) -> String {
+    let body: Value = serde_json::from_str(&reply.body).unwrap_or_default();
+    body["code"].as_str().unwrap_or_default().to_owned()
+}
+
+const PASSWORD: &str = "a quiet umbrella stand";
+/// Longest wait for a server to find its store again, on a machine that is busy with everything else.
+const RECOVERY: Duration = Duration::from_secs(60);
