@@ -33,7 +33,6 @@ pub(crate) struct Daemon {
     /// Killed before its directory is removed: fields are dropped in this order.
     program: Mutex<Option<Program>>,
     port: Port,
-    log: PathBuf,
     place: Place,
 }
 
@@ -63,8 +62,7 @@ impl Daemon {
     }
 
     fn idle(recipe: Recipe, place: Place, port: Port) -> Self {
-        let log = place.path().join("log");
-        Self { recipe, program: Mutex::new(None), port, log, place }
+        Self { recipe, program: Mutex::new(None), port, place }
     }
 
     pub(crate) fn port(&self) -> u16 {
@@ -76,7 +74,7 @@ impl Daemon {
     }
 
     pub(crate) fn log(&self) -> String {
-        String::from_utf8_lossy(&fs::read(&self.log).unwrap_or_default()).into_owned()
+        String::from_utf8_lossy(&fs::read(self.place.log()).unwrap_or_default()).into_owned()
     }
 
     /// The process id, while it was not killed.
@@ -95,8 +93,7 @@ impl Daemon {
         let port = self.port();
         let mut command = Command::new(&self.recipe.program);
         command.args((self.recipe.arguments)(port));
-        self.place.is_home_of(&mut command);
-        let program = Program::start_as(&command, &self.log, self.place.user(), Some(self.place.path()))?;
+        let program = self.place.start(&command)?;
         let program = slot.insert(program);
         let waiting = format!("{} to be ready", self.recipe.name);
         until(&waiting, PATIENCE, || match program.ended() {
@@ -106,7 +103,7 @@ impl Daemon {
             )),
             None => (self.recipe.ready)(port).into(),
         })
-        .map_err(|failure| failure.with_log(&self.log))
+        .map_err(|failure| failure.with_log(&self.place.log()))
     }
 
     pub(crate) fn pause(&self) {

@@ -11,7 +11,6 @@ use crate::{
     Outcome,
     daemon::{Daemon, Recipe, verbs},
     find::{MARIADB_CLIENT, MARIADB_INSTALL, MARIADB_SERVER},
-    patience::PATIENCE,
     place::{Place, User},
     run::run,
 };
@@ -45,18 +44,12 @@ impl Mariadb {
         let mut install = Command::new(MARIADB_INSTALL.find()?);
         install.args(["--no-defaults", "--auth-root-authentication-method=normal", "--skip-test-db"]);
         install.arg(option("--datadir", &data)).args(SMALL);
-        place.is_home_of(&mut install);
-        if let Some(user) = place.user() {
-            user.runs(&mut install);
-        }
-        run(&mut install, "", PATIENCE)?;
+        place.prepare(&install)?;
         let client = MARIADB_CLIENT.find()?;
         let asking = client.clone();
-        let socket = place.path().join("socket");
         let options: Vec<OsString> = options.iter().map(OsString::from).collect();
         let arguments = move |port: u16| {
-            let mut all =
-                vec!["--no-defaults".into(), option("--datadir", &data), option("--socket", &socket)];
+            let mut all = vec!["--no-defaults".into(), option("--datadir", &data)];
             all.push(format!("--port={port}").into());
             all.extend(SMALL.iter().chain(SETTINGS).map(OsString::from));
             all.extend(options.iter().cloned());
@@ -125,9 +118,10 @@ REVOKE SUPER, SHUTDOWN, FILE, CREATE USER ON *.* FROM cloakroom@'%';";
 /// A data directory of megabytes, made in a second or two.
 const SMALL: &[&str] = &["--innodb-log-file-size=16M", "--innodb-buffer-pool-size=64M"];
 
-/// Reached by many tests at once; a commit is on the disk when it returns; addresses are not looked up.
+/// Reached by many tests at once; the socket, which nobody uses, is in the data directory; a commit is on the disk when it returns; addresses are not looked up.
 const SETTINGS: &[&str] = &[
     "--bind-address=127.0.0.1",
+    "--socket=socket",
     "--skip-networking=0",
     "--skip-name-resolve",
     "--max-connections=300",

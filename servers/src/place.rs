@@ -9,7 +9,13 @@ use std::{
 
 use tempfile::TempDir;
 
-use crate::{Failure, Outcome, failure::Doing as _, find::is_open_to_all};
+use crate::{
+    Failure, Outcome,
+    failure::Doing as _,
+    find::is_open_to_all,
+    patience::{Look, PATIENCE, until},
+    program::Program,
+};
 
 /// The user as whom a server runs that refuses to run as root.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,14 +79,32 @@ impl Place {
         self.directory.path()
     }
 
-    /// Whose the directory is, if not our own: the server must run as that user.
-    pub(crate) fn user(&self) -> Option<User> {
-        self.user
+    /// Starts the program of `command` there, as the user whose it is; temporary files go there as well. What it prints is
+    /// added to [`log`](Self::log), and if we die, the directory is removed with the program's death.
+    pub(crate) fn start(&self, command: &Command) -> Outcome<Program> {
+        let mut own = Command::new(command.get_program());
+        own.args(command.get_args()).current_dir(self.path()).env("TMPDIR", self.path());
+        Program::start_as(&own, &self.log(), self.user, Some(self.path()))
     }
 
-    /// Makes `command` run there, and put its temporary files there.
-    pub(crate) fn is_home_of(&self, command: &mut Command) {
-        command.current_dir(self.path()).env("TMPDIR", self.path());
+    /// Runs the program of `command` there to its end, which must be a success.
+    pub(crate) fn prepare(&self, command: &Command) -> Outcome {
+        let program = self.start(command)?;
+        let name = command.get_program().display();
+        let ending = until(&format!("the end of {name}"), PATIENCE, || {
+            program.ended().map_or_else(|| Look::NotYet("it runs".to_owned()), Look::Done)
+        });
+        match ending {
+            Ok(status) if status.success() => Ok(()),
+            Ok(status) => Err(Failure::new(format!("running {name}"), format!("it ended with {status}"))),
+            Err(failure) => Err(failure),
+        }
+        .map_err(|failure| failure.with_log(&self.log()))
+    }
+
+    /// The file to which everything here prints.
+    pub(crate) fn log(&self) -> PathBuf {
+        self.path().join("log")
     }
 
     /// Writes a file there, which only its owner can read.

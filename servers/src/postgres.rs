@@ -6,7 +6,6 @@ use crate::{
     Outcome,
     daemon::{Daemon, Recipe, verbs},
     find::{INITDB, POSTGRES, PSQL},
-    patience::PATIENCE,
     place::{Place, User},
     run::run,
 };
@@ -97,11 +96,7 @@ impl Postgres {
         let mut initdb = Command::new(INITDB.find()?);
         initdb.args(["--no-sync", "--auth=trust", "--encoding=UTF8", "--locale=C", "--username"]);
         initdb.arg(SUPERUSER).arg("--pgdata").arg(&data);
-        place.is_home_of(&mut initdb);
-        if let Some(user) = place.user() {
-            user.runs(&mut initdb);
-        }
-        run(&mut initdb, "", PATIENCE)?;
+        place.prepare(&initdb)?;
         let client = PSQL.find()?;
         let asking = client.clone();
         let arguments = move |port: u16| {

@@ -62,9 +62,10 @@ fn sentinel_replaces_a_primary_that_was_killed_and_takes_it_back_as_a_replica() 
     assert_eq!(group.kill_primary().unwrap(), old);
     let new = group.wait_for_failover(old).unwrap();
     assert_eq!(group.server(new).unwrap().command(&["GET", "key"]).unwrap(), "value");
-    group.heal().unwrap();
-    assert_eq!(group.primary_port().unwrap(), new);
     assert!(group.replicas().unwrap().contains(&old));
+    group.primary().unwrap().command(&["SET", "key", "newer"]).unwrap();
+    group.heal().unwrap();
+    assert_eq!(group.server(old).unwrap().command(&["GET", "key"]).unwrap(), "newer");
 }
 
 #[test]
