@@ -87,5 +87,5 @@ mod tests {
         assert_eq!(first, FIRST_HOMES, "sessions would be looked for on the wrong server");
     }
 
-    const FIRST_HOMES: &str = "";
+    const FIRST_HOMES: &str = "bcabcabcccbcacbaaacacabb";
 }

@@ -72,20 +72,12 @@ async fn keep(server: Arc<str>, patience: Duration, spread: u64, publish: watch:
                 failures = 0;
                 publish.send_replace(State::Up(link));
                 let problem = work.await;
-                tracing::warn!(
-                    server = &*server,
-                    error = &problem as &dyn std::error::Error,
-                    "connection to memcached lost"
-                );
+                tracing::warn!(server = &*server, error = shown(&problem), "connection to memcached lost");
                 publish.send_replace(State::Opening);
             }
             Err(problem) => {
                 if failures == 0 {
-                    tracing::warn!(
-                        server = &*server,
-                        error = &problem as &dyn std::error::Error,
-                        "memcached cannot be reached"
-                    );
+                    tracing::warn!(server = &*server, error = shown(&problem), "memcached cannot be reached");
                 }
                 failures = failures.saturating_add(1);
                 publish.send_replace(State::Down(Arc::new(problem)));
@@ -93,6 +85,11 @@ async fn keep(server: Arc<str>, patience: Duration, spread: u64, publish: watch:
             }
         }
     }
+}
+
+/// As a log shows it: with its source.
+fn shown(problem: &Problem) -> &(dyn std::error::Error + 'static) {
+    problem
 }
 
 /// The pause after so many failures: doubled each time up to a second, and a quarter more or less by `spread`.

@@ -187,6 +187,8 @@ impl Broken {
 
 fn found(answer: &reply::Answer, buffer: &[u8]) -> Result<Reply, Malformed> {
     match (answer.cas, answer.flags, &answer.value) {
+        // To swap what has version 0 is to overwrite whatever is there.
+        (Some(0), ..) => Err(Malformed::Versionless),
         (Some(cas), Some(flags), value) => {
             let value = value.clone().and_then(|range| buffer.get(range)).unwrap_or_default().to_vec();
             Ok(Reply::Found(Found { value, cas: Cas::from_u64(cas), flags }))

@@ -47,6 +47,8 @@ pub(crate) enum Malformed {
     Answer(String),
     #[error("an answer to another question")]
     Order,
+    #[error("items without versions, by which nothing can be decided: start memcached without -C")]
+    Versionless,
 }
 
 /// Reads the answer at the beginning of `bytes`; `None` where it is not all there yet.

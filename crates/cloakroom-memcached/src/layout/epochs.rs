@@ -45,6 +45,8 @@ pub(crate) struct Epochs {
     pub(crate) number: u64,
     /// Up to which number everybody who ended has been buried.
     pub(crate) buried: u64,
+    /// The latest instant at which all that was there ended, also where the list has forgotten that end for a later one.
+    all_until: Timestamp,
     list: Vec<Epoch>,
 }
 
@@ -68,7 +70,7 @@ pub(crate) enum Scope {
 
 impl Epochs {
     pub(crate) const fn begin(era: Era) -> Self {
-        Self { era, number: 0, buried: 0, list: Vec::new() }
+        Self { era, number: 0, buried: 0, all_until: Timestamp::from_millis(i64::MIN), list: Vec::new() }
     }
 
     /// The epoch that ended a session first: one filed when `generation` was the number of the last epoch.
@@ -91,11 +93,10 @@ impl Epochs {
     /// The generation of a session that was issued elsewhere and arrives now: the last end of all that was there ends it
     /// too, where it was issued until then.
     pub(crate) fn generation_of(&self, created_at: Timestamp) -> u64 {
-        let last = self.list.iter().rev().find(|epoch| epoch.scope == Scope::All);
-        match last {
-            Some(epoch) if created_at <= epoch.ended_at => epoch.number.saturating_sub(1),
-            _ => self.number,
-        }
+        let mut ends = self.list.iter().rev().filter(|epoch| epoch.scope == Scope::All);
+        let last = ends.clone().next().filter(|_| created_at <= self.all_until);
+        let about = ends.find(|epoch| created_at <= epoch.ended_at).or(last);
+        about.map_or(self.number, |epoch| epoch.number.saturating_sub(1))
     }
 
     /// Adds an end. Only what a later epoch ends as well is ever forgotten for it: a dead session may change its reason
@@ -111,6 +112,9 @@ impl Epochs {
                 self.list.remove(redundant);
             }
         }
+        if scope == Scope::All {
+            self.all_until = self.all_until.max(ended_at);
+        }
         self.number = self.number.saturating_add(1);
         self.list.push(Epoch { number: self.number, scope, ended_at, reason });
     }
@@ -120,6 +124,7 @@ impl Epochs {
         self.era.write(&mut writer);
         writer.number(self.number);
         writer.number(self.buried);
+        writer.instant(self.all_until);
         writer.count(self.list.len());
         for epoch in &self.list {
             writer.number(epoch.number);
@@ -139,6 +144,7 @@ impl Epochs {
     pub(crate) fn decode(bytes: &[u8]) -> Result<Self, Problem> {
         let mut reader = Reader::new(bytes, FORMAT, "epochs")?;
         let (era, number, buried) = (Era::read(&mut reader)?, reader.number()?, reader.number()?);
+        let all_until = reader.instant()?;
         let mut list = Vec::new();
         for _ in 0..reader.count()? {
             let number = reader.number()?;
@@ -150,7 +156,7 @@ impl Epochs {
             list.push(Epoch { number, scope, ended_at: reader.instant()?, reason: reader.reason()? });
         }
         reader.end()?;
-        Ok(Self { era, number, buried, list })
+        Ok(Self { era, number, buried, all_until, list })
     }
 }
 
@@ -189,6 +195,29 @@ mod tests {
         assert_eq!(reason(49, 2), Some(EndReason::Compromised), "also where it arrives late");
         assert_eq!(reason(50, 1), Some(EndReason::RevokedByAdmin));
         assert_eq!(reason(50, 2), None);
+    }
+
+    #[test]
+    fn whoever_arrives_is_about_the_ends_of_all_until_which_they_were_issued() {
+        let mut epochs = begun();
+        assert_eq!(epochs.generation_of(at(i64::MIN)), 0);
+        epochs.end(Scope::All, at(150), EndReason::Compromised);
+        epochs.end(Scope::All, at(40), EndReason::RevokedByAdmin);
+        let reason = |epochs: &Epochs, created: i64| {
+            epochs.first_to_end(at(created), epochs.generation_of(at(created))).map(|epoch| epoch.reason)
+        };
+        assert_eq!(reason(&epochs, 40), Some(EndReason::RevokedByAdmin));
+        assert_eq!(reason(&epochs, 150), Some(EndReason::Compromised));
+        assert_eq!(reason(&epochs, 151), None);
+        for _ in 0..100 {
+            epochs.end(Scope::All, at(30), EndReason::SignedOut);
+        }
+        assert_eq!(
+            reason(&epochs, 150),
+            Some(EndReason::SignedOut),
+            "ended, though the first end is forgotten"
+        );
+        assert_eq!(reason(&epochs, 151), None);
     }
 
     #[test]

@@ -358,15 +358,18 @@ mod tests {
     }
 
     fn entry(seed: u8, name: Option<&str>, created: i64) -> Entry {
-        let lifetime =
-            Lifetime::new(Duration::from_millis(1_000), at(created.saturating_add(10_000)), Duration::MAX);
+        let lifetime = Lifetime::new(
+            Duration::from_millis(1_000),
+            at(created.saturating_add(10_000)),
+            Duration::from_millis(50),
+        );
         Entry {
             id: SessionId::from_random(ROUTE, [seed; 14]),
             digest: digest(seed),
             principal: name.map(|name| PrincipalId::new(name).unwrap()),
             created_at: at(created),
             last_seen_at: at(created.saturating_add(5)),
-            lifetime: Lifetime { tombstone_retention: Duration::from_millis(50), ..lifetime },
+            lifetime,
             generation: 3,
         }
     }

@@ -110,7 +110,7 @@ pub(crate) async fn rekey(call: Call<'_>, request: RekeyRequest<'_>) -> Result<R
 
 /// A session as a change finds it.
 enum Present<'a> {
-    Live(Located<'a>, Live),
+    Live(Box<Located<'a>>, Live),
     Not(Lookup),
 }
 
@@ -118,7 +118,7 @@ async fn present<'a>(call: Call<'a>, digest: TokenDigest) -> Result<Present<'a>,
     Ok(match locate(call, digest).await? {
         Some(Located { lookup: Lookup::Live(live), position, place, sight }) => {
             let lookup = Lookup::Unknown;
-            Present::Live(Located { position, place, sight, lookup }, live)
+            Present::Live(Box::new(Located { position, place, sight, lookup }), live)
         }
         Some(located) => Present::Not(located.lookup),
         None => Present::Not(Lookup::Unknown),

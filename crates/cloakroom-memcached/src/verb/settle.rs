@@ -125,12 +125,14 @@ async fn write_down(
         counts.push(writes.len().saturating_sub(before));
     }
     let mut replies = place.link.ask(writes).await?.into_iter();
-    let mut is_written = |count: &usize| replies.by_ref().take(*count).all(|reply| reply == Reply::Done);
-    let written = partings
-        .iter()
-        .zip(counts)
-        .filter_map(|(parting, count)| is_written(&count).then(|| parting.clone()));
-    Ok((written.collect(), scene))
+    let mut written = Vec::new();
+    for (parting, count) in partings.iter().zip(counts) {
+        let own: Vec<Reply> = replies.by_ref().take(count).collect();
+        if own.iter().all(|reply| *reply == Reply::Done) {
+            written.push(parting.clone());
+        }
+    }
+    Ok((written, scene))
 }
 
 fn write_remains(
