@@ -250,6 +250,26 @@ pub(crate) async fn race(stores: &[Subject], limit: Option<SessionLimit>) -> Vec
 /// Sign-ins at once.
 pub(crate) const RACERS: usize = 64;
 
+/// Signs `RACERS` sessions in, two of a principal at the same time, each through a store of its own, of whom one may stay:
+/// races whose outcome no later sign-in mends.
+pub(crate) async fn duels([one, other]: [&Subject; 2], on_limit: OnLimit) {
+    let mut fixtures = Fixtures::new(5);
+    for round in 0..RACERS / 2 {
+        let name = format!("bob-{round}");
+        let filings: [Filing; 2] = std::array::from_fn(|_| fixtures.signed_in(&name));
+        let mut signing_in = tokio::task::JoinSet::new();
+        for (store, filing) in [one, other].into_iter().zip(&filings) {
+            let (store, filing) = (store.clone(), filing.clone());
+            signing_in.spawn(async move { store.try_file(&filing, limit(1, on_limit), None, T0).await });
+        }
+        let answers = signing_in.join_all().await;
+        let done = answers.iter().filter(|answer| matches!(answer, Inserted::Done { .. })).count();
+        assert_eq!(done, if on_limit == OnLimit::Refuse { 1 } else { 2 }, "round {round}: {answers:?}");
+        let alive = alive(one, &filings, T0).await;
+        assert_eq!(alive.iter().filter(|alive| **alive).count(), 1, "round {round}: {answers:?}");
+    }
+}
+
 /// Never more than `max` live, and everybody else reported exactly once.
 pub(crate) async fn check_race(store: &Subject, answers: Vec<(Inserted, Filing)>, max: usize) {
     let (mut reported, mut lives) = (Vec::new(), 0);
@@ -275,18 +295,25 @@ async fn parallel_sign_ins_never_exceed_it_and_put_out_as_many_as_too_many(conte
         let store = somewhere.open().await;
         let answers = race(std::slice::from_ref(&store), limit(5, on_limit)).await;
         check_race(&store, answers, 5).await;
+        duels([&store, &store], on_limit).await;
     }
 }
 
 async fn of_parallel_sign_ins_exactly_as_many_succeed_as_are_allowed(context: &Context) {
     let store = context.open().await;
     let answers = race(std::slice::from_ref(&store), limit(5, OnLimit::Refuse)).await;
+    check_refusals(&store, &answers, 5).await;
+    duels([&store, &store], OnLimit::Refuse).await;
+}
+
+/// Exactly `max` are in and live, and the others were refused and left nothing.
+pub(crate) async fn check_refusals(store: &Subject, answers: &[(Inserted, Filing)], max: usize) {
     let mut lives = 0;
     for (answer, filing) in answers {
-        let expected =
-            if answer == Inserted::LimitReached { Lookup::Unknown } else { Lookup::Live(filing.live()) };
-        lives += usize::from(answer != Inserted::LimitReached);
+        let refused = *answer == Inserted::LimitReached;
+        let expected = if refused { Lookup::Unknown } else { Lookup::Live(filing.live()) };
+        lives += usize::from(!refused);
         assert_eq!(store.look_up(filing.digest, T0).await, expected, "{answer:?}");
     }
-    assert_eq!(lives, 5);
+    assert_eq!(lives, max);
 }

@@ -12,7 +12,7 @@ use cloakroom_store::{Lookup, Rekeyed, Replaced, Selector, TouchReport, Version}
 use tokio::task::JoinSet;
 
 use crate::case::{Applies, Case, Context, cases};
-use crate::fixtures::{Filing, Fixtures, Seeded, T0, at};
+use crate::fixtures::{Filing, Fixtures, Seeded, T0, at, principal_id};
 use crate::subject::Subject;
 
 pub(crate) const CASES: &[Case] = cases!("race", Applies::Always;
@@ -24,6 +24,7 @@ pub(crate) const CASES: &[Case] = cases!("race", Applies::Always;
     of_many_ends_of_one_session_exactly_one_reports_it,
     what_a_sweep_reported_is_not_revived_by_activity_at_the_same_time,
     whoever_signed_in_before_everything_ended_is_out,
+    whoever_signed_in_before_all_of_their_sessions_ended_is_out,
 );
 
 /// Counts to `turns`, each step in a task of its own, the tasks spread over `stores`.
@@ -70,7 +71,7 @@ async fn of_many_changes_of_one_session_every_one_counts(context: &Context) {
 
 /// A write that races with a sign-out.
 #[derive(Clone, Copy)]
-enum Write {
+pub(crate) enum Write {
     Change,
     Activity,
     Exchange,
@@ -98,31 +99,36 @@ impl Write {
 }
 
 async fn a_sign_out_is_not_undone_by_a_change_at_the_same_time(context: &Context) {
-    sign_out_against(context, Write::Change).await;
+    let store = context.open().await;
+    sign_out_against(context, [&store, &store], Write::Change).await;
 }
 
 async fn a_sign_out_is_not_undone_by_activity_at_the_same_time(context: &Context) {
-    sign_out_against(context, Write::Activity).await;
+    let store = context.open().await;
+    sign_out_against(context, [&store, &store], Write::Activity).await;
 }
 
 async fn a_sign_out_is_not_undone_by_an_exchange_of_the_token_at_the_same_time(context: &Context) {
-    sign_out_against(context, Write::Exchange).await;
+    let store = context.open().await;
+    sign_out_against(context, [&store, &store], Write::Exchange).await;
 }
 
-/// Many short races, in batches so that a store that commits in groups can.
-async fn sign_out_against(context: &Context, write: Write) {
-    let (store, mut fixtures, mut coin) = (context.open().await, Fixtures::new(1), Seeded::new(2));
+/// Many short races between a sign-out at the first handle and a write at the second, in batches so that a store that
+/// commits in groups can.
+pub(crate) async fn sign_out_against(context: &Context, [store, writer]: [&Subject; 2], write: Write) {
+    let (mut fixtures, mut coin) = (Fixtures::new(1), Seeded::new(2));
     let races = context.effort().races.div_ceil(3);
     let (mut left, mut in_time) = (races, 0);
     while left > 0 {
         let size = left.min(BATCH);
         left -= size;
         let filings: Vec<Filing> = (0..size).map(|_| fixtures.signed_in("alice")).collect();
-        file_together(&store, &filings).await;
+        file_together(store, &filings).await;
         let mut running = JoinSet::new();
         for filing in filings {
             let next = filing.rotated(fixtures.next_digest(&filing), at(1));
-            running.spawn(sign_out_race(store.clone(), write, filing, next, coin.below(2) == 0));
+            let stores = [store.clone(), writer.clone()];
+            running.spawn(sign_out_race(stores, write, filing, next, coin.below(2) == 0));
         }
         in_time += running.join_all().await.into_iter().map(u32::from).sum::<u32>();
         store.sweep_up(at(100_000)).await;
@@ -156,7 +162,7 @@ impl Start {
 
 /// One race; whether the write was in time. Whoever is spawned first is a matter of luck, who is first even more so.
 async fn sign_out_race(
-    store: Subject,
+    [store, writes]: [Subject; 2],
     write: Write,
     filing: Filing,
     next: Filing,
@@ -164,7 +170,7 @@ async fn sign_out_race(
 ) -> bool {
     let start = Arc::new(Start::default());
     let writer = {
-        let (start, store, filing, next) = (Arc::clone(&start), store.clone(), filing.clone(), next.clone());
+        let (start, store, filing, next) = (Arc::clone(&start), writes.clone(), filing.clone(), next.clone());
         async move {
             start.together().await;
             write.attempt(&store, &filing, &next).await
@@ -190,12 +196,14 @@ async fn sign_out_race(
     let tombstone = filing.tombstone(SignedOut, at(1));
     assert_eq!(ending.ended, [tombstone.clone().into()], "whichever was first, the sign-out ended it");
     let over = Lookup::Ended(tombstone);
-    if matches!(write, Write::Exchange) && in_time {
-        assert!(matches!(store.look_up(filing.digest, at(2)).await, Lookup::Retired(_)));
-        assert_eq!(store.look_up(next.digest, at(2)).await, over);
-    } else {
-        assert_eq!(store.look_up(filing.digest, at(2)).await, over);
-        assert_eq!(store.look_up(next.digest, at(2)).await, Lookup::Unknown);
+    for store in [&writes, &store] {
+        if matches!(write, Write::Exchange) && in_time {
+            assert!(matches!(store.look_up(filing.digest, at(2)).await, Lookup::Retired(_)));
+            assert_eq!(store.look_up(next.digest, at(2)).await, over);
+        } else {
+            assert_eq!(store.look_up(filing.digest, at(2)).await, over);
+            assert_eq!(store.look_up(next.digest, at(2)).await, Lookup::Unknown);
+        }
     }
     in_time
 }
@@ -313,19 +321,31 @@ async fn what_a_sweep_reported_is_not_revived_by_activity_at_the_same_time(conte
     }
 }
 
-/// Sign-ins go on while everything is ended: those acknowledged before are out, those asked for afterwards are in.
 async fn whoever_signed_in_before_everything_ended_is_out(context: &Context) {
-    let (store, mut fixtures) = (context.open().await, Fixtures::new(1));
+    let store = context.open().await;
+    end_among_sign_ins([&store, &store], &Selector::All).await;
+}
+
+async fn whoever_signed_in_before_all_of_their_sessions_ended_is_out(context: &Context) {
+    let store = context.open().await;
+    let selector = Selector::Principal { principal: principal_id("alice"), except: None };
+    end_among_sign_ins([&store, &store], &selector).await;
+}
+
+/// Sign-ins go on at one handle while they are ended at the other: those acknowledged before are out, those asked for
+/// afterwards are in.
+pub(crate) async fn end_among_sign_ins([ends, store]: [&Subject; 2], selector: &Selector) {
+    let mut fixtures = Fixtures::new(1);
     for _ in 0..10 {
         let [before, during, after]: [Vec<Filing>; 3] =
             std::array::from_fn(|_| (0..16).map(|_| fixtures.signed_in("alice")).collect());
-        file_together(&store, &before).await;
+        file_together(store, &before).await;
         let signing_in = {
             let (store, during) = (store.clone(), during.clone());
             tokio::spawn(async move { file_together(&store, &during).await })
         };
-        store.finish(&Selector::All, Compromised, T0).await;
-        file_together(&store, &after).await;
+        ends.finish(selector, Compromised, T0).await;
+        file_together(store, &after).await;
         signing_in.await.expect("sign-ins answer");
         for filing in &before {
             let over = Lookup::Ended(filing.tombstone(Compromised, T0));

@@ -238,12 +238,25 @@ async fn the_session_ends_by_its_id_whatever_its_token(context: &Context) {
 }
 
 async fn of_many_exchanges_of_one_version_exactly_one_is_done(context: &Context) {
-    let (store, mut fixtures) = (context.open().await, Fixtures::new(1));
-    let filing = fixtures.signed_in("alice");
-    store.file(&filing).await;
+    race(&[context.open().await]).await;
+}
+
+/// Exchanges tokens many times at once, spread over `stores`.
+pub(crate) async fn race(stores: &[Subject]) {
+    let mut fixtures = Fixtures::new(4);
+    for racers in [64, 8, 8, 8, 8, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2] {
+        let filing = fixtures.signed_in("alice");
+        stores.first().expect("a store to race at").file(&filing).await;
+        race_for(stores, &filing, &mut fixtures, racers).await;
+    }
+}
+
+/// One exchange is done, and the others leave nothing.
+async fn race_for(stores: &[Subject], filing: &Filing, fixtures: &mut Fixtures, racers: usize) {
+    let exchanges = stores.iter().cycle().take(racers);
     let mut racers = tokio::task::JoinSet::new();
-    for _ in 0..64 {
-        let next = filing.rotated(fixtures.next_digest(&filing), at(20));
+    for store in exchanges {
+        let next = filing.rotated(fixtures.next_digest(filing), at(20));
         let (store, old) = (store.clone(), filing.digest);
         racers.spawn(async move { (store.exchange(old, Version::FIRST, &next, at(20)).await, next) });
     }
@@ -251,7 +264,7 @@ async fn of_many_exchanges_of_one_version_exactly_one_is_done(context: &Context)
     let done = answers.iter().filter(|(answer, _)| *answer == Rekeyed::Done(Version::from_u64(2))).count();
     assert_eq!(done, 1, "exactly one wins");
     let lost = Rekeyed::Retired(Retired { session: filing.id(), rotated_at: at(20) });
-    for (answer, next) in answers {
+    for (store, (answer, next)) in stores.iter().cycle().zip(answers) {
         if matches!(answer, Rekeyed::Done(_)) {
             assert_eq!(store.look_up(next.digest, at(20)).await, live(&next, 2, at(20)));
         } else {

@@ -9,7 +9,8 @@ use cloakroom_store::{
     SweepRequest, Version,
 };
 
-use super::limit;
+use super::race::{self, Write};
+use super::{limit, rekey};
 use crate::case::{Applies, Case, Claim, Context, cases};
 use crate::fixtures::{Filing, Fixtures, T0, at, principal_id};
 use crate::subject::Subject;
@@ -23,6 +24,12 @@ pub(crate) const CASES: &[Case] = cases!("shared", Applies::With(&[Claim::Shared
     the_same_digest_is_filed_by_one_of_them_only,
     each_session_is_reported_to_one_of_them_only,
     of_many_changes_by_both_every_one_counts,
+    a_sign_out_at_one_is_not_undone_by_a_change_at_the_other,
+    a_sign_out_at_one_is_not_undone_by_activity_at_the_other,
+    a_sign_out_at_one_is_not_undone_by_an_exchange_of_the_token_at_the_other,
+    whoever_signed_in_at_one_before_the_other_ended_everything_is_out,
+    whoever_signed_in_at_one_before_the_other_ended_all_their_sessions_is_out,
+    of_parallel_exchanges_at_both_exactly_one_is_done,
 );
 
 pub(crate) const LISTED: &[Case] = cases!("shared", Applies::With(&[Claim::Shared, Claim::Listing]);
@@ -32,6 +39,7 @@ pub(crate) const LISTED: &[Case] = cases!("shared", Applies::With(&[Claim::Share
 
 pub(crate) const LIMITED: &[Case] = cases!("shared", Applies::With(&[Claim::Shared, Claim::Limits]);
     parallel_sign_ins_at_both_never_exceed_the_limit,
+    of_parallel_sign_ins_at_both_exactly_as_many_succeed_as_are_allowed,
 );
 
 pub(crate) const NOT: &[Case] = cases!("shared", Applies::Without(Claim::Shared);
@@ -144,7 +152,37 @@ async fn while_one_holds_the_lease_the_other_does_not_sweep(context: &Context) {
 
 async fn of_many_changes_by_both_every_one_counts(context: &Context) {
     let (one, other, filing) = both(context).await;
-    super::race::count_up(&[one, other], &filing, 64).await;
+    race::count_up(&[one, other], &filing, 64).await;
+}
+
+async fn a_sign_out_at_one_is_not_undone_by_a_change_at_the_other(context: &Context) {
+    let [one, other] = [context.open().await, context.open().await];
+    race::sign_out_against(context, [&one, &other], Write::Change).await;
+}
+
+async fn a_sign_out_at_one_is_not_undone_by_activity_at_the_other(context: &Context) {
+    let [one, other] = [context.open().await, context.open().await];
+    race::sign_out_against(context, [&one, &other], Write::Activity).await;
+}
+
+async fn a_sign_out_at_one_is_not_undone_by_an_exchange_of_the_token_at_the_other(context: &Context) {
+    let [one, other] = [context.open().await, context.open().await];
+    race::sign_out_against(context, [&one, &other], Write::Exchange).await;
+}
+
+async fn whoever_signed_in_at_one_before_the_other_ended_everything_is_out(context: &Context) {
+    let [one, other] = [context.open().await, context.open().await];
+    race::end_among_sign_ins([&one, &other], &Selector::All).await;
+}
+
+async fn whoever_signed_in_at_one_before_the_other_ended_all_their_sessions_is_out(context: &Context) {
+    let [one, other] = [context.open().await, context.open().await];
+    let selector = Selector::Principal { principal: principal_id("alice"), except: None };
+    race::end_among_sign_ins([&one, &other], &selector).await;
+}
+
+async fn of_parallel_exchanges_at_both_exactly_one_is_done(context: &Context) {
+    rekey::race(&[context.open().await, context.open().await]).await;
 }
 
 async fn both_list_and_count_the_same(context: &Context) {
@@ -163,11 +201,26 @@ async fn both_list_and_count_the_same(context: &Context) {
 }
 
 async fn parallel_sign_ins_at_both_never_exceed_the_limit(context: &Context) {
-    let stores = [context.open().await, context.open().await];
-    let answers = limit::race(&stores, limit::limit(5, OnLimit::EndOldest)).await;
-    for store in &stores {
-        limit::check_race(store, answers.clone(), 5).await;
+    for on_limit in [OnLimit::EndOldest, OnLimit::EndIdlest] {
+        let somewhere = context.elsewhere();
+        let stores = [somewhere.open().await, somewhere.open().await];
+        let answers = limit::race(&stores, limit::limit(5, on_limit)).await;
+        for store in &stores {
+            limit::check_race(store, answers.clone(), 5).await;
+        }
+        let [one, other] = &stores;
+        limit::duels([one, other], on_limit).await;
     }
+}
+
+async fn of_parallel_sign_ins_at_both_exactly_as_many_succeed_as_are_allowed(context: &Context) {
+    let stores = [context.open().await, context.open().await];
+    let answers = limit::race(&stores, limit::limit(5, OnLimit::Refuse)).await;
+    for store in &stores {
+        limit::check_refusals(store, &answers, 5).await;
+    }
+    let [one, other] = &stores;
+    limit::duels([one, other], OnLimit::Refuse).await;
 }
 
 async fn a_store_that_claims_not_to_be_shared_knows_nothing_of_another(context: &Context) {

@@ -144,12 +144,9 @@ async fn an_empty_batch_is_no_error(context: &Context) {
 
 async fn a_large_batch_is_applied_whole(context: &Context) {
     let (store, mut fixtures) = (context.open().await, Fixtures::new(1));
-    let mut batch = Vec::new();
-    for _ in 0..LARGE_BATCH {
-        let filing = fixtures.anonymous();
-        store.file(&filing).await;
-        batch.push((filing.digest, at(500)));
-    }
+    let filings: Vec<Filing> = (0..LARGE_BATCH).map(|_| fixtures.anonymous()).collect();
+    super::race::file_together(&store, &filings).await;
+    let batch: Vec<_> = filings.iter().map(|filing| (filing.digest, at(500))).collect();
     assert_eq!(store.note(&batch, at(500)).await, TouchReport { touched: LARGE_BATCH, ignored: 0 });
     for (digest, seen_at) in batch {
         assert_eq!(seen(&store, digest, at(500)).await, seen_at);

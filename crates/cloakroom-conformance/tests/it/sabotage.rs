@@ -3,7 +3,7 @@
 use cloakroom_conformance::{Failure, Suite};
 use cloakroom_store::Capabilities;
 
-use crate::reference::{Defect, ReferenceHarness};
+use crate::reference::{Clearing, Defect, ReferenceHarness};
 
 fn suite(defect: Option<Defect>) -> Suite {
     let mut claims = Capabilities::ALL;
@@ -15,7 +15,7 @@ fn suite(defect: Option<Defect>) -> Suite {
         Some(Defect::UnderstatesLimits) => claims.limits = false,
         _ => {}
     }
-    Suite::new("reference", ReferenceHarness { defect, claims })
+    Suite::new("reference", ReferenceHarness { defect, claims, clearing: Clearing::BySweep })
 }
 
 fn failures(suite: &Suite) -> Vec<(&'static str, Failure)> {
@@ -31,7 +31,8 @@ fn the_reference_store_passes_every_case() {
 fn a_store_that_claims_nothing_and_does_nothing_more_passes_the_cases_for_it() {
     let mut claims = Capabilities::ALL.in_process();
     (claims.listing, claims.limits) = (false, false);
-    let modest = Suite::new("reference", ReferenceHarness { defect: None, claims });
+    let modest =
+        Suite::new("reference", ReferenceHarness { defect: None, claims, clearing: Clearing::BySweep });
     assert_eq!(failures(&modest), []);
     for case in [
         "unsupported::a_count_answers_unsupported",
@@ -40,6 +41,21 @@ fn a_store_that_claims_nothing_and_does_nothing_more_passes_the_cases_for_it() {
         assert!(modest.cases().any(|name| name == case), "{case} takes the place of what is not claimed");
     }
     assert!(modest.cases().all(|name| !name.starts_with("list::") && !name.starts_with("limit::")));
+}
+
+/// A cache: several servers' worth of handles share it, but nothing can be listed, swept or counted.
+#[test]
+fn a_store_that_forgets_by_itself_and_cannot_say_what_it_has_passes_every_case_for_it() {
+    for (listing, clearing) in [false, true]
+        .into_iter()
+        .flat_map(|listing| [(listing, Clearing::ByItself), (listing, Clearing::BySweep)])
+    {
+        let mut claims = Capabilities::ALL;
+        (claims.listing, claims.durable) = (listing, false);
+        let cache = Suite::new("reference", ReferenceHarness { defect: None, claims, clearing });
+        assert_eq!(failures(&cache), [], "{listing} {clearing:?}");
+        assert!(cache.cases().any(|name| name.starts_with("limit::")) && cache.cases().count() > 150);
+    }
 }
 
 #[test]
@@ -74,6 +90,11 @@ const BEYOND_THE_MODEL: &[Defect] = &[
     Defect::RekeyStopsHalfWay,
     Defect::ReplaceReadsThenWrites,
     Defect::TouchReadsThenWrites,
+    Defect::LimitIsKeptByEachHandle,
+    Defect::RekeyIsAtomicForEachHandle,
+    Defect::ReplaceIsAtomicForEachHandle,
+    Defect::ReplaceRevivesWhatEndedMeanwhile,
+    Defect::TouchIsAtomicForEachHandle,
     // The model damages nothing, holds no lease, and takes claims as they are.
     Defect::CannotBeDamaged,
     Defect::DamageReadsAsUnknown,

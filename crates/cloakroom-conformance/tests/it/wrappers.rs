@@ -11,10 +11,10 @@ use cloakroom_store::{
     Replaced, Selector, Store, Verb, Version,
 };
 
-use crate::reference::ReferenceHarness;
+use crate::reference::{Clearing, ReferenceHarness};
 
 async fn reference() -> Arc<dyn Store> {
-    let harness = ReferenceHarness { defect: None, claims: Capabilities::ALL };
+    let harness = ReferenceHarness { defect: None, claims: Capabilities::ALL, clearing: Clearing::BySweep };
     harness.open(&harness.place()).await
 }
 

@@ -49,6 +49,18 @@ impl Shelf {
         Swept { ended, removed, more, elsewhere: false }
     }
 
+    /// The same, of which nothing is removed.
+    pub(crate) fn report(&mut self, request: SweepRequest, node: u64) -> Swept {
+        if !self.takes_lease(request, node) {
+            return Swept { elsewhere: true, ..Swept::default() };
+        }
+        let over = self.over(request.now);
+        let more = over.len() > request.limit;
+        let over = over.into_iter().take(request.limit);
+        let ended = over.filter_map(|id| self.found_over(id, request.now)).collect();
+        Swept { ended, more, ..Swept::default() }
+    }
+
     fn takes_lease(&mut self, request: SweepRequest, node: u64) -> bool {
         let held = self.lease.filter(|(holder, until)| {
             let other = *holder != node || self.has(Defect::LeaseKeepsItsHolderAway);
@@ -113,6 +125,22 @@ impl Shelf {
             }
         };
         self.digests.iter().filter(|(_, filed)| is_worn_out(filed)).map(|(digest, _)| *digest).collect()
+    }
+
+    /// Whether what was left under `digest` is gone by itself: half of it goes at once.
+    pub(crate) fn has_vanished(&self, digest: TokenDigest, now: Timestamp) -> bool {
+        let at_once = digest.hash()[0].is_multiple_of(2);
+        let kept_until = match self.digests.get(&digest) {
+            Some(Filed::Retired { gone_at, .. }) => Some(*gone_at),
+            Some(Filed::Session(id)) => {
+                self.entries.get(id).filter(|entry| !entry.damaged).and_then(|entry| {
+                    let over = self.fate(entry, now)?;
+                    Some(over.ended_at.plus(entry.record.lifetime.tombstone_retention))
+                })
+            }
+            None => None,
+        };
+        at_once && kept_until.is_some_and(|until| until <= now)
     }
 
     /// Forgets what a restart must not forget.

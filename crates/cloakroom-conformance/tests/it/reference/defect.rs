@@ -2,7 +2,7 @@
 
 /// Declares the defects and the table of who finds them.
 macro_rules! defects {
-    ($($defect:ident => $case:literal,)+) => {
+    ($($defect:ident => $($case:literal)|+,)+) => {
         /// A way to be wrong.
         #[derive(Clone, Copy, PartialEq, Eq, Debug)]
         pub(crate) enum Defect {
@@ -10,8 +10,8 @@ macro_rules! defects {
         }
 
         impl Defect {
-            /// Every defect, and the case that finds it.
-            pub(crate) const FOUND_BY: &[(Self, &str)] = &[$((Self::$defect, $case),)+];
+            /// Every defect, and each case that finds it.
+            pub(crate) const FOUND_BY: &[(Self, &str)] = &[$($((Self::$defect, $case),)+)+];
         }
     };
 }
@@ -135,6 +135,20 @@ defects! {
     RestartForgetsEndsOfAll => "durable::everything_that_was_ended_at_once_stays_ended_after_a_restart",
     RestartForgetsActivity => "durable::live_sessions_are_there_after_a_restart_as_they_were",
     RestartForgetsRetiredTokens => "durable::retired_tokens_stay_retired_after_a_restart",
+    LimitIsKeptByEachHandle => "shared::parallel_sign_ins_at_both_never_exceed_the_limit"
+        | "shared::of_parallel_sign_ins_at_both_exactly_as_many_succeed_as_are_allowed",
+    ReplaceRevivesWhatEndedMeanwhile => "race::a_sign_out_is_not_undone_by_a_change_at_the_same_time",
+    ReplaceIsAtomicForEachHandle => "shared::of_many_changes_by_both_every_one_counts"
+        | "shared::a_sign_out_at_one_is_not_undone_by_a_change_at_the_other",
+    TouchIsAtomicForEachHandle => "shared::a_sign_out_at_one_is_not_undone_by_activity_at_the_other",
+    RekeyIsAtomicForEachHandle => "shared::of_parallel_exchanges_at_both_exactly_one_is_done"
+        | "shared::a_sign_out_at_one_is_not_undone_by_an_exchange_of_the_token_at_the_other",
+    EachHandleKnowsWhomItSignedIn =>
+        "shared::whoever_signed_in_at_one_before_the_other_ended_all_their_sessions_is_out",
+    EachHandleEndsWhatItFiled =>
+        "shared::whoever_signed_in_at_one_before_the_other_ended_everything_is_out",
+    EndOfAPrincipalComesLater => "race::whoever_signed_in_before_all_of_their_sessions_ended_is_out",
+    EndOfAllComesLater => "race::whoever_signed_in_before_everything_ended_is_out",
     HandlesShareNothing => "shared::what_one_ends_the_other_refuses",
     UnderstatesDurability => "durable::a_store_that_claims_not_to_be_durable_starts_empty",
     UnderstatesSharing => "shared::a_store_that_claims_not_to_be_shared_knows_nothing_of_another",

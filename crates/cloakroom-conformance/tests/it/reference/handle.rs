@@ -1,13 +1,14 @@
 //! The shelf as a store.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use cloakroom_conformance::{Corruption, Effort, Harness};
-use cloakroom_core::{EndReason, Timestamp, TokenDigest};
+use cloakroom_core::{EndReason, SessionId, Timestamp, TokenDigest};
 use cloakroom_store::{
     Capabilities, Counts, EndRequest, Ending, ErrorKind, ExportPage, ExportQuery, Imported, InsertRequest,
-    Inserted, ListPage, ListQuery, Lookup, RekeyRequest, Rekeyed, ReplaceRequest, Replaced, Store,
+    Inserted, ListPage, ListQuery, Lookup, RekeyRequest, Rekeyed, ReplaceRequest, Replaced, Selector, Store,
     StoreError, StoreFuture, SweepRequest, Swept, Touch, TouchReport, Verb,
 };
 
@@ -19,6 +20,16 @@ use super::shelf::{Filed, Found, Shelf};
 pub(crate) struct ReferenceHarness {
     pub(crate) defect: Option<Defect>,
     pub(crate) claims: Capabilities,
+    pub(crate) clearing: Clearing,
+}
+
+/// Who clears up.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Clearing {
+    /// The sweep.
+    BySweep,
+    /// Nobody: what is left goes some time after its retention, as in a cache.
+    ByItself,
 }
 
 /// Where a reference store lives.
@@ -47,11 +58,20 @@ impl Harness for ReferenceHarness {
         let mut shelf = Arc::clone(&place.shelf);
         if self.defect == Some(Defect::HandlesShareNothing) {
             shelf = Arc::new(Mutex::new(lock(&place.shelf).clone()));
-        } else if !self.claims.durable && !over_claimed {
+        } else if !self.claims.shared && !over_claimed {
             shelf = Arc::new(Mutex::new(Shelf { defect: self.defect, ..Shelf::default() }));
         }
         let node = NODES.fetch_add(1, Ordering::SeqCst);
-        Arc::new(Reference { shelf, defect: self.defect, claims: self.claims, node })
+        Arc::new(Reference {
+            shelf,
+            defect: self.defect,
+            claims: self.claims,
+            clearing: self.clearing,
+            node,
+            turn: tokio::sync::Mutex::default(),
+            own: Mutex::default(),
+            later: Mutex::default(),
+        })
     }
 
     async fn corrupt(&self, place: &Place, digest: TokenDigest) -> Corruption {
@@ -65,6 +85,10 @@ impl Harness for ReferenceHarness {
         Corruption::Done
     }
 
+    fn removes_by_itself(&self) -> bool {
+        self.clearing == Clearing::ByItself
+    }
+
     fn effort(&self) -> Effort {
         Effort { races: 3_000, sequences: 64 }
     }
@@ -76,7 +100,14 @@ struct Reference {
     shelf: Arc<Mutex<Shelf>>,
     defect: Option<Defect>,
     claims: Capabilities,
+    clearing: Clearing,
     node: u64,
+    /// For stores that only keep their own calls apart.
+    turn: tokio::sync::Mutex<()>,
+    /// What was filed through this handle.
+    own: Mutex<BTreeSet<SessionId>>,
+    /// Ends that were answered and not carried out.
+    later: Mutex<Vec<(Selector, EndReason, Timestamp)>>,
 }
 
 fn lock(shelf: &Mutex<Shelf>) -> MutexGuard<'_, Shelf> {
@@ -95,9 +126,37 @@ impl Reference {
     /// The pause between looking and acting of a store that is not atomic.
     async fn pause_if(&self, defect: Defect) {
         if self.has(defect) {
-            for _ in 0..4 {
+            // Long enough for another thread to wake up and come in.
+            for _ in 0..256 {
                 tokio::task::yield_now().await;
             }
+        }
+    }
+
+    /// Keeps the calls of this handle apart, where that is all that is done.
+    async fn turn(&self) -> Option<tokio::sync::MutexGuard<'_, ()>> {
+        let alone = self.has(Defect::LimitIsKeptByEachHandle)
+            || self.has(Defect::ReplaceIsAtomicForEachHandle)
+            || self.has(Defect::TouchIsAtomicForEachHandle)
+            || self.has(Defect::RekeyIsAtomicForEachHandle);
+        if alone { Some(self.turn.lock().await) } else { None }
+    }
+
+    /// What a handle that thinks it is alone ends of those named.
+    fn known(&self, named: Vec<SessionId>) -> Vec<SessionId> {
+        let own = self.own.lock().unwrap_or_else(PoisonError::into_inner);
+        let knows = |id: &SessionId| !self.has(Defect::EachHandleKnowsWhomItSignedIn) || own.contains(id);
+        named.into_iter().filter(knows).collect()
+    }
+
+    /// Carries out what was answered before.
+    fn catch_up(&self) {
+        let later = std::mem::take(&mut *self.later.lock().unwrap_or_else(PoisonError::into_inner));
+        for (selector, reason, now) in later {
+            let request = EndRequest { selector: &selector, reason, now };
+            let shelf = &mut *self.shelf();
+            let named = shelf.named(&request);
+            shelf.end(&request, &named);
         }
     }
 
@@ -128,10 +187,13 @@ impl Store for Reference {
         if limited && !self.claims.limits && !self.has(Defect::UnderstatesLimits) {
             return self.unsupported(Verb::Insert);
         }
-        if self.has(Defect::LimitIsCheckedFirst) {
+        self.own.lock().unwrap_or_else(PoisonError::into_inner).insert(request.record.id);
+        if self.has(Defect::LimitIsCheckedFirst) || self.has(Defect::LimitIsKeptByEachHandle) {
             return StoreFuture::waiting(async move {
+                let _turn = self.turn().await;
                 let room = self.shelf().room(&request);
                 self.pause_if(Defect::LimitIsCheckedFirst).await;
+                self.pause_if(Defect::LimitIsKeptByEachHandle).await;
                 Ok(self.shelf().insert(&request, room))
             });
         }
@@ -150,6 +212,10 @@ impl Store for Reference {
     }
 
     fn get(&self, digest: TokenDigest, now: Timestamp) -> StoreFuture<'_, Lookup> {
+        self.catch_up();
+        if self.clearing == Clearing::ByItself && self.shelf().has_vanished(digest, now) {
+            return StoreFuture::ready(Ok(Lookup::Unknown));
+        }
         let shelf = &mut *self.shelf();
         StoreFuture::ready(match shelf.find(digest, now) {
             Found::Live(id, live) => {
@@ -170,13 +236,27 @@ impl Store for Reference {
 
     fn replace<'a>(&'a self, request: ReplaceRequest<'a>) -> StoreFuture<'a, Replaced> {
         StoreFuture::waiting(async move {
-            let found = self.shelf().replaceable(&request);
-            self.pause_if(Defect::ReplaceReadsThenWrites).await;
+            let _turn = self.turn().await;
+            let mut found = self.shelf().replaceable(&request);
+            let slow = [
+                Defect::ReplaceReadsThenWrites,
+                Defect::ReplaceRevivesWhatEndedMeanwhile,
+                Defect::ReplaceIsAtomicForEachHandle,
+            ];
+            for defect in slow {
+                self.pause_if(defect).await;
+            }
             let shelf = &mut *self.shelf();
-            let found =
-                if self.has(Defect::ReplaceReadsThenWrites) { found } else { shelf.replaceable(&request) };
+            if !slow.into_iter().any(|defect| self.has(defect)) {
+                found = shelf.replaceable(&request);
+            }
             match found {
-                Ok(id) => Ok(shelf.replace(id, &request)),
+                Ok(id) => {
+                    if !self.has(Defect::ReplaceReadsThenWrites) {
+                        shelf.entries.get_mut(&id).unwrap().tombstone = None;
+                    }
+                    Ok(shelf.replace(id, &request))
+                }
                 Err(Some(Replaced::Unknown)) if self.has(Defect::ReplaceCreates) => {
                     let (record, digest, now) = (request.record, request.digest, request.now);
                     let insert = InsertRequest { record, digest, limit: None, replaces: None, now };
@@ -192,9 +272,11 @@ impl Store for Reference {
 
     fn rekey<'a>(&'a self, request: RekeyRequest<'a>) -> StoreFuture<'a, Rekeyed> {
         StoreFuture::waiting(async move {
-            if self.has(Defect::RekeyReadsThenWrites) {
+            let _turn = self.turn().await;
+            if self.has(Defect::RekeyReadsThenWrites) || self.has(Defect::RekeyIsAtomicForEachHandle) {
                 let found = self.shelf().rekeyable(&request);
                 self.pause_if(Defect::RekeyReadsThenWrites).await;
+                self.pause_if(Defect::RekeyIsAtomicForEachHandle).await;
                 if let Ok(id) = found {
                     let shelf = &mut *self.shelf();
                     shelf.retire(&request);
@@ -238,7 +320,8 @@ impl Store for Reference {
 
     fn touch<'a>(&'a self, touches: &'a [Touch], now: Timestamp) -> StoreFuture<'a, TouchReport> {
         StoreFuture::waiting(async move {
-            if !self.has(Defect::TouchReadsThenWrites) {
+            let _turn = self.turn().await;
+            if !self.has(Defect::TouchReadsThenWrites) && !self.has(Defect::TouchIsAtomicForEachHandle) {
                 let shelf = &mut *self.shelf();
                 let moves = shelf.touchable(touches, now);
                 return Ok(shelf.touch(touches.len(), &moves));
@@ -246,6 +329,7 @@ impl Store for Reference {
             let moves = self.shelf().touchable(touches, now);
             let read = self.shelf().entries.clone();
             self.pause_if(Defect::TouchReadsThenWrites).await;
+            self.pause_if(Defect::TouchIsAtomicForEachHandle).await;
             let shelf = &mut *self.shelf();
             for (id, _) in &moves {
                 shelf.entries.insert(*id, read[id].clone());
@@ -256,6 +340,22 @@ impl Store for Reference {
 
     fn end<'a>(&'a self, request: EndRequest<'a>) -> StoreFuture<'a, Ending> {
         StoreFuture::waiting(async move {
+            let _turn = self.turn().await;
+            let by_principal = matches!(request.selector, Selector::Principal { .. });
+            let everything = matches!(request.selector, Selector::All);
+            if (by_principal && self.has(Defect::EndOfAPrincipalComesLater))
+                || (everything && self.has(Defect::EndOfAllComesLater))
+            {
+                let later = (request.selector.clone(), request.reason, request.now);
+                self.later.lock().unwrap_or_else(PoisonError::into_inner).push(later);
+                return Ok(Ending::default());
+            }
+            if everything && self.has(Defect::EachHandleEndsWhatItFiled) {
+                let own: Vec<SessionId> =
+                    self.own.lock().unwrap_or_else(PoisonError::into_inner).iter().copied().collect();
+                let ended = own.iter().filter_map(|id| self.shelf().bury(*id, request.now, request.reason));
+                return Ok(Ending { ended: ended.collect(), swept_later: 0 });
+            }
             if self.has(Defect::EndReadsThenWrites) {
                 let named = self.shelf().named(&request);
                 let read = self.shelf().entries.clone();
@@ -267,8 +367,10 @@ impl Store for Reference {
                 return Ok(shelf.end(&request, &named));
             }
             let shelf = &mut *self.shelf();
-            let named = shelf.named(&request);
-            Ok(shelf.end(&request, &named))
+            let named = self.known(shelf.named(&request));
+            let ending = shelf.end(&request, &named);
+            let counts = self.clearing == Clearing::BySweep || self.lists();
+            Ok(if counts { ending } else { Ending { swept_later: 0, ..ending } })
         })
     }
 
@@ -280,7 +382,12 @@ impl Store for Reference {
     }
 
     fn sweep(&self, request: SweepRequest) -> StoreFuture<'_, Swept> {
-        StoreFuture::ready(Ok(self.shelf().sweep(request, self.node)))
+        let swept = match (self.clearing, self.lists()) {
+            (Clearing::BySweep, _) => self.shelf().sweep(request, self.node),
+            (Clearing::ByItself, true) => self.shelf().report(request, self.node),
+            (Clearing::ByItself, false) => Swept::default(),
+        };
+        StoreFuture::ready(Ok(swept))
     }
 
     fn count(&self, now: Timestamp) -> StoreFuture<'_, Counts> {

@@ -9,4 +9,4 @@ mod moving;
 mod shelf;
 
 pub(crate) use defect::Defect;
-pub(crate) use handle::ReferenceHarness;
+pub(crate) use handle::{Clearing, ReferenceHarness};
