@@ -1,1 +1,17 @@
-//! Cloakroom sessions in mysql.
+//! Cloakroom sessions in MySQL or MariaDB.
+
+mod connect;
+mod database;
+mod error;
+mod map;
+mod options;
+mod schema;
+mod store;
+mod url;
+mod verb;
+
+pub use options::{MysqlOptions, TlsMode, UrlError};
+pub use store::MysqlStore;
+
+/// The name of this store in errors, logs and metrics.
+const NAME: &str = "mysql";

@@ -39,6 +39,10 @@ whole: BEGIN
         ORDER BY number
         LIMIT 1;
     END IF;
+    IF p_issued_before IS NULL THEN
+        UPDATE end_of_all SET ended_at = p_now, end_reason = p_reason
+        WHERE singleton = 1 AND (ended_at IS NULL OR ended_at < p_now);
+    END IF;
     UPDATE counter SET value = v_generation + 1 WHERE name = 'generation';
     INSERT INTO epoch (number, issued_before, ended_at, end_reason)
     VALUES (v_generation + 1, p_issued_before, p_now, p_reason);
