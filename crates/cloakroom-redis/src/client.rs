@@ -120,7 +120,8 @@ impl Client {
 
     /// Calls a script in one bucket.
     pub(crate) async fn call(&self, progress: &Progress, call: &Call) -> Result<Answer, Problem> {
-        let (mut is_loaded, mut hops, mut losses) = (true, 0, 0);
+        // A call that waits for replicas would wait in vain for a script that the server has yet to be taught.
+        let (mut is_loaded, mut hops, mut losses) = (call.lane == Lane::Commands, 0, 0);
         loop {
             match self.attempt(progress, call, is_loaded).await {
                 Attempt::Answered(value) => return Ok(Answer { of: call.script.name, value }),
@@ -244,8 +245,10 @@ impl Client {
             return Ok(None);
         };
         let mut pipeline = Pipeline::with_capacity(calls.len() + 2);
-        for (_, call) in calls {
-            pipeline.add_command(self.command(call, true));
+        for (position, (_, call)) in calls.iter().enumerate() {
+            // The first one teaches the server the script where those behind it must not come back for it: whoever waits
+            // for replicas waits once.
+            pipeline.add_command(self.command(call, position > 0 || call.lane == Lane::Commands));
             progress.sends(call, node, &connection);
         }
         self.add_wait(&mut pipeline, first);

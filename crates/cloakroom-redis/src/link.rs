@@ -52,6 +52,10 @@ impl Dialer {
             settings = settings.set_password(password);
         }
         let tls = options.tls.as_ref().map(certificates).transpose()?;
+        if tls.is_some() {
+            // The driver asks the process for its cryptography; whoever has chosen one already keeps it.
+            let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+        }
         Ok(Self { settings, tls, patience: options.deadline })
     }
 

@@ -10,7 +10,6 @@ use cloakroom_redis::{RedisOptions, RedisStore};
 use cloakroom_servers::{Redis, RedisCluster, RedisSentinel};
 use cloakroom_store::Store;
 
-#[path = "it/damage.rs"]
 mod damage;
 
 /// Servers at an address; each place is a prefix of its own.

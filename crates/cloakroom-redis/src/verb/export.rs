@@ -28,7 +28,8 @@ pub(crate) async fn export(
     };
     let mut buckets: Vec<Bucket> =
         client.layout.buckets().skip_while(|bucket| *bucket != from.bucket).collect();
-    let rest = buckets.split_off(buckets.len().min(BUCKETS_AT_ONCE));
+    let at_once = (usize::from(query.limit.get()) / ENTRIES_FOR_A_BUCKET).max(LEAST_BUCKETS);
+    let rest = buckets.split_off(buckets.len().min(at_once));
     let share = usize::from(query.limit.get()).div_ceil(buckets.len().max(1));
     let call = |bucket: &Bucket| {
         let place = if *bucket == from.bucket { from.place.clone() } else { SESSIONS.to_vec() };
@@ -114,7 +115,9 @@ fn filed(mut parts: Parts, epoch: Option<&Epoch>, now: Timestamp) -> Result<Opti
     Ok(Some(Filed { digest, entry }))
 }
 
-/// Buckets asked for one page: of a Cluster that has little in it, an export is sixteen calls.
-const BUCKETS_AT_ONCE: usize = 16;
+/// Buckets asked for the smallest page: of a Cluster that has little in it, an export is sixteen pages.
+const LEAST_BUCKETS: usize = 16;
+/// Entries on a page that make it worth asking one more bucket.
+const ENTRIES_FOR_A_BUCKET: usize = 16;
 const SESSIONS: &[u8] = b"p";
 const RETIRED: &[u8] = b"r";
