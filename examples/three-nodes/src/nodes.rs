@@ -46,7 +46,7 @@ impl Nodes {
             nodes.launch(node)?;
         }
         for port in nodes.ports() {
-            ready(port).await?;
+            nodes.ready(port).await?;
         }
         Ok(nodes)
     }
@@ -66,16 +66,19 @@ impl Nodes {
     /// Starts a node that was killed.
     pub(crate) async fn start_again(&mut self, node: usize) -> Outcome {
         let port = self.launch(node)?;
-        ready(port).await
+        self.ready(port).await
     }
 
     fn launch(&mut self, node: usize) -> Outcome<u16> {
-        let (Some(port), Some(place)) = (self.ports.get(node).map(Port::number), self.running.get_mut(node)) else {
+        let Some(port) = self.ports.get(node).map(Port::number) else {
             return Err(Trouble::new("there is no such node"));
         };
         let mut command = Command::new(&self.program);
-        command.arg("serve").arg("--config").arg(self.directory.path().join(format!("{port}.toml")));
-        *place = Some(Program::start(&command, &self.directory.path().join(format!("{port}.log")))?);
+        command.arg("serve").arg("--config").arg(self.configuration(port));
+        let program = Program::start(&command, &self.log(port))?;
+        if let Some(place) = self.running.get_mut(node) {
+            *place = Some(program);
+        }
         Ok(port)
     }
 
@@ -98,6 +101,24 @@ impl Nodes {
         Err(Trouble::new(format!("adding {name}: {}", String::from_utf8_lossy(&output.stderr))))
     }
 
+    async fn ready(&self, port: u16) -> Outcome {
+        let client = Client::builder().no_proxy().build()?;
+        let url = format!("http://127.0.0.1:{port}/readyz");
+        let asking = async {
+            while !client.get(&url).send().await.is_ok_and(|reply| reply.status().is_success()) {
+                tokio::time::sleep(PAUSE).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, asking).await.map_err(|_| {
+            let log = fs::read_to_string(self.log(port)).unwrap_or_default();
+            Trouble::new(format!("the node on port {port} did not become ready; it says:\n{log}"))
+        })
+    }
+
+    fn log(&self, port: u16) -> PathBuf {
+        self.directory.path().join(format!("{port}.log"))
+    }
+
     fn configuration(&self, port: u16) -> PathBuf {
         self.directory.path().join(format!("{port}.toml"))
     }
@@ -109,18 +130,6 @@ fn configuration(port: u16, public_url: &str, store: &str, directory: &Path) -> 
          [trust]\nproxies = [\"127.0.0.1\"]\n",
         directory.join("data").display()
     )
-}
-
-async fn ready(port: u16) -> Outcome {
-    let client = Client::builder().no_proxy().build()?;
-    let url = format!("http://127.0.0.1:{port}/readyz");
-    let asking = async {
-        while !client.get(&url).send().await.is_ok_and(|reply| reply.status().is_success()) {
-            tokio::time::sleep(PAUSE).await;
-        }
-    };
-    let late = |_| Trouble::new(format!("the node on port {port} did not become ready"));
-    tokio::time::timeout(PATIENCE, asking).await.map_err(late)
 }
 
 /// Everybody's.
