@@ -98,19 +98,22 @@ impl Paper {
     }
 
     fn desk_batch(&self, place: &Place<'_>, batch: Batch) -> Batch {
-        batch
+        let batch = batch
             .get(&place.keys.ledger(place.route))
             .get(&place.keys.id(self.id))
-            .get(&place.keys.id(self.replaces.unwrap_or(self.id)))
             .get(&place.keys.directory(Page::of(place.route)))
-            .get(&place.keys.epochs())
+            .get(&place.keys.epochs());
+        match self.replaces {
+            Some(replaced) => batch.get(&place.keys.id(replaced)),
+            None => batch,
+        }
     }
 }
 
 fn desk_of(place: &Place<'_>, replies: impl Iterator<Item = Reply>) -> Result<Desk, Problem> {
-    let found: Result<Vec<Option<Found>>, Problem> = replies.map(item).collect();
-    let [ledger, used, replaced, page, epochs]: [Option<Found>; 5] =
-        found?.try_into().map_err(|_| Problem::Damaged("number of answers"))?;
+    let mut replies = replies.map(item);
+    let mut next = || replies.next().transpose().map(Option::flatten);
+    let (ledger, used, page, epochs, replaced) = (next()?, next()?, next()?, next()?, next()?);
     Ok(Desk { scene: place.set(ledger, epochs)?, used, replaced, page })
 }
 

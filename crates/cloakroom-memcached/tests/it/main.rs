@@ -1,1 +1,16 @@
-//! Faults of real servers.
+//! What the conformance suite cannot ask of every store: servers that die, hang, forget and come back.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "every function here is part of a test, which the lints cannot see without #[test]"
+)]
+
+mod cost;
+mod cut;
+mod fleet;
+mod forgotten;
+mod lost;
+mod meter;
+mod open;
+mod partition;

@@ -1,0 +1,147 @@
+//! What each verb costs: commands counted by the server itself, round trips by what is between.
+
+use cloakroom_conformance::{Filing, Fixtures, T0, at};
+use cloakroom_core::{OnLimit, SessionLimit};
+use cloakroom_memcached::MemcachedOptions;
+use cloakroom_servers::{Look, Memcached, until};
+use cloakroom_store::{Lookup, Selector, Version};
+
+use crate::fleet::{DEADLINE, Node, PATIENCE, all_of};
+use crate::meter::Meter;
+
+struct Bench {
+    server: Memcached,
+    meter: Meter,
+    node: Node,
+}
+
+/// Reads and writes, as the server counts them, and round trips.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Cost {
+    reads: usize,
+    writes: usize,
+    round_trips: usize,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let server = Memcached::start().unwrap();
+        let meter = Meter::to(server.port());
+        let options = MemcachedOptions::new([meter.address.clone()]).with_deadline(DEADLINE * 10);
+        let node = Node::connect_alone(options.with_connections(std::num::NonZeroUsize::MIN));
+        Self { server, meter, node }
+    }
+
+    fn stat(&self, field: &str) -> usize {
+        self.server.stat(field).unwrap().parse().unwrap()
+    }
+
+    fn seen(&self) -> Cost {
+        let writes = self.stat("cmd_set") + self.stat("delete_hits") + self.stat("delete_misses");
+        Cost { reads: self.stat("cmd_get"), writes, round_trips: self.meter.round_trips() }
+    }
+
+    /// Waits until nothing goes on in the background: the same counts in several looks.
+    fn quiet(&self) -> Cost {
+        let mut last = self.seen();
+        let mut same = 0;
+        let look = || {
+            self.node.run(async {
+                for _ in 0..64 {
+                    tokio::task::yield_now().await;
+                }
+            });
+            let seen = self.seen();
+            same = if seen == last { same + 1 } else { 0 };
+            last = seen;
+            if same >= 20 { Look::Done(seen) } else { Look::NotYet("something goes on".to_owned()) }
+        };
+        until("silence", PATIENCE, look).unwrap()
+    }
+
+    /// What `call` costs its caller: until it answers.
+    fn cost<T>(&self, call: impl FnOnce() -> T) -> Cost {
+        let before = self.quiet();
+        call();
+        let after = self.seen();
+        Cost {
+            reads: after.reads - before.reads,
+            writes: after.writes - before.writes,
+            round_trips: after.round_trips - before.round_trips,
+        }
+    }
+
+    fn filed(&self, fixtures: &mut Fixtures) -> Filing {
+        let filing = fixtures.signed_in("alice");
+        self.node.file(&filing).unwrap();
+        filing
+    }
+}
+
+fn check(cost: Cost, reads: usize, writes: usize, round_trips: usize) {
+    assert_eq!(cost, Cost { reads, writes, round_trips });
+}
+
+#[test]
+fn a_cold_look_up_is_one_round_trip_whatever_it_finds() {
+    let (bench, mut fixtures) = (Bench::new(), Fixtures::new(1));
+    let [alive, ended, rotated] = std::array::from_fn(|_| bench.filed(&mut fixtures));
+    bench.node.end_one(&ended, at(1)).unwrap();
+    let next = rotated.rotated(fixtures.next_digest(&rotated), at(1));
+    bench.node.exchange(rotated.digest, Version::FIRST, &next, at(1)).unwrap();
+    for digest in [alive.digest, ended.digest, rotated.digest, next.digest, fixtures.anonymous().digest] {
+        check(bench.cost(|| bench.node.get(digest, at(1)).unwrap()), 3, 0, 1);
+    }
+}
+
+#[test]
+fn a_change_or_activity_is_a_read_and_a_swap() {
+    let (bench, mut fixtures) = (Bench::new(), Fixtures::new(1));
+    let filing = bench.filed(&mut fixtures).with_attribute("cart", *b"a hat");
+    check(bench.cost(|| bench.node.change(&filing, Version::FIRST, at(1)).unwrap()), 3, 1, 2);
+    check(bench.cost(|| bench.node.note(filing.digest, at(2)).unwrap()), 2, 1, 2);
+}
+
+#[test]
+fn an_exchange_is_three_round_trips() {
+    let (bench, mut fixtures) = (Bench::new(), Fixtures::new(1));
+    let filing = bench.filed(&mut fixtures);
+    let next = filing.rotated(fixtures.next_digest(&filing), at(1));
+    check(bench.cost(|| bench.node.exchange(filing.digest, Version::FIRST, &next, at(1)).unwrap()), 3, 3, 3);
+}
+
+#[test]
+fn a_sign_in_with_a_limit_is_two_round_trips_also_where_somebody_has_to_go() {
+    let (bench, mut fixtures) = (Bench::new(), Fixtures::new(1));
+    bench.filed(&mut fixtures);
+    let limit = SessionLimit { max: std::num::NonZeroU32::new(2).unwrap(), on_limit: OnLimit::EndOldest };
+    for _ in 0..3 {
+        let filing = fixtures.signed_in("alice");
+        check(bench.cost(|| bench.node.file_limited(&filing, Some(limit)).unwrap()), 4, 2, 2);
+        assert!(matches!(bench.node.get(filing.digest, T0).unwrap(), Lookup::Live(_)));
+    }
+}
+
+#[test]
+fn ending_one_many_or_everything_is_a_read_and_a_swap() {
+    let (bench, mut fixtures) = (Bench::new(), Fixtures::new(1));
+    let one = bench.filed(&mut fixtures);
+    check(bench.cost(|| bench.node.end_one(&one, at(1)).unwrap()), 3, 1, 2);
+    for many in [1, 50] {
+        for _ in 0..many {
+            bench.filed(&mut fixtures);
+        }
+        let mut ended = 0;
+        let cost = bench.cost(|| ended = bench.node.end(&all_of("alice"), at(1)).unwrap().ended.len());
+        assert_eq!(ended, many);
+        check(cost, 2, 1, 2);
+    }
+    bench.filed(&mut fixtures);
+    let before = bench.quiet();
+    let ending = bench.node.end(&Selector::All, at(1)).unwrap();
+    assert_eq!(ending.swept_later, 1);
+    assert!(
+        bench.seen().round_trips - before.round_trips <= 4,
+        "the end is two, counting the ended two more"
+    );
+}
