@@ -69,7 +69,7 @@ pub(crate) enum Topology {
     /// The primary that sentinels tell of.
     Sentinel(Arc<Sentinel>),
     /// Whoever serves a slot.
-    Cluster(Cluster),
+    Cluster(Box<Cluster>),
 }
 
 impl Topology {
@@ -79,7 +79,7 @@ impl Topology {
         match &options.servers {
             Servers::Standalone => Ok(Self::Standalone(Node::new(&dialer, first.clone())?)),
             Servers::Sentinel(name) => Ok(Self::Sentinel(Sentinel::new(name.clone(), dialer, options)?)),
-            Servers::Cluster => Ok(Self::Cluster(Cluster::new(dialer, options))),
+            Servers::Cluster => Ok(Self::Cluster(Box::new(Cluster::new(dialer, options)))),
         }
     }
 

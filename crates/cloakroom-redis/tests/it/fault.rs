@@ -30,7 +30,7 @@ fn nothing_acknowledged_is_lost_and_nothing_ended_lives_after_the_server_was_kil
                 file_all(&store, std::slice::from_ref(&filing)).await;
                 live.push(filing);
                 if random.below(3) == 0 {
-                    let victim = live.swap_remove(usize::try_from(random.below(live.len() as u64)).unwrap());
+                    let victim = take_any(&mut random, &mut live);
                     assert_eq!(end_one(&store, &victim).await.unwrap().ended.len(), 1);
                     ended.push(victim);
                 }

@@ -4,7 +4,7 @@ use cloakroom_conformance::{Filing, Fixtures, Seeded, T0, at, principal_id};
 use cloakroom_servers::Redis;
 use cloakroom_store::{Applied, ErrorKind, Inserted, Lookup, Selector, Store as _, SweepRequest};
 
-use super::{alice, end, end_one, file, is_live, lasting, open, run, touch};
+use super::{alice, end, end_one, file, is_live, lasting, open, run, take_any, touch};
 
 /// Fills the server until it refuses.
 async fn fill(
@@ -71,7 +71,7 @@ fn a_full_server_that_evicts_forgets_sessions_and_revives_none() {
                 }
                 live.push(filing);
                 if random.below(3) == 0 {
-                    let victim = live.swap_remove(usize::try_from(random.below(live.len() as u64)).unwrap());
+                    let victim = take_any(&mut random, &mut live);
                     end_one(&store, &victim).await.unwrap();
                     ended.push(victim);
                 }

@@ -1,5 +1,10 @@
 //! Real servers: what they are asked, what they survive, what their operators may do.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "every function here is part of a test, which the lints cannot see without #[test]"
+)]
+
 mod access;
 mod cost;
 mod failover;
@@ -11,7 +16,7 @@ mod migration;
 use std::future::Future;
 use std::time::Duration;
 
-use cloakroom_conformance::{Filing, Fixtures};
+use cloakroom_conformance::{Filing, Fixtures, Seeded};
 use cloakroom_core::{EndReason, SessionLimit, Timestamp};
 use cloakroom_redis::{RedisOptions, RedisStore};
 use cloakroom_store::{
@@ -55,6 +60,12 @@ async fn file(
     let Filing { record, digest } = filing;
     let now = record.created_at;
     store.insert(InsertRequest { record, digest: *digest, limit, replaces: None, now }).await
+}
+
+/// Takes any of them.
+fn take_any(random: &mut Seeded, from: &mut Vec<Filing>) -> Filing {
+    let count = u64::try_from(from.len()).unwrap();
+    from.swap_remove(usize::try_from(random.below(count)).unwrap())
 }
 
 /// Files sessions, each of which is acknowledged.
