@@ -3,6 +3,7 @@
 mod connect;
 mod database;
 mod error;
+mod facts;
 mod map;
 mod options;
 mod schema;
@@ -10,6 +11,7 @@ mod store;
 mod url;
 mod verb;
 
+pub use facts::MysqlFacts;
 pub use options::{MysqlOptions, TlsMode, UrlError};
 pub use store::MysqlStore;
 

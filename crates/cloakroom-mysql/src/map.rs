@@ -86,6 +86,10 @@ impl Columns {
         self.bytes_or_null(name)?.ok_or(Problem::Column(name))
     }
 
+    pub(crate) fn text(&mut self, name: &'static str) -> Result<String, Problem> {
+        String::from_utf8(self.bytes(name)?).map_err(|_| Problem::Column(name))
+    }
+
     pub(crate) fn instant(&mut self, name: &'static str) -> Result<Timestamp, Problem> {
         self.integer(name).map(Timestamp::from_millis)
     }

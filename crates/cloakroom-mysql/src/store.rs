@@ -11,6 +11,7 @@ use crate::NAME;
 use crate::connect;
 use crate::database::Database;
 use crate::error::{Problem, Sent};
+use crate::facts::{Facts, MysqlFacts};
 use crate::map::Filing;
 use crate::options::{MysqlOptions, TlsMode};
 use crate::schema;
@@ -54,6 +55,17 @@ impl MysqlStore {
         schema::bring_up_to_date(&database, &options, patient).await?;
         let handle = database.perform(Number).await?;
         Ok(Self { database, handle })
+    }
+
+    /// What the server says of itself.
+    ///
+    /// # Errors
+    /// As for a look-up.
+    ///
+    /// # Cost
+    /// One statement.
+    pub async fn facts(&self) -> Result<MysqlFacts, StoreError> {
+        self.database.perform(Facts).await
     }
 }
 
