@@ -21,8 +21,11 @@ struct Story {
     filed: Vec<Filing>,
 }
 
+/// Something that happens, and its name.
+type Step = (&'static str, fn(&mut Story));
+
 /// What happens, in this order.
-const STEPS: &[(&str, fn(&mut Story))] = &[
+const STEPS: &[Step] = &[
     ("alice signs in", |story| story.sign_in("alice", None)),
     ("alice signs in again", |story| story.sign_in("alice", None)),
     ("her first session ends", |story| story.end(0)),

@@ -1,11 +1,11 @@
 //! Servers that die or hang: any number of them.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use cloakroom_conformance::{Filing, Fixtures, T0, at};
 use cloakroom_store::{Applied, ErrorKind, Inserted, Lookup, Selector, Store as _};
 
-use crate::fleet::{DEADLINE, Fleet, Node, PATIENCE, all_of};
+use crate::fleet::{DEADLINE, Fleet, Node, PATIENCE, all_of, clock};
 
 /// Sessions of as many principals, so that every server has some; the server of each.
 fn sessions(fleet: &Fleet, node: &Node, fixtures: &mut Fixtures, count: usize) -> Vec<(Filing, usize)> {
@@ -96,7 +96,7 @@ fn with_all_servers_lost_everything_is_unavailable_at_once_and_heals_without_a_r
     let node = fleet.node();
     let before = sessions(&fleet, &node, &mut fixtures, 6);
     fleet.servers.iter().for_each(cloakroom_servers::Memcached::kill);
-    let started = Instant::now();
+    let started = clock();
     for (filing, _) in &before {
         let error = node.get(filing.digest, T0).expect_err("there is nobody to ask");
         assert_eq!((error.kind(), error.applied()), (ErrorKind::Unavailable, Applied::No));
@@ -135,7 +135,7 @@ fn a_server_that_hangs_is_answered_for_within_the_deadline_and_goes_on_where_it_
             &|| node.note(kept.digest, at(1)).err().map(|error| error.kind()),
         ];
         for call in calls {
-            let started = Instant::now();
+            let started = clock();
             let kind = call();
             longest = longest.max(started.elapsed());
             let fits = matches!(kind, Some(ErrorKind::Timeout | ErrorKind::Unavailable));
@@ -164,7 +164,7 @@ fn a_server_of_three_that_hangs_holds_nobody_up_for_long() {
             }
         }
     }
-    let started = Instant::now();
+    let started = clock();
     for (filing, server) in &before {
         let again = fixtures.signed_in(filing.principal().unwrap().as_str());
         node.file(&again).unwrap();

@@ -10,6 +10,7 @@ mod cost;
 mod cut;
 mod fleet;
 mod forgotten;
+mod halfway;
 mod lost;
 mod meter;
 mod open;
