@@ -15,6 +15,8 @@ use super::{alice, end, end_one, file, is_live, lasting, open, run, touch};
 /// What the book tells operators to allow, and no more.
 const RIGHTS: &str = include_str!("rights.txt");
 
+const BOOK: &str = include_str!("../../../../docs/book/stores/redis.md");
+
 async fn refused(url: &str) -> StoreError {
     let options = RedisOptions::from_url(url).unwrap().with_deadline(Duration::from_secs(1));
     RedisStore::connect(options).await.expect_err("this cannot be connected to")
@@ -34,7 +36,10 @@ fn told(error: &StoreError) -> String {
 #[test]
 fn a_user_with_the_rights_that_the_book_names_can_do_everything_and_nothing_else() {
     let mut options = vec!["--user", "shop", "on", ">s3cret"];
-    options.extend(RIGHTS.split_whitespace());
+    for right in RIGHTS.split_whitespace() {
+        assert!(BOOK.contains(right), "the book names {right}");
+        options.push(right);
+    }
     let server = Redis::start_with(&options).unwrap();
     let port = server.url().rsplit(':').next().unwrap().to_owned();
     run(async {

@@ -11,7 +11,7 @@ use cloakroom_store::{
 };
 
 use super::{
-    HASTE, alice, end, end_one, eventually, file, file_all, is_live, lasting, open, open_hasty, run,
+    HASTE, alice, end, end_one, eventually, file, file_all, is_live, lasting, open, open_hasty, run, take_any,
 };
 
 /// Each write survives by itself; a primary that dies takes nothing along that it acknowledged.
