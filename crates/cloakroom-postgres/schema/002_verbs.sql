@@ -2,7 +2,8 @@
 -- that it is one round trip and happens whole or not at all.
 --
 -- The functions run at READ COMMITTED: each statement inside them sees what was committed before that statement. They
--- lock first and look afterwards. Rows of several sessions are locked in the order of their digests, everywhere.
+-- lock first and look afterwards. Rows of several sessions are locked in the order of their digests, everywhere: one by
+-- one, by their keys, whatever the server thinks of the size of the table.
 
 -- An instant and a duration added up, where it would overflow the last instant there is.
 CREATE FUNCTION cloakroom.plus(instant bigint, duration bigint) RETURNS bigint
@@ -80,6 +81,7 @@ LANGUAGE plpgsql AS $body$
 DECLARE
     _rivals integer;
     _condemned bytea[] := '{}';
+    _one bytea;
 BEGIN
     IF EXISTS (SELECT FROM cloakroom.retired WHERE digest = _digest) THEN
         RETURN QUERY SELECT 'taken', NULL::bytea, NULL, NULL::bigint, NULL;
@@ -95,7 +97,8 @@ BEGIN
         );
         SELECT count(*) INTO _rivals
         FROM cloakroom.session, cloakroom.horizon
-        WHERE session.principal = _principal AND session.ended_at IS NULL AND session.id IS DISTINCT FROM _replaces
+        WHERE session.principal = _principal AND session.end_reason IS NULL
+            AND session.id IS DISTINCT FROM _replaces
             AND session.created_at >= horizon.issued_before AND session.generation >= horizon.generation
             AND cloakroom.expires_at(session.last_seen_at, session.idle_timeout, session.absolute_expires_at) > _now;
         IF _rivals >= _max AND _on_limit = 'refuse' THEN
@@ -113,7 +116,7 @@ BEGIN
             FROM (
                 SELECT session.id
                 FROM cloakroom.session, cloakroom.horizon
-                WHERE session.principal = _principal AND session.ended_at IS NULL
+                WHERE session.principal = _principal AND session.end_reason IS NULL
                     AND session.id IS DISTINCT FROM _replaces
                     AND session.created_at >= horizon.issued_before AND session.generation >= horizon.generation
                     AND cloakroom.expires_at(
@@ -146,20 +149,24 @@ BEGIN
     END IF;
 
     RETURN QUERY SELECT 'done', NULL::bytea, NULL, NULL::bigint, NULL;
-    IF _condemned <> '{}' THEN
-        PERFORM FROM cloakroom.session WHERE session.id = ANY (_condemned) AND session.ended_at IS NULL
-        ORDER BY session.digest FOR NO KEY UPDATE;
+    -- Not asked about nobody: what is in an empty list is in every partial index, and one of them would be read.
+    IF _condemned = '{}' THEN
+        RETURN;
+    END IF;
+    SELECT array_agg(session.id ORDER BY session.digest) INTO _condemned
+    FROM cloakroom.session WHERE session.id = ANY (_condemned);
+    FOREACH _one IN ARRAY coalesce(_condemned, '{}') LOOP
         RETURN QUERY
         UPDATE cloakroom.session SET
             ended_at = _now,
             end_reason = CASE WHEN session.id = _replaces THEN 'replaced' ELSE 'session_limit' END,
             due_at = cloakroom.plus(_now, session.retention), ip = NULL, device = NULL, body = NULL
         FROM cloakroom.horizon
-        WHERE session.id = ANY (_condemned) AND session.principal = _principal AND session.ended_at IS NULL
+        WHERE session.id = _one AND session.principal = _principal AND session.end_reason IS NULL
             AND session.created_at >= horizon.issued_before AND session.generation >= horizon.generation
             AND cloakroom.expires_at(session.last_seen_at, session.idle_timeout, session.absolute_expires_at) > _now
         RETURNING 'ended', session.id, session.principal, session.ended_at, session.end_reason;
-    END IF;
+    END LOOP;
 END
 $body$;
 
@@ -229,45 +236,71 @@ BEGIN
 END
 $body$;
 
+-- `touch` of sessions in the order of their digests: how many moved. Each row is judged when its turn comes, and again
+-- where somebody else was just changing it. What changes is in no index: a row's new version stays on its page (HOT).
+CREATE FUNCTION cloakroom.touch_sessions(_digests bytea[], _seen_at bigint[], _now bigint) RETURNS bigint
+LANGUAGE plpgsql AS $body$
+DECLARE
+    _horizon record;
+    _asked record;
+    _moved bigint := 0;
+BEGIN
+    SELECT horizon.issued_before, horizon.generation INTO _horizon FROM cloakroom.horizon;
+    FOR _asked IN
+        SELECT asked.digest, asked.seen_at FROM unnest(_digests, _seen_at) AS asked (digest, seen_at)
+        ORDER BY asked.digest
+    LOOP
+        UPDATE cloakroom.session SET last_seen_at = LEAST(_asked.seen_at, session.absolute_expires_at)
+        WHERE session.digest = _asked.digest AND session.end_reason IS NULL
+            AND session.last_seen_at < LEAST(_asked.seen_at, session.absolute_expires_at)
+            AND session.created_at >= _horizon.issued_before AND session.generation >= _horizon.generation
+            AND cloakroom.expires_at(session.last_seen_at, session.idle_timeout, session.absolute_expires_at) > _now;
+        IF FOUND THEN
+            _moved := _moved + 1;
+        END IF;
+    END LOOP;
+    RETURN _moved;
+END
+$body$;
+
 -- `end` of one session, or of those of a principal: what ended by it.
 CREATE FUNCTION cloakroom.end_sessions(_id bytea, _principal text, _except bytea, _reason text, _now bigint)
 RETURNS TABLE (id bytea, principal text, ended_at bigint, end_reason text)
 LANGUAGE plpgsql AS $body$
 #variable_conflict use_column
 DECLARE
-    _condemned bytea[];
+    _condemned bytea[] := ARRAY[_id];
+    _one bytea;
 BEGIN
-    IF _id IS NOT NULL THEN
-        _condemned := ARRAY[_id];
-    ELSE
-        SELECT array_agg(own.id) INTO _condemned FROM (
-            SELECT session.id FROM cloakroom.session
-            WHERE session.principal = _principal AND session.ended_at IS NULL
-                AND session.id IS DISTINCT FROM _except
-            ORDER BY session.digest FOR NO KEY UPDATE
-        ) AS own;
+    IF _id IS NULL THEN
+        SELECT array_agg(session.id ORDER BY session.digest) INTO _condemned FROM cloakroom.session
+        WHERE session.principal = _principal AND session.end_reason IS NULL
+            AND session.id IS DISTINCT FROM _except;
     END IF;
-    -- Also where time has ended it by this clock: by another one it may live, and must not.
-    RETURN QUERY
-    UPDATE cloakroom.session SET
-        ended_at = LEAST(
-            _now, cloakroom.expires_at(session.last_seen_at, session.idle_timeout, session.absolute_expires_at)
-        ),
-        end_reason = CASE
-            WHEN cloakroom.expires_at(session.last_seen_at, session.idle_timeout, session.absolute_expires_at) <= _now
-                THEN cloakroom.timeout_reason(
+    FOREACH _one IN ARRAY coalesce(_condemned, '{}') LOOP
+        -- Also where time has ended it by this clock: by another one it may live, and must not.
+        RETURN QUERY
+        UPDATE cloakroom.session SET
+            ended_at = LEAST(
+                _now, cloakroom.expires_at(session.last_seen_at, session.idle_timeout, session.absolute_expires_at)
+            ),
+            end_reason = CASE
+                WHEN cloakroom.expires_at(
+                    session.last_seen_at, session.idle_timeout, session.absolute_expires_at
+                ) <= _now THEN cloakroom.timeout_reason(
                     session.last_seen_at, session.idle_timeout, session.absolute_expires_at
                 )
-            ELSE _reason
-        END,
-        due_at = cloakroom.plus(LEAST(
-            _now, cloakroom.expires_at(session.last_seen_at, session.idle_timeout, session.absolute_expires_at)
-        ), session.retention),
-        ip = NULL, device = NULL, body = NULL
-    FROM cloakroom.horizon
-    WHERE session.id = ANY (_condemned) AND session.ended_at IS NULL
-        AND session.created_at >= horizon.issued_before AND session.generation >= horizon.generation
-    RETURNING session.id, session.principal, session.ended_at, session.end_reason;
+                ELSE _reason
+            END,
+            due_at = cloakroom.plus(LEAST(
+                _now, cloakroom.expires_at(session.last_seen_at, session.idle_timeout, session.absolute_expires_at)
+            ), session.retention),
+            ip = NULL, device = NULL, body = NULL
+        FROM cloakroom.horizon
+        WHERE session.id = _one AND session.end_reason IS NULL
+            AND session.created_at >= horizon.issued_before AND session.generation >= horizon.generation
+        RETURNING session.id, session.principal, session.ended_at, session.end_reason;
+    END LOOP;
 END
 $body$;
 
@@ -317,6 +350,8 @@ LANGUAGE plpgsql AS $body$
 #variable_conflict use_column
 DECLARE
     _horizon record;
+    _session record;
+    _one bytea;
     _left integer := _limit;
     _over bytea[] := '{}';
     _found bytea[];
@@ -337,7 +372,7 @@ BEGIN
     IF _horizon.number > 0 THEN
         SELECT coalesce(array_agg(due.id), '{}') INTO _over FROM (
             SELECT session.id FROM cloakroom.session
-            WHERE session.ended_at IS NULL AND session.generation < _horizon.generation
+            WHERE session.body IS NOT NULL AND session.generation < _horizon.generation
             LIMIT _left FOR NO KEY UPDATE SKIP LOCKED
         ) AS due;
         _left := _left - cardinality(_over);
@@ -358,57 +393,53 @@ BEGIN
     ) AS due;
     _left := _left - cardinality(_found);
 
-    RETURN QUERY
-    UPDATE cloakroom.session SET
-        ended_at = final.ended_at, end_reason = final.end_reason,
-        due_at = cloakroom.plus(final.ended_at, session.retention), ip = NULL, device = NULL, body = NULL
-    FROM (
+    FOREACH _one IN ARRAY _over || _found LOOP
         SELECT
-            filed.id, LEAST(coalesce(epoch.ended_at, _now), clock.expires_at) AS ended_at,
-            CASE
-                WHEN clock.expires_at <= coalesce(epoch.ended_at, _now) THEN cloakroom.timeout_reason(
-                    filed.last_seen_at, filed.idle_timeout, filed.absolute_expires_at
-                )
-                ELSE epoch.end_reason
-            END AS end_reason
-        FROM cloakroom.session AS filed
-        CROSS JOIN LATERAL (
-            SELECT cloakroom.expires_at(
-                filed.last_seen_at, filed.idle_timeout, filed.absolute_expires_at
-            ) AS expires_at
-        ) AS clock
-        LEFT JOIN LATERAL (
-            SELECT epoch.ended_at, epoch.end_reason FROM cloakroom.epoch
-            WHERE filed.created_at < epoch.issued_before OR filed.generation < epoch.generation_before
-            ORDER BY epoch.number LIMIT 1
-        ) AS epoch ON true
-        WHERE filed.id = ANY (_over || _found) AND filed.ended_at IS NULL
-            AND (epoch.ended_at IS NOT NULL OR clock.expires_at <= _now)
-    ) AS final
-    WHERE session.id = final.id
-    RETURNING 'ended', session.id, session.principal, session.ended_at, session.end_reason, 0::bigint, false;
+            filed.retention, filed.cut_at, filed.cut_reason,
+            cloakroom.expires_at(filed.last_seen_at, filed.idle_timeout, filed.absolute_expires_at) AS expires_at,
+            cloakroom.timeout_reason(filed.last_seen_at, filed.idle_timeout, filed.absolute_expires_at) AS reason
+        INTO _session
+        FROM cloakroom.filed WHERE filed.id = _one AND filed.end_reason IS NULL;
+        CONTINUE WHEN NOT FOUND;
+        IF _session.cut_at IS NULL AND _session.expires_at > _now THEN
+            -- It was used since: when to come back.
+            UPDATE cloakroom.session SET due_at = _session.expires_at WHERE session.id = _one;
+            CONTINUE;
+        END IF;
+        -- Time may have ended it before the epoch did.
+        _session.cut_at := coalesce(_session.cut_at, _now);
+        IF _session.expires_at <= _session.cut_at THEN
+            _session.cut_at := _session.expires_at;
+            _session.cut_reason := _session.reason;
+        END IF;
+        RETURN QUERY
+        UPDATE cloakroom.session SET
+            ended_at = _session.cut_at, end_reason = _session.cut_reason,
+            due_at = cloakroom.plus(_session.cut_at, _session.retention), ip = NULL, device = NULL, body = NULL
+        WHERE session.id = _one
+        RETURNING 'ended', session.id, session.principal, session.ended_at, session.end_reason, 0::bigint, false;
+    END LOOP;
 
-    -- Those that were used since: when to come back.
-    UPDATE cloakroom.session SET due_at = cloakroom.expires_at(
-        session.last_seen_at, session.idle_timeout, session.absolute_expires_at
-    )
-    WHERE session.id = ANY (_found) AND session.ended_at IS NULL;
+    IF _found <> '{}' THEN
+        DELETE FROM cloakroom.session
+        WHERE session.id = ANY (_found) AND session.end_reason IS NOT NULL AND session.due_at <= _now;
+        GET DIAGNOSTICS _removed = ROW_COUNT;
+    END IF;
 
-    DELETE FROM cloakroom.session
-    WHERE session.id = ANY (_found) AND session.ended_at IS NOT NULL AND session.due_at <= _now;
-    GET DIAGNOSTICS _removed = ROW_COUNT;
-
-    DELETE FROM cloakroom.retired WHERE retired.digest IN (
-        SELECT due.digest FROM cloakroom.retired AS due
-        WHERE due.keep_until <= _now ORDER BY due.keep_until LIMIT _left FOR UPDATE SKIP LOCKED
-    );
-    GET DIAGNOSTICS _rows = ROW_COUNT;
-    _removed := _removed + _rows;
+    SELECT coalesce(array_agg(due.digest), '{}') INTO _found FROM (
+        SELECT retired.digest FROM cloakroom.retired
+        WHERE retired.keep_until <= _now ORDER BY retired.keep_until LIMIT _left FOR UPDATE SKIP LOCKED
+    ) AS due;
+    IF _found <> '{}' THEN
+        DELETE FROM cloakroom.retired WHERE retired.digest = ANY (_found);
+        GET DIAGNOSTICS _rows = ROW_COUNT;
+        _removed := _removed + _rows;
+    END IF;
 
     -- Epochs whose sessions are all buried are forgotten, but for the one that keeps late arrivals out. Looked at without
     -- a lock: a session that somebody holds back is seen, and its epoch stays.
     IF _horizon.number > 0 AND NOT EXISTS (
-        SELECT FROM cloakroom.session WHERE session.ended_at IS NULL AND session.generation < _horizon.generation
+        SELECT FROM cloakroom.session WHERE session.body IS NOT NULL AND session.generation < _horizon.generation
     ) AND NOT EXISTS (
         SELECT FROM cloakroom.session WHERE session.ended_at IS NULL AND session.created_at < _horizon.issued_before
     ) THEN
@@ -418,17 +449,17 @@ BEGIN
         );
     END IF;
 
+    SELECT horizon.issued_before, horizon.generation, horizon.number INTO _horizon FROM cloakroom.horizon;
     RETURN QUERY SELECT
         'round', NULL::bytea, NULL, NULL::bigint, NULL, _removed,
         EXISTS (SELECT FROM cloakroom.session WHERE session.due_at <= _now)
         OR EXISTS (SELECT FROM cloakroom.retired WHERE retired.keep_until <= _now)
         OR EXISTS (
-            SELECT FROM cloakroom.session, cloakroom.horizon
-            WHERE session.ended_at IS NULL AND session.generation < horizon.generation
+            SELECT FROM cloakroom.session WHERE session.body IS NOT NULL AND session.generation < _horizon.generation
         )
         OR EXISTS (
-            SELECT FROM cloakroom.session, cloakroom.horizon
-            WHERE session.ended_at IS NULL AND session.created_at < horizon.issued_before
+            SELECT FROM cloakroom.session
+            WHERE session.ended_at IS NULL AND session.created_at < _horizon.issued_before
         );
 END
 $body$;

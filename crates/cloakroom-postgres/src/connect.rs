@@ -3,6 +3,9 @@
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use deadpool_postgres::Connect;
 use tokio::task::JoinHandle;
@@ -16,7 +19,11 @@ use crate::{tls, url};
 /// Opens connections: those of the pool, and those for look-ups.
 #[derive(Clone)]
 pub(crate) struct Connector {
-    config: Config,
+    hosts: Arc<[Config]>,
+    /// The number of the host that was connected to last.
+    latest: Arc<AtomicUsize>,
+    /// How long one of several hosts is waited for.
+    patience: Duration,
     tls: MakeRustlsConnect,
     place: String,
 }
@@ -36,52 +43,89 @@ impl Drop for Connection {
 
 impl Connector {
     pub(crate) fn new(options: &PostgresOptions) -> Result<Self, Problem> {
-        let mut config = options.config.clone();
-        config.ssl_mode(url::ssl_mode(options.tls));
-        // A host that does not answer is given up early enough to try the next one.
-        if config.get_connect_timeout().is_none() {
-            config.connect_timeout(options.deadline / 2);
+        let mut hosts = options.hosts.clone();
+        for host in &mut hosts {
+            host.ssl_mode(url::ssl_mode(options.tls));
+            if host.get_tcp_user_timeout().is_none() {
+                host.tcp_user_timeout(options.deadline * 4);
+            }
+            if options.settings == Settings::Own {
+                let settings = settings(options, host.get_options().unwrap_or_default());
+                host.options(settings);
+            }
         }
-        if config.get_tcp_user_timeout().is_none() {
-            config.tcp_user_timeout(options.deadline * 4);
-        }
-        if options.settings == Settings::Own {
-            config.options(settings(options));
-        }
-        Ok(Self { tls: tls::connector(options.tls, options.authorities())?, place: options.place(), config })
+        let number = u32::try_from(hosts.len()).unwrap_or(u32::MAX).max(1);
+        Ok(Self {
+            hosts: hosts.into(),
+            latest: Arc::default(),
+            patience: options.deadline / number,
+            tls: tls::connector(options.tls, options.authorities())?,
+            place: options.place(),
+        })
     }
 
-    pub(crate) fn config(&self) -> &Config {
-        &self.config
+    /// What the pool calls its configuration; which host it is, is decided at each connection.
+    pub(crate) fn config(&self) -> Config {
+        self.hosts.first().cloned().unwrap_or_default()
     }
 
     pub(crate) async fn open(&self) -> Result<Connection, Problem> {
-        let (client, task) = self.connect(&self.config).await.map_err(|error| self.problem(error))?;
+        let (client, task) = self.first_that_answers().await.map_err(|error| self.problem(error))?;
         Ok(Connection { client, task })
     }
 
     /// What a connection that could not be opened is to the caller.
-    pub(crate) fn problem(&self, source: Error) -> Problem {
-        Problem::Connect { place: self.place.clone(), remedy: remedy(&source), source }
+    pub(crate) fn problem(&self, error: Error) -> Problem {
+        Problem::Connect { place: self.place.clone(), remedy: remedy(&error), error }
+    }
+}
+
+impl Connector {
+    /// Connects to the host of the last time, or to the next one that answers. One that accepts and says nothing gets its
+    /// share of the deadline; the last one may have what is left.
+    async fn first_that_answers(&self) -> Result<(Client, JoinHandle<()>), Error> {
+        let latest = self.latest.load(Ordering::Relaxed);
+        let order = self.hosts.iter().enumerate().cycle().skip(latest).take(self.hosts.len());
+        let mut order = order.peekable();
+        loop {
+            // Without hosts there is nothing to connect to: the error of an empty configuration says so.
+            let Some((number, host)) = order.next() else {
+                return self.attempt(&Config::new()).await;
+            };
+            let attempt = self.attempt(host);
+            let answer = match order.peek() {
+                Some(_) => tokio::time::timeout(self.patience, attempt).await,
+                None => Ok(attempt.await),
+            };
+            match answer {
+                Ok(Ok(connected)) => {
+                    self.latest.store(number, Ordering::Relaxed);
+                    return Ok(connected);
+                }
+                Ok(Err(error)) if order.peek().is_none() => return Err(error),
+                Ok(Err(_)) | Err(_) => {}
+            }
+        }
+    }
+
+    async fn attempt(&self, host: &Config) -> Result<(Client, JoinHandle<()>), Error> {
+        let (client, connection) = host.connect(self.tls.clone()).await?;
+        let task = tokio::spawn(async move {
+            if let Err(error) = connection.await {
+                // Whoever waited on it has been told; this is for whoever reads the log.
+                tracing::debug!(error = %Problem::from(error), "a connection to PostgreSQL ended");
+            }
+        });
+        Ok((client, task))
     }
 }
 
 impl Connect for Connector {
     fn connect(
         &self,
-        config: &Config,
+        _config: &Config,
     ) -> Pin<Box<dyn Future<Output = Result<(Client, JoinHandle<()>), Error>> + Send + '_>> {
-        let config = config.clone();
-        Box::pin(async move {
-            let (client, connection) = config.connect(self.tls.clone()).await?;
-            let task = tokio::spawn(async move {
-                if let Err(error) = connection.await {
-                    // Whoever waited on it has been told; this is for whoever reads the log.
-                    tracing::debug!(error = %Problem::from(error), "a connection to PostgreSQL ended");
-                }
-            });
-            Ok((client, task))
-        })
+        Box::pin(self.first_that_answers())
     }
 }
 
@@ -93,14 +137,15 @@ impl fmt::Debug for Connector {
 
 /// What every connection is told at its start. What the URL says comes later and so counts more.
 ///
-/// The server gives a statement up before its caller does: then it is known that nothing was applied.
-fn settings(options: &PostgresOptions) -> String {
+/// The server gives a statement up before its caller does: then it is known that nothing was applied. Every statement has
+/// an index; a server that finds a table too small to bother keeps that plan while the table grows.
+fn settings(options: &PostgresOptions, theirs: &str) -> String {
     let millis = |share: u32| (options.deadline * share / 4).as_millis().max(1);
     format!(
         "-c statement_timeout={} -c lock_timeout={} -c default_transaction_isolation=read\\ committed \
-         -c synchronous_commit=on -c jit=off {}",
+         -c synchronous_commit=on -c jit=off -c enable_seqscan=off {}",
         millis(3),
         millis(2),
-        options.config.get_options().unwrap_or_default(),
+        theirs,
     )
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use cloakroom_store::{StoreError, Verb};
+use cloakroom_store::{ErrorKind, StoreError, Verb};
 use deadpool_postgres::{ManagerConfig, Object, Pool, PoolError, QueueMode, RecyclingMethod};
 use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
@@ -34,7 +34,7 @@ impl Database {
         look_up: String,
     ) -> Result<Self, Problem> {
         let manager = deadpool_postgres::Manager::from_connect(
-            connector.config().clone(),
+            connector.config(),
             connector.clone(),
             ManagerConfig { recycling_method: RecyclingMethod::Fast },
         );
@@ -49,7 +49,8 @@ impl Database {
         Ok(Self { connector, lanes, pool, deadline: options.deadline })
     }
 
-    /// Looks something up. Asked a second time where a connection had ended unnoticed: it changes nothing.
+    /// Looks something up. Asked again where a connection had ended unnoticed, which changes nothing: at most once for each
+    /// lane, and once more.
     pub(crate) async fn look_up(
         &self,
         verb: Verb,
@@ -57,7 +58,14 @@ impl Database {
     ) -> Result<Vec<Row>, StoreError> {
         let mut patience = Patience::new(self.deadline);
         let mut result = self.look_up_once(&mut patience, parameters).await;
-        if matches!(&result, Err(Problem::Connection(_) | Problem::Server { ends_connection: true, .. })) {
+        for _ in 0..self.lanes.number() {
+            let ended = matches!(
+                &result,
+                Err(Problem::Connection(_) | Problem::Server { ends_connection: true, .. })
+            );
+            if !ended {
+                break;
+            }
             result = self.look_up_once(&mut patience, parameters).await;
         }
         result.map_err(|problem| problem.into_error(verb, Sent::Reading))
@@ -156,6 +164,10 @@ impl Database {
             // The others are to the same server: one that does not answer, is gone, or is a standby now.
             self.pool.retain(|_, _| false);
         }
+        if problem.kind() == ErrorKind::ReadOnly {
+            // A standby may be behind: look-ups have to go where writes go.
+            self.lanes.discard_all();
+        }
         problem
     }
 
@@ -166,11 +178,6 @@ impl Database {
         } else {
             Problem::Crowded(whole)
         }
-    }
-
-    /// Accepts nothing more.
-    pub(crate) fn close(&self) {
-        self.pool.close();
     }
 }
 

@@ -15,8 +15,9 @@ pub(crate) enum Problem {
     Server { code: SqlState, message: String, ends_connection: bool },
     #[error("the connection failed")]
     Connection(#[source] tokio_postgres::Error),
-    #[error("cannot connect to {place}: {}: {remedy}", cause(source))]
-    Connect { place: String, remedy: &'static str, source: tokio_postgres::Error },
+    // The driver's error is in the sentence already, without its wrapping.
+    #[error("cannot connect to {place}: {}: {remedy}", cause(error))]
+    Connect { place: String, remedy: &'static str, error: tokio_postgres::Error },
     #[error("the certificate authorities in {path} cannot be used: {cause}: set sslrootcert to a PEM file")]
     Authorities { path: String, cause: String },
     #[error("this computer has no certificate authorities: set sslrootcert to a PEM file")]
@@ -64,9 +65,13 @@ pub(crate) enum Sent {
 impl Problem {
     pub(crate) fn kind(&self) -> ErrorKind {
         match self {
-            Self::Server { code, .. } | Self::Migration { code, .. } => kind_of(code),
-            Self::Connect { source, .. } => {
-                source.code().map_or(ErrorKind::Unavailable, |code| match kind_of(code) {
+            Self::Server { code, .. } => kind_of(code),
+            Self::Migration { code, .. } => match kind_of(code) {
+                ErrorKind::Internal => ErrorKind::Unavailable,
+                kind => kind,
+            },
+            Self::Connect { error, .. } => {
+                error.code().map_or(ErrorKind::Unavailable, |code| match kind_of(code) {
                     ErrorKind::Internal => ErrorKind::Unavailable,
                     kind => kind,
                 })

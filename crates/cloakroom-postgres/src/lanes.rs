@@ -42,10 +42,20 @@ impl Lanes {
         Self { connector, sql, lanes, next: AtomicUsize::new(0) }
     }
 
+    /// How many there are.
+    pub(crate) fn number(&self) -> usize {
+        self.lanes.len()
+    }
+
     /// The lane whose turn it is.
     pub(crate) fn lane(&self) -> Result<&Lane, Problem> {
         let turn = self.next.fetch_add(1, Ordering::Relaxed).checked_rem(self.lanes.len());
         turn.and_then(|turn| self.lanes.get(turn)).ok_or(Problem::Closed)
+    }
+
+    /// Does away with all connections; those who wait on one keep it.
+    pub(crate) fn discard_all(&self) {
+        self.lanes.iter().for_each(|lane| lane.set(None));
     }
 
     /// The connection of `lane`, opened where there is none or where it has ended.

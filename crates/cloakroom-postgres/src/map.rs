@@ -151,7 +151,7 @@ impl<'a> Filing<'a> {
             idle_timeout: millis(record.lifetime.idle_timeout),
             absolute_expires_at: record.lifetime.absolute_expires_at.as_millis(),
             retention: millis(record.lifetime.tombstone_retention),
-            ip: device.and_then(|device| device.ip()),
+            ip: device.and_then(cloakroom_core::Device::ip),
             device: device.and_then(|device| device.label().or(device.user_agent())).map(readable),
             body,
         })

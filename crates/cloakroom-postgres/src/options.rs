@@ -24,7 +24,8 @@ use crate::url;
 #[derive(Clone)]
 #[non_exhaustive]
 pub struct PostgresOptions {
-    pub(crate) config: Config,
+    /// One for each host, in the order of the URL; the same but for that.
+    pub(crate) hosts: Vec<Config>,
     pub(crate) schema: String,
     pub(crate) tls: TlsMode,
     pub(crate) authorities: Option<PathBuf>,
@@ -87,8 +88,8 @@ impl PostgresOptions {
     /// The options in a URL: `postgres://user:password@host:port,host2/database?key=value&…`.
     ///
     /// Keys of libpq: `sslmode`, `sslrootcert`, `target_session_attrs`, `application_name`, `options`,
-    /// `connect_timeout`, `keepalives…`, `channel_binding`, `load_balance_hosts`, `hostaddr`. With several hosts and
-    /// nothing said about them, the one that can be written to is taken.
+    /// `connect_timeout`, `keepalives…`, `channel_binding`, `hostaddr`. Of several hosts the first that answers is taken;
+    /// the first that can be written to, unless `target_session_attrs` says otherwise.
     ///
     /// Keys of Cloakroom: `schema`, `deadline` (`1500ms`, `2s`), `readers`, `writers`, `migrate` (`on`, `off`),
     /// `pooler=transaction`.
@@ -99,13 +100,15 @@ impl PostgresOptions {
         url::parse(url)
     }
 
-    pub(crate) fn new(mut config: Config) -> Self {
-        if config.get_application_name().is_none() {
-            config.application_name("cloakroom");
+    pub(crate) fn new(mut hosts: Vec<Config>) -> Self {
+        for host in &mut hosts {
+            if host.get_application_name().is_none() {
+                host.application_name("cloakroom");
+            }
         }
-        let tls = if is_local(&config) { TlsMode::Disable } else { TlsMode::VerifyFull };
+        let tls = if hosts.iter().all(is_local) { TlsMode::Disable } else { TlsMode::VerifyFull };
         Self {
-            config,
+            hosts,
             schema: DEFAULT_SCHEMA.to_owned(),
             tls,
             authorities: None,
@@ -201,16 +204,8 @@ impl PostgresOptions {
 
     /// The hosts, for a message.
     pub(crate) fn place(&self) -> String {
-        let ports = self.config.get_ports();
-        let hosts = self.config.get_hosts().iter().enumerate().map(|(number, host)| {
-            let port = ports.get(number).or_else(|| ports.first()).copied().unwrap_or(5432);
-            match host {
-                Host::Tcp(name) => format!("{name}:{port}"),
-                #[cfg(unix)]
-                Host::Unix(path) => path.display().to_string(),
-            }
-        });
-        hosts.collect::<Vec<_>>().join(", ")
+        let places: Vec<String> = self.hosts.iter().map(place).collect();
+        places.join(", ")
     }
 }
 
@@ -218,8 +213,8 @@ impl fmt::Debug for PostgresOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("PostgresOptions")
             .field("hosts", &self.place())
-            .field("user", &self.config.get_user())
-            .field("database", &self.config.get_dbname())
+            .field("user", &self.hosts.first().and_then(Config::get_user))
+            .field("database", &self.hosts.first().and_then(Config::get_dbname))
             .field("schema", &self.schema)
             .field("tls", &self.tls)
             .field("authorities", &self.authorities)
@@ -230,6 +225,17 @@ impl fmt::Debug for PostgresOptions {
             .field("settings", &self.settings)
             .finish_non_exhaustive()
     }
+}
+
+/// A host and its port, or a socket; several where the URL has them in `host` or `hostaddr`.
+fn place(config: &Config) -> String {
+    let port = config.get_ports().first().copied().unwrap_or(DEFAULT_PORT);
+    let hosts = config.get_hosts().iter().map(|host| match host {
+        Host::Tcp(name) => format!("{name}:{port}"),
+        #[cfg(unix)]
+        Host::Unix(path) => path.display().to_string(),
+    });
+    hosts.collect::<Vec<_>>().join(", ")
 }
 
 /// Whether every host is this computer.
@@ -244,6 +250,8 @@ fn is_local(config: &Config) -> bool {
     }) && addresses.all(std::net::IpAddr::is_loopback)
 }
 
+/// Registered with IANA.
+const DEFAULT_PORT: u16 = 5432;
 const DEFAULT_SCHEMA: &str = "cloakroom";
 /// Long enough for a fail-over inside one machine room to be a slow request, short enough for a person to wait.
 const DEFAULT_DEADLINE: Duration = Duration::from_secs(2);

@@ -45,12 +45,6 @@ impl PostgresStore {
         Self::open(options).await.map_err(|problem| problem.into_error(Verb::Open, Sent::Nothing))
     }
 
-    /// Accepts nothing more: every verb answers [`Unavailable`](cloakroom_store::ErrorKind::Unavailable) but `get`, whose
-    /// connections end with the store. What was accepted is finished.
-    pub fn close(&self) {
-        self.database.close();
-    }
-
     async fn open(options: PostgresOptions) -> Result<Self, Problem> {
         if matches!(options.tls(), TlsMode::Prefer | TlsMode::Require) && options.authorities().is_none() {
             tracing::warn!(

@@ -72,7 +72,7 @@ async fn begin_epoch(
     let before = issued_before.map(Timestamp::as_millis);
     let begun = database
         .write(Verb::End, &statements.begin_epoch, &[&before, &reason.as_str(), &now.as_millis()], |result| {
-            result?.first().map(|row| Begun::read(row)).transpose()
+            result?.first().map(Begun::read).transpose()
         })
         .await?;
     let Some(begun) = begun else { return Ok(Ending::default()) };

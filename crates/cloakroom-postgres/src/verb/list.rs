@@ -22,7 +22,7 @@ pub(crate) async fn list(
 ) -> Result<ListPage, StoreError> {
     let limit = usize::from(query.limit.get());
     let Some(scan) = Scan::of(query, now) else { return Ok(ListPage::default()) };
-    let parameters: Vec<&(dyn ToSql + Sync)> = scan.parameters.iter().map(|value| &**value as _).collect();
+    let parameters: Vec<&(dyn ToSql + Sync)> = scan.parameters.iter().map(|value| plain(&**value)).collect();
     let rows = database.read(Verb::List, &statements.local(&scan.sql), &parameters).await?;
     page(&rows, limit, now).map_err(|problem| problem.into_error(Verb::List, Sent::Reading))
 }
@@ -69,9 +69,12 @@ impl Scan {
         let mut scan = Self::default();
         let limit = scan.parameter(i64::from(query.limit.get()).saturating_add(1));
         let order = format!("ORDER BY created_at DESC, id DESC LIMIT {limit}");
+        // The same of every row, but each index knows only one of them (see `001_tables.sql`).
+        let by_key = filter.principal.is_some() || filter.session.is_some();
+        let ended = if by_key { "end_reason" } else { "ended_at" };
         let mut parts = Vec::new();
         if filter.state != StateFilter::Ended {
-            let mut part = format!("SELECT {} FROM cloakroom.filed WHERE ended_at IS NULL", COLUMNS);
+            let mut part = format!("SELECT {COLUMNS} FROM cloakroom.filed WHERE {ended} IS NULL");
             if filter.state == StateFilter::Active {
                 scan.leave_out_what_is_over(&mut part, now);
             }
@@ -79,7 +82,7 @@ impl Scan {
             parts.push(part);
         }
         if filter.state != StateFilter::Active && filter.ip.is_none() {
-            let mut part = format!("SELECT {} FROM cloakroom.filed WHERE ended_at IS NOT NULL", COLUMNS);
+            let mut part = format!("SELECT {COLUMNS} FROM cloakroom.filed WHERE {ended} IS NOT NULL");
             scan.conditions(&mut part, filter, query.after);
             parts.push(part);
         }
@@ -141,6 +144,11 @@ impl Scan {
         self.parameters.push(Box::new(value));
         format!("${}", self.parameters.len())
     }
+}
+
+/// The same parameter, for a statement that is asked from one task.
+fn plain(value: &(dyn ToSql + Send + Sync)) -> &(dyn ToSql + Sync) {
+    value
 }
 
 const COLUMNS: &str = found!("NULL::bigint");

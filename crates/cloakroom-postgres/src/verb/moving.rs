@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use cloakroom_core::{SessionId, Timestamp, TokenDigest, Tombstone};
+use cloakroom_core::{PrincipalId, SessionId, Timestamp, TokenDigest, Tombstone};
 use cloakroom_store::{
     Entry, ErrorKind, ExportCursor, ExportPage, ExportQuery, Filed, Imported, Live, MalformedCursor, Retired,
     StoreError, Verb,
@@ -61,7 +61,7 @@ pub(crate) async fn import(
             let parameters: Parameters<'_> = &[
                 &digest,
                 &session.as_bytes().as_slice(),
-                &principal.as_ref().map(|principal| principal.as_str()),
+                &principal.as_ref().map(PrincipalId::as_str),
                 &created_at.as_millis(),
                 &ended_at.as_millis(),
                 &reason.as_str(),

@@ -37,29 +37,7 @@ fn latest(touches: &[Touch]) -> Vec<Touch> {
     touches
 }
 
-/// `cloakroom_core::judge` in SQL, for the sake of one statement. Rows are locked in the order of their digests, as
-/// everywhere, and judged again once they are locked: what was read before may have ended meanwhile. What changes is in
-/// no index: the new version of a row stays on its page (HOT).
-pub(crate) const SQL: &str = "
-    WITH horizon AS MATERIALIZED (SELECT issued_before, generation FROM cloakroom.horizon),
-    locked AS MATERIALIZED (
-        SELECT session.id, asked.seen_at
-        FROM unnest($1::bytea[], $2::bigint[]) AS asked (digest, seen_at)
-        JOIN cloakroom.session ON session.digest = asked.digest
-        WHERE session.ended_at IS NULL
-        ORDER BY session.digest
-        FOR NO KEY UPDATE OF session
-    ),
-    moved AS (
-        UPDATE cloakroom.session SET last_seen_at = LEAST(locked.seen_at, session.absolute_expires_at)
-        FROM locked, horizon
-        WHERE session.id = locked.id AND session.ended_at IS NULL
-            AND session.last_seen_at < LEAST(locked.seen_at, session.absolute_expires_at)
-            AND session.created_at >= horizon.issued_before AND session.generation >= horizon.generation
-            AND cloakroom.expires_at(session.last_seen_at, session.idle_timeout, session.absolute_expires_at) > $3
-        RETURNING 1
-    )
-    SELECT count(*) FROM moved";
+pub(crate) const SQL: &str = "SELECT cloakroom.touch_sessions($1, $2, $3)";
 
 #[cfg(test)]
 mod tests {

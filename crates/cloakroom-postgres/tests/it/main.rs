@@ -1,1 +1,19 @@
-//! Faults of real servers.
+//! What the conformance suite cannot ask of every store: real faults, statements as the server counts them, plans,
+//! migrations, rights, TLS.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "every function here is part of a test, which the lints cannot see without #[test]"
+)]
+
+mod cost;
+mod disk;
+mod faults;
+mod judgement;
+mod limit;
+mod locks;
+mod migrate;
+mod plans;
+mod read_only;
+mod support;
+mod tls;
