@@ -52,6 +52,11 @@ impl Progress {
         self.waiting().push((Arc::clone(node), call.lane, connection.clone()));
     }
 
+    /// The other end of a connection is there: whatever else may be waited for, it is not the connection's fault.
+    fn hears(&self, connection: &Connection) {
+        self.waiting().retain(|(_, _, other)| !other.is(connection));
+    }
+
     fn was_refused(&self, call: &Call) {
         if call.script.access != Access::Reads {
             self.in_doubt.fetch_sub(1, Ordering::AcqRel);
@@ -253,7 +258,9 @@ impl Client {
         }
         self.add_wait(&mut pipeline, first);
         let count = pipeline.len();
-        match connection.ask_all(&pipeline, count).await {
+        let answer = connection.ask_all(&pipeline, count).await;
+        progress.hears(&connection);
+        match answer {
             Ok(mut values) => {
                 if first.lane == Lane::Durable {
                     self.check_wait(values.pop())?;
@@ -303,6 +310,7 @@ impl Client {
                 }
             }
         };
+        progress.hears(&connection);
         match answer {
             Ok(value) => Attempt::Answered(value),
             Err(error) if never_began(&error) => {

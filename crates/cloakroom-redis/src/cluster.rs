@@ -35,6 +35,8 @@ struct Map {
     owners: Vec<Option<Host>>,
     /// Who was lost since it was drawn: the reason to draw it anew, and the last to be asked.
     lost: Option<Host>,
+    /// Who told it: the first to be asked again.
+    told_by: Option<Host>,
     /// How often it was drawn.
     edition: u64,
 }
@@ -110,7 +112,7 @@ impl Cluster {
                 Err(problem) => Err(problem),
             };
             match drawn {
-                Ok(owners) => return self.replace(&owners),
+                Ok(owners) => return self.replace(&owners, host),
                 Err(problem) => {
                     detail = match std::error::Error::source(&problem) {
                         Some(source) => format!("{problem}: {source}"),
@@ -122,13 +124,13 @@ impl Cluster {
         Err(Problem::NoMap { detail })
     }
 
-    /// Whom to ask: known nodes first, then those of the address, and whoever was lost at the end.
+    /// Whom to ask: whoever answered last, then everybody known, and whoever was lost at the end.
     fn candidates(&self) -> Vec<Host> {
         let map = self.read();
         let mut hosts: Vec<Host> = map.nodes.keys().chain(&self.seeds).cloned().collect();
         hosts.sort_unstable();
         hosts.dedup();
-        hosts.sort_by_key(|host| map.lost.as_ref() == Some(host));
+        hosts.sort_by_key(|host| (map.lost.as_ref() == Some(host), map.told_by.as_ref() != Some(host)));
         hosts
     }
 
@@ -161,7 +163,7 @@ impl Cluster {
         Ok(owners)
     }
 
-    fn replace(&self, owners: &[Option<Host>]) -> Result<(), Problem> {
+    fn replace(&self, owners: &[Option<Host>], told_by: Host) -> Result<(), Problem> {
         let mut map = self.write();
         let mut nodes = HashMap::new();
         for host in owners.iter().flatten() {
@@ -176,7 +178,7 @@ impl Cluster {
             nodes.insert(host.clone(), node);
         }
         let edition = map.edition.wrapping_add(1);
-        *map = Map { nodes, owners: owners.to_vec(), lost: None, edition };
+        *map = Map { nodes, owners: owners.to_vec(), lost: None, told_by: Some(told_by), edition };
         Ok(())
     }
 

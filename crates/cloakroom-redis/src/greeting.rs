@@ -2,10 +2,10 @@
 
 use redis::{Value, cmd};
 
-use crate::client::{Call, Client, Progress};
+use crate::client::{Client, Progress};
 use crate::error::Problem;
 use crate::node::Lane;
-use crate::{script, verb};
+use crate::verb;
 
 /// Whether the servers are what the options say, and can do what this store asks of them.
 pub(crate) async fn greet(client: &Client, progress: &Progress) -> Result<(), Problem> {
@@ -18,10 +18,8 @@ pub(crate) async fn greet(client: &Client, progress: &Progress) -> Result<(), Pr
     information.check(&node.host.to_string(), client.layout.is_clustered())?;
     information.warn(&node.host.to_string());
     // Whatever the user is not allowed to do shows now, not when somebody signs in.
-    verb::ping(client).await?;
+    verb::ping(client, progress).await?;
     verb::count(client, progress).await?;
-    let idle = Call { bucket, script: &script::TOUCH, arguments: vec![vec![0; 8]], lane: Lane::Commands };
-    client.call(progress, &idle).await?;
     Ok(())
 }
 

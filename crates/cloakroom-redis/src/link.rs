@@ -152,7 +152,7 @@ impl Link {
     pub(crate) fn give_up(&self, connection: &Connection) {
         connection.is_broken.store(true, Ordering::Release);
         let mut slot = self.slot();
-        if slot.as_ref().is_some_and(|present| Arc::ptr_eq(&present.is_broken, &connection.is_broken)) {
+        if slot.as_ref().is_some_and(|present| present.is(connection)) {
             *slot = None;
         }
     }
@@ -205,6 +205,11 @@ impl Link {
 }
 
 impl Connection {
+    /// Whether both are one.
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.is_broken, &other.is_broken)
+    }
+
     /// Sends a command and waits for its answer, however long that takes.
     pub(crate) async fn ask(&mut self, command: &Cmd) -> Result<Value, RedisError> {
         self.wire.send_packed_command(command).await.and_then(Value::extract_error)

@@ -56,6 +56,7 @@ script!(INSERT, Writes, "", "look.lua", "judge.lua", "insert.lua");
 script!(IMPORT, Writes, "", "look.lua", "judge.lua", "import.lua");
 script!(CHANGE, Writes, "", "look.lua", "judge.lua", "change.lua");
 script!(TOUCH, Repeats, "allow-oom", "look.lua", "judge.lua", "touch.lua");
+script!(PING, Repeats, "", "look.lua", "ping.lua");
 script!(END, Writes, "allow-oom", "look.lua", "judge.lua", "end.lua");
 script!(END_MANY, Writes, "allow-oom", "look.lua", "judge.lua", "end_many.lua");
 script!(SWEEP, Writes, "allow-oom", "look.lua", "judge.lua", "sweep.lua");
@@ -66,8 +67,10 @@ mod tests {
 
     #[test]
     fn every_script_begins_with_its_flags_and_has_a_digest_of_its_own() {
-        let scripts =
-            [&GET, &LIST, &COUNT, &EXPORT, &DUE, &INSERT, &IMPORT, &CHANGE, &TOUCH, &END, &END_MANY, &SWEEP];
+        let scripts = [
+            &GET, &LIST, &COUNT, &EXPORT, &DUE, &PING, &INSERT, &IMPORT, &CHANGE, &TOUCH, &END, &END_MANY,
+            &SWEEP,
+        ];
         let mut digests: Vec<&str> = scripts.iter().map(|script| script.digest()).collect();
         digests.sort_unstable();
         digests.dedup();

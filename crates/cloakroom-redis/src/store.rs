@@ -132,9 +132,6 @@ impl Store for RedisStore {
     }
 
     fn ping(&self) -> StoreFuture<'_, Option<Timestamp>> {
-        within!(self, Ping, |client, progress| {
-            let _ = progress;
-            verb::ping(client)
-        })
+        within!(self, Ping, |client, progress| verb::ping(client, progress))
     }
 }

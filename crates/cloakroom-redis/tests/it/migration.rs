@@ -75,18 +75,24 @@ fn a_slot_that_is_half_way_is_waited_for_within_the_deadline_and_nothing_is_judg
         file_all(&store, &filings).await;
         let (slot, to) = target(&cluster, &filings[0]);
         let migration = cluster.begin_migration(slot, to).unwrap();
+        let mut strangers = Vec::new();
         for _ in 0..4 {
             migration.move_keys(12).unwrap();
             for filing in &filings[..2] {
                 let error = store.get(filing.digest, T0).await.unwrap_err();
                 assert_eq!((error.kind(), error.applied()), (ErrorKind::Timeout, Applied::No));
             }
+            // Whether the last question was on its way when the time was over, only the caller's luck decides.
             let error = end_one(&store, &filings[0]).await.unwrap_err();
-            assert_eq!((error.kind(), error.applied()), (ErrorKind::Timeout, Applied::No), "it never began");
+            assert_eq!(error.kind(), ErrorKind::Timeout);
             let stranger = alice(&mut fixtures);
-            assert_eq!(file(&store, &stranger, None).await.unwrap_err().applied(), Applied::No);
+            assert_eq!(file(&store, &stranger, None).await.unwrap_err().kind(), ErrorKind::Timeout);
+            strangers.push(stranger);
         }
         migration.finish().unwrap();
+        for stranger in &strangers {
+            assert_eq!(store.get(stranger.digest, T0).await.unwrap(), Lookup::Unknown, "it never began");
+        }
         for filing in &filings {
             assert!(is_live(&store, filing).await.unwrap(), "whole again");
         }
