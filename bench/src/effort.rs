@@ -15,6 +15,8 @@ pub(crate) struct Effort {
     pub(crate) in_memory: usize,
     /// Sessions in the SQLite store.
     pub(crate) in_sqlite: usize,
+    /// Sizes at which each store is measured.
+    pub(crate) sizes: &'static [usize],
     /// Look-ups in a turn, in memory; SQLite makes a hundredth of them.
     pub(crate) look_ups: usize,
 }
@@ -26,6 +28,7 @@ impl Effort {
         turn_milliseconds: 300,
         in_memory: 1_000_000,
         in_sqlite: 200_000,
+        sizes: &[1_000, 10_000, 100_000, 1_000_000],
         look_ups: 1_000_000,
     };
 
@@ -35,6 +38,7 @@ impl Effort {
         turn_milliseconds: 100,
         in_memory: 100_000,
         in_sqlite: 10_000,
+        sizes: &[1_000, 10_000],
         look_ups: 200_000,
     };
 }

@@ -18,6 +18,7 @@ mod machine;
 mod population;
 mod report;
 mod requests;
+mod sizes;
 mod statistics;
 mod stopwatch;
 mod stores;
@@ -46,20 +47,26 @@ struct Arguments {
 
 /// What this process is: without one, the one that measures.
 #[derive(Subcommand)]
-#[command(hide = true)]
 enum Role {
+    /// What verbs cost in small stores and in large ones, on every kind of store
+    Sizes(sizes::Task),
     /// Fills a store with sessions and asks for them
+    #[command(hide = true)]
     Population(population::Task),
     /// Answers requests, with sessions and without
+    #[command(hide = true)]
     Serve(requests::ServerTask),
     /// Makes requests
+    #[command(hide = true)]
     Load(requests::LoadTask),
 }
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    let effort = if arguments.quick { Effort::QUICK } else { Effort::FULL };
     let done = match arguments.role {
-        None => measure(if arguments.quick { Effort::QUICK } else { Effort::FULL }),
+        None => measure(effort),
+        Some(Role::Sizes(task)) => measure_sizes(effort, &task),
         Some(Role::Population(task)) => population::run(&task),
         Some(Role::Serve(task)) => requests::serve(&task),
         Some(Role::Load(task)) => requests::load(&task),
@@ -78,6 +85,13 @@ fn measure(effort: Effort) -> Outcome {
     report.section("populations", &population::measure(effort)?)?;
     report.section("round-trips", &requests::count_round_trips()?)?;
     report.section("requests", &requests::measure(effort)?)?;
+    report.conclude();
+    Ok(())
+}
+
+fn measure_sizes(effort: Effort, task: &sizes::Task) -> Outcome {
+    let mut report = Report::new(effort)?;
+    report.section("sizes", &sizes::measure(effort, task)?)?;
     report.conclude();
     Ok(())
 }
