@@ -52,6 +52,13 @@ impl Cell {
         (oldest != Timestamp::MAX).then_some(oldest)
     }
 
+    /// Whether there may be something to clear up by `now`. What is due at the end of time is never due: that is also what
+    /// an empty shard says.
+    pub(crate) fn is_due(&self, now: Timestamp) -> bool {
+        let due = self.due_at();
+        due <= now && due < Timestamp::MAX
+    }
+
     /// Before when there is nothing to clear up.
     pub(crate) fn due_at(&self) -> Timestamp {
         Timestamp::from_millis(self.due.load(Ordering::Relaxed))

@@ -65,7 +65,8 @@ impl Shard {
         let slot = self.slots.get_mut(index);
         let created_at = slot.created_at;
         slot.alive_mut().expect("only sessions are filed").generation = generation;
-        if self.epochs.end_of(generation, created_at).is_none() {
+        let comes_too_late = self.epochs.end_of(generation, created_at).is_some();
+        if !comes_too_late {
             *count_of(&mut self.counts, class) += 1;
         }
         self.bytes.all += bytes;
@@ -73,7 +74,12 @@ impl Shard {
         self.directory.add_id(&self.slots, index);
         self.lists.of_mut(class).push(&mut self.slots, index);
         self.kin.add(&mut self.slots, index);
-        self.schedule(index);
+        if comes_too_late {
+            // The next sweep tells of its end, and need not wait for its timeout.
+            self.wheel.schedule(&mut self.slots, index, Timestamp::from_millis(i64::MIN));
+        } else {
+            self.schedule(index);
+        }
         Some(index)
     }
 

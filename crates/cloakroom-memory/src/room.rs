@@ -33,7 +33,7 @@ impl MemoryStore {
 
     /// Clears up a shard where something may be over; whether there was one.
     fn clear_up_one(&self, now: Timestamp, looks: &mut usize, tell: &mut impl FnMut(Ended)) -> bool {
-        let Some(cell) = self.cells.iter().find(|cell| cell.due_at() <= now) else { return false };
+        let Some(cell) = self.cells.iter().find(|cell| cell.is_due(now)) else { return false };
         let mut budget = LOOKS_AT_ONCE.min(*looks);
         // One look is spent in any case: another caller may have been here first.
         *looks -= 1;

@@ -157,7 +157,7 @@ impl MemoryStore {
             }
             *start = (*start + 1) % SHARDS;
         }
-        swept.more = !self.reports.is_empty() || self.cells.iter().any(|cell| cell.due_at() <= now);
+        swept.more = !self.reports.is_empty() || self.cells.iter().any(|cell| cell.is_due(now));
         swept
     }
 

@@ -48,6 +48,8 @@ pub(crate) enum Problem {
         "the operation, or one that it was together with, panicked: a defect, see the log of the process"
     )]
     Panicked,
+    #[error("an operation in the same transaction failed: {0}")]
+    Together(ErrorKind),
     #[error("no answer within {0:?}")]
     Overdue(Duration),
 }
@@ -57,6 +59,7 @@ impl Problem {
         match self {
             Self::Sql(error) => sql_kind(error),
             Self::Record(_) | Self::Column(_) => ErrorKind::Corrupt,
+            Self::Together(kind) => *kind,
             Self::Misuse(_) | Self::Panicked => ErrorKind::Internal,
             Self::Overdue(_) => ErrorKind::Timeout,
             _ => ErrorKind::Unavailable,
@@ -72,6 +75,7 @@ impl Problem {
                     ErrorCode::ConstraintViolation | ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked
                 )
             ),
+            Self::Together(_) => true,
             _ => false,
         }
     }

@@ -2,6 +2,7 @@
 
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use cloakroom_store::{Applied, StoreError, Verb};
@@ -17,27 +18,42 @@ use crate::error::Problem;
 pub(crate) struct Patience {
     limit: Duration,
     tick: Notify,
+    waiting: AtomicUsize,
     stopped: Mutex<bool>,
-    stop: Condvar,
+    changed: Condvar,
 }
 
 impl Patience {
     pub(crate) fn new(limit: Duration) -> Self {
-        Self { limit, tick: Notify::new(), stopped: Mutex::new(false), stop: Condvar::new() }
+        Self {
+            limit,
+            tick: Notify::new(),
+            waiting: AtomicUsize::new(0),
+            stopped: Mutex::new(false),
+            changed: Condvar::new(),
+        }
     }
 
-    /// Ticks until [`stop`](Self::stop).
+    /// Ticks until [`stop`](Self::stop), and then for as long as anybody still waits and has patience: the disk may hang.
     pub(crate) fn run(&self) {
         let mut stopped = self.stopped.lock();
         while !*stopped {
-            self.stop.wait_for(&mut stopped, self.limit / TICKS);
+            self.changed.wait_for(&mut stopped, self.limit / TICKS);
+            self.tick.notify_waiters();
+        }
+        // Nobody begins to wait any more. The tick above and those that follow make up everybody's limit.
+        for _ in 0..=TICKS {
+            if self.waiting.load(Ordering::SeqCst) == 0 {
+                return;
+            }
+            self.changed.wait_for(&mut stopped, self.limit / TICKS);
             self.tick.notify_waiters();
         }
     }
 
     pub(crate) fn stop(&self) {
         *self.stopped.lock() = true;
-        self.stop.notify_all();
+        self.changed.notify_all();
     }
 
     /// The answer that comes through `answer`, or an error once patience has run out.
@@ -47,6 +63,7 @@ impl Patience {
         mut answer: oneshot::Receiver<Result<T, StoreError>>,
         without_answer: Applied,
     ) -> Result<T, StoreError> {
+        let _waiting = Waiting::one(self);
         let mut problem = Problem::Overdue(self.limit);
         // The first tick may come at once: one more than make up the limit.
         for _ in 0..=TICKS {
@@ -61,6 +78,26 @@ impl Patience {
             }
         }
         Err(Problem::shared(&Arc::new(problem), verb, without_answer))
+    }
+}
+
+/// Somebody who waits.
+struct Waiting<'a>(&'a Patience);
+
+impl<'a> Waiting<'a> {
+    fn one(patience: &'a Patience) -> Self {
+        patience.waiting.fetch_add(1, Ordering::SeqCst);
+        Self(patience)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        let last = self.0.waiting.fetch_sub(1, Ordering::SeqCst) == 1;
+        // Nobody else waits: a clock that was stopped need not go on. Where it was not, it has seen nothing.
+        if last && *self.0.stopped.lock() {
+            self.0.changed.notify_all();
+        }
     }
 }
 

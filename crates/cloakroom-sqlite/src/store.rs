@@ -1,6 +1,7 @@
 //! The trait: each verb packed up for the thread that does it.
 
 use std::sync::Arc;
+use std::thread;
 
 use cloakroom_core::{Timestamp, TokenDigest};
 use cloakroom_store::{
@@ -93,7 +94,9 @@ impl SqliteStore {
         // Apart from the others: a list or a count may take a thousand times as long as a lookup.
         store.start_reader("cloakroom-sqlite-list", &store.browsing, 1)?;
         let patience = Arc::clone(&store.patience);
-        store.threads.start("cloakroom-sqlite-tick", move || patience.run())?;
+        // Closing does not wait for it: it may have to outlast everybody who still waits.
+        let clock = thread::Builder::new().name("cloakroom-sqlite-tick".to_owned());
+        clock.spawn(move || patience.run()).map_err(Problem::Thread)?;
         Ok(store)
     }
 

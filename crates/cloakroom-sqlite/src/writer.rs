@@ -20,6 +20,9 @@ pub(crate) trait Operation: Send + fmt::Debug {
     /// say why.
     fn run(&mut self, transaction: &mut Transaction<'_>) -> Result<(), Failed>;
 
+    /// What kind of failure it was, if it failed by itself.
+    fn failure(&self) -> Option<ErrorKind>;
+
     /// Answers. Called once, after the transaction is committed or given up.
     fn settle(self: Box<Self>, group: Result<(), &Refused>);
 }
@@ -74,6 +77,10 @@ where
         };
         self.outcome = Some(outcome);
         failed
+    }
+
+    fn failure(&self) -> Option<ErrorKind> {
+        self.outcome.as_ref()?.as_ref().err().map(Problem::kind)
     }
 
     fn settle(self: Box<Self>, group: Result<(), &Refused>) {
@@ -148,11 +155,14 @@ impl Writer {
         }
         let mut connected = Connected::Yes;
         for operation in group {
-            // SQLite gives up the whole transaction by itself where the disk fails or is full: that is the outer error.
-            if let Err(Failed(Connected::No)) =
-                transaction.savepoint(|transaction| operation.run(transaction))?
-            {
-                connected = Connected::No;
+            match transaction.savepoint(|transaction| operation.run(transaction)) {
+                Ok(Ok(()) | Err(Failed(Connected::Yes))) => {}
+                Ok(Err(Failed(Connected::No))) => connected = Connected::No,
+                // SQLite gives up the whole transaction by itself where the disk fails or is full. What it says about the
+                // savepoint then is nobody's reason; what the operation met is everybody's.
+                Err(lost) => {
+                    return Err(operation.failure().map_or(lost, Problem::Together).into());
+                }
             }
         }
         commit(transaction).map(|()| connected)

@@ -24,6 +24,7 @@ pub(crate) const CASES: &[Case] = cases!("end_all", Applies::Always;
     tombstones_stay_until_their_retention_ends,
     ending_what_was_issued_before_an_instant_ends_nothing_issued_at_it,
     a_session_issued_before_the_instant_is_refused_even_when_it_is_filed_later,
+    a_session_that_comes_too_late_is_reported_though_nobody_asks_for_it,
     ends_in_stages_each_have_their_own_reason,
 );
 
@@ -248,6 +249,18 @@ async fn a_session_issued_before_the_instant_is_refused_even_when_it_is_filed_la
         reports.extend(store.sweep_up(at(160)).await);
     }
     store.reported(reports, [late.tombstone(Compromised, at(150)).into()]);
+}
+
+async fn a_session_that_comes_too_late_is_reported_though_nobody_asks_for_it(context: &Context) {
+    let (store, mut fixtures) = (context.open().await, Fixtures::new(1));
+    store.finish(&Selector::IssuedBefore(at(100)), Compromised, at(150)).await;
+    store.sweep_up(at(150)).await;
+    for late in [fixtures.signed_in("alice").issued_at(at(99)), fixtures.anonymous().issued_at(at(-50))] {
+        let inserted = store.try_file(&late, None, None, at(160)).await;
+        let Inserted::Done { ended: mut reports } = inserted else { panic!("it is filed: {inserted:?}") };
+        reports.extend(store.sweep_up(at(160)).await);
+        store.reported(reports, [late.tombstone(Compromised, at(150)).into()]);
+    }
 }
 
 async fn ends_in_stages_each_have_their_own_reason(context: &Context) {

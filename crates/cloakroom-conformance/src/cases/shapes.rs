@@ -3,9 +3,9 @@
 use std::net::Ipv6Addr;
 use std::time::Duration;
 
-use cloakroom_core::EndReason::{AbsoluteTimeout, IdleTimeout, SignedOut};
+use cloakroom_core::EndReason::{AbsoluteTimeout, Compromised, IdleTimeout, SignedOut};
 use cloakroom_core::{AuthLevel, Authentication, Device, Method, Persistence, PrincipalId, Role, Timestamp};
-use cloakroom_store::Lookup;
+use cloakroom_store::{Lookup, Selector};
 
 use crate::case::{Applies, Case, Context, cases};
 use crate::fixtures::{Filing, Fixtures, Seeded, T0, at};
@@ -19,6 +19,7 @@ pub(crate) const CASES: &[Case] = cases!("shapes", Applies::Always;
     addresses_of_both_families_read_back,
     sessions_that_never_end_live,
     sessions_before_the_epoch_end_in_time,
+    instants_at_both_ends_of_time_are_instants,
     a_session_that_is_over_when_issued_is_never_live,
     the_store_answers_a_ping_and_has_a_name,
 );
@@ -120,6 +121,53 @@ async fn sessions_before_the_epoch_end_in_time(context: &Context) {
     assert_eq!(store.sweep_up(last).await, []);
     assert_eq!(store.look_up(filing.digest, over.ended_at).await, Lookup::Ended(over.clone()));
     store.sweeps(over.ended_at, [over.into()]).await;
+}
+
+/// Nobody lives then, but sums with these instants come up as soon as a clock or a setting is wrong.
+async fn instants_at_both_ends_of_time_are_instants(context: &Context) {
+    let (store, mut fixtures) = (context.open().await, Fixtures::new(1));
+    let [first, last, minus] = [i64::MIN, i64::MAX, -1].map(Timestamp::from_millis);
+    let ever = Duration::from_millis(i64::MAX.unsigned_abs());
+    let mut since_ever = || {
+        let filing = fixtures.signed_in("alice").issued_at(first).with_idle_timeout(ever);
+        filing.with_absolute_at(Timestamp::MAX).with_retention(ever)
+    };
+    let [idle, active] = [since_ever(), since_ever()];
+    for filing in [&idle, &active] {
+        store.file(filing).await;
+        store.sweeps(first, []).await;
+        assert_eq!(store.look_up(filing.digest, first).await, Lookup::Live(filing.live()));
+    }
+    let ending = store.finish(&Selector::IssuedBefore(first), Compromised, last).await;
+    assert!(ending.ended.is_empty() && ending.swept_later == 0, "nothing is earlier: {ending:?}");
+    let almost = Timestamp::from_millis(-2);
+    assert_eq!(store.note(&[(active.digest, almost)], almost).await.touched, 1);
+    assert_eq!(store.look_up(idle.digest, almost).await, Lookup::Live(idle.live()));
+    let over = idle.tombstone(IdleTimeout, minus);
+    assert_eq!(store.look_up(idle.digest, minus).await, Lookup::Ended(over.clone()));
+    store.sweeps(minus, [over.clone().into()]).await;
+    for now in [minus, T0, Timestamp::from_millis(i64::MAX - 3)] {
+        assert_eq!(
+            store.look_up(active.digest, now).await,
+            Lookup::Live(active.live_seen(almost)),
+            "at {now}"
+        );
+        assert_eq!(store.look_up(idle.digest, now).await, Lookup::Ended(over.clone()), "at {now}");
+    }
+    let end = Timestamp::from_millis(i64::MAX - 2);
+    let over = active.tombstone(IdleTimeout, end);
+    assert_eq!(store.note(&[(active.digest, last)], end).await.touched, 0);
+    assert_eq!(store.look_up(active.digest, end).await, Lookup::Ended(over.clone()));
+    let never = fixtures.anonymous().issued_at(last).with_idle_timeout(ever).with_retention(ever);
+    store.file(&never).await;
+    let over_at_once = never.tombstone(AbsoluteTimeout, last);
+    let found = store.look_up(never.digest, last).await;
+    let vanished = store.removes_by_itself() && found == Lookup::Unknown;
+    assert!(
+        vanished || found == Lookup::Ended(over_at_once.clone()),
+        "not even retention lasts longer: {found:?}"
+    );
+    store.sweeps(last, [over.into(), over_at_once.into()]).await;
 }
 
 /// A node whose clock is far ahead asks for a session that a node far behind issued.

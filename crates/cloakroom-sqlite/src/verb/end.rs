@@ -56,10 +56,6 @@ pub(crate) fn bury(
         tombstone.reason.as_str(),
         due_at.as_millis()
     ])?;
-    // Its exchanged tokens need not outlive their own retention any more.
-    let mut statement = transaction
-        .statement("UPDATE retired SET due_at = keep_until WHERE id = ?1 AND due_at > keep_until")?;
-    statement.execute([head.id.as_bytes()])?;
     Ok(tombstone.into())
 }
 
@@ -77,7 +73,7 @@ pub(crate) fn of_principal(
 }
 
 /// The session with this id, if it is not buried.
-pub(crate) fn by_id(transaction: &Transaction<'_>, session: SessionId) -> Result<Vec<Head>, Problem> {
+fn by_id(transaction: &Transaction<'_>, session: SessionId) -> Result<Vec<Head>, Problem> {
     let sql = concat!("SELECT ", head!(), " FROM session WHERE id = ?1 AND ended_at IS NULL");
     heads(transaction, sql, session.as_bytes())
 }

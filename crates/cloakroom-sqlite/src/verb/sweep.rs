@@ -5,10 +5,10 @@ use cloakroom_store::{SweepRequest, Swept};
 use rusqlite::{Params, params};
 
 use crate::error::Problem;
-use crate::map::{Head, head, session_id};
+use crate::map::{Head, head};
 use crate::transaction::Transaction;
 
-use super::end::{bury, by_id};
+use super::end::bury;
 
 /// One round, by the handle with this number.
 pub(crate) fn sweep(
@@ -123,31 +123,14 @@ impl Round {
         Ok(())
     }
 
-    /// Removes exchanged tokens after their retention, but not while their session lives.
+    /// Removes exchanged tokens after their retention, whether or not their session lives: whoever rotates often keeps no
+    /// more of them than of one retention.
     fn remove_retired(&mut self, transaction: &Transaction<'_>) -> Result<(), Problem> {
-        let sql = "SELECT id, rowid FROM retired WHERE due_at <= ?1 ORDER BY due_at LIMIT ?2";
-        let mut statement = transaction.statement(sql)?;
-        let mut rows = statement.query(params![self.now.as_millis(), sql_limit(self.left)])?;
-        let mut found = Vec::new();
-        while let Some(row) = rows.next()? {
-            found.push((session_id(row, 0)?, row.get::<_, i64>(1)?));
-        }
-        drop(rows);
-        self.left = self.left.saturating_sub(found.len());
-        for (session, rowid) in found {
-            let epochs = &transaction.epochs;
-            match by_id(transaction, session)?.iter().find(|head| head.over(epochs, self.now).is_none()) {
-                Some(head) => {
-                    let mut statement =
-                        transaction.statement("UPDATE retired SET due_at = ?2 WHERE rowid = ?1")?;
-                    statement.execute(params![rowid, head.expires_at().as_millis()])?;
-                }
-                None => {
-                    self.swept.removed +=
-                        remove(transaction, "DELETE FROM retired WHERE rowid = ?1", [rowid])?
-                }
-            }
-        }
+        let sql = "DELETE FROM retired WHERE rowid IN (
+                       SELECT rowid FROM retired INDEXED BY retired_due WHERE due_at <= ?1 ORDER BY due_at LIMIT ?2)";
+        let removed = remove(transaction, sql, params![self.now.as_millis(), sql_limit(self.left)])?;
+        self.left = self.left.saturating_sub(removed);
+        self.swept.removed += removed;
         Ok(())
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, Weak};
 
 use cloakroom_conformance::Seeded;
@@ -15,6 +16,7 @@ pub(crate) struct Disk {
     files: Mutex<HashMap<String, Platter>>,
     mood: Mutex<Mood>,
     mood_changed: Condvar,
+    hanging: AtomicBool,
     watcher: Mutex<Option<Watcher>>,
 }
 
@@ -75,6 +77,7 @@ impl Disk {
             files: Mutex::default(),
             mood: Mutex::new(Mood::Well),
             mood_changed: Condvar::new(),
+            hanging: AtomicBool::new(false),
             watcher: Mutex::default(),
         });
         held(&DISKS).push((path, Arc::downgrade(&disk)));
@@ -88,6 +91,13 @@ impl Disk {
     pub(crate) fn set_mood(&self, mood: Mood) {
         *held(&self.mood) = mood;
         self.mood_changed.notify_all();
+    }
+
+    /// Waits until somebody hangs in a sync.
+    pub(crate) async fn hangs(&self) {
+        while !self.hanging.load(Ordering::SeqCst) {
+            tokio::task::yield_now().await;
+        }
     }
 
     pub(crate) fn watch(&self, watcher: Watcher) {
@@ -117,6 +127,7 @@ impl Disk {
     pub(crate) fn allows(&self, event: Event, _name: &str) -> Result<(), i32> {
         let mut mood = held(&self.mood);
         while (*mood, event) == (Mood::Hanging, Event::Sync) {
+            self.hanging.store(true, Ordering::SeqCst);
             mood = self.mood_changed.wait(mood).expect("nobody panics with a mood in hand");
         }
         match (*mood, event) {

@@ -1,6 +1,7 @@
 //! The disk is full, fails or hangs: errors that say what happened, and no restart afterwards.
 
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use cloakroom_conformance::{Filing, Fixtures, T0};
@@ -13,7 +14,9 @@ use crate::{Test, block_on, tests};
 pub(crate) const TESTS: &[Test] = tests!("fault";
     a_full_disk_refuses_without_a_trace_and_is_written_to_again_once_there_is_room,
     a_failed_sync_is_unknown_and_the_store_goes_on,
+    a_full_disk_is_the_reason_for_everybody_in_the_group_it_failed,
     a_hanging_disk_keeps_nobody_waiting_for_ever,
+    closing_on_a_hanging_disk_leaves_nobody_waiting_for_ever,
     a_locked_file_is_a_timeout_for_all_who_wait,
     a_ping_finds_out_whether_anything_can_be_written,
     reads_are_answered_while_nothing_can_be_written,
@@ -78,6 +81,66 @@ fn a_hanging_disk_keeps_nobody_waiting_for_ever() {
     assert_eq!(store.close().unwrap_err().kind(), ErrorKind::Timeout, "nor does closing");
     disk.set_mood(Mood::Well);
     store.close().unwrap();
+}
+
+/// The clock that bounds everybody's wait outlasts the store's own threads.
+fn closing_on_a_hanging_disk_leaves_nobody_waiting_for_ever() {
+    let disk = Disk::new();
+    let options = SqliteOptions::new(disk.database()).with_answer_timeout(Duration::from_millis(400));
+    let store = Arc::new(SqliteStore::open(options).unwrap());
+    let [filing, _] = two();
+    block_on(async {
+        disk.set_mood(Mood::Hanging);
+        let writing = {
+            let store = Arc::clone(&store);
+            tokio::spawn(async move { insert(&store, &filing).await })
+        };
+        disk.hangs().await;
+        let closing = tokio::task::spawn_blocking(move || store.close());
+        let (written, closed) = tokio::join!(writing, closing);
+        let error = written.unwrap().unwrap_err();
+        assert_eq!((error.kind(), error.applied()), (ErrorKind::Timeout, Applied::Unknown));
+        assert_eq!(closed.unwrap().unwrap_err().kind(), ErrorKind::Timeout);
+    });
+    disk.set_mood(Mood::Well);
+}
+
+/// Where pages leave the cache before the commit, one operation already meets the full disk, and SQLite gives up the
+/// whole transaction.
+fn a_full_disk_is_the_reason_for_everybody_in_the_group_it_failed() {
+    let disk = Disk::new();
+    let store = Arc::new(SqliteStore::open(SqliteOptions::new(disk.database()).with_cache_bytes(0)).unwrap());
+    let mut fixtures = Fixtures::new(1);
+    let first = fixtures.anonymous();
+    let large = fixtures.signed_in("alice").with_attribute("cart", vec![7; 4_000_000]);
+    let rest: Vec<Filing> = (0..5).map(|_| fixtures.signed_in("bob")).collect();
+    block_on(async {
+        disk.set_mood(Mood::Hanging);
+        let alone = {
+            let (store, first) = (Arc::clone(&store), first.clone());
+            tokio::spawn(async move { insert(&store, &first).await })
+        };
+        disk.hangs().await;
+        // These come while the disk hangs, so that they are one group.
+        let filings: Vec<Filing> = std::iter::once(large).chain(rest.clone()).collect();
+        let mut group: Vec<_> = filings.iter().map(|filing| Box::pin(insert(&store, filing))).collect();
+        for call in &mut group {
+            let step = std::future::poll_fn(|context| Poll::Ready(call.as_mut().poll(context))).await;
+            assert!(step.is_pending());
+        }
+        disk.set_mood(Mood::Full);
+        alone.await.unwrap().unwrap();
+        for answer in group {
+            let error = answer.await.unwrap_err();
+            assert_eq!((error.kind(), error.applied()), (ErrorKind::Full, Applied::No), "{error:?}");
+        }
+        disk.set_mood(Mood::Well);
+        for filing in &rest {
+            assert_eq!(store.get(filing.digest, T0).await.unwrap(), Lookup::Unknown);
+            insert(&store, filing).await.unwrap();
+        }
+        assert_eq!(store.get(first.digest, T0).await.unwrap(), Lookup::Live(first.live()));
+    });
 }
 
 fn a_locked_file_is_a_timeout_for_all_who_wait() {
