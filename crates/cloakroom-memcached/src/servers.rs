@@ -15,13 +15,14 @@ use crate::options::MemcachedOptions;
 use crate::place::Place;
 use crate::ring::{Ring, mix, seed};
 use crate::stake::Stake;
-use crate::verb::Settling;
+use crate::verb::{Passes, Settling};
 
 /// All servers.
 #[derive(Debug)]
 pub(crate) struct Servers {
     pub(crate) keys: Keys,
     pub(crate) settling: Settling,
+    pub(crate) passes: Passes,
     turns: Vec<Mutex<()>>,
     ring: Ring,
     list: Vec<Server>,
@@ -48,6 +49,7 @@ impl Servers {
         Self {
             keys: Keys::new(&options.prefix),
             settling: Settling::default(),
+            passes: Passes::default(),
             turns: (0..TURNS.get()).map(|_| Mutex::new(())).collect(),
             ring: Ring::new(options.servers.iter().map(String::as_str)),
             list: options.servers.iter().map(start).collect(),

@@ -19,5 +19,5 @@ pub(crate) use import::import;
 pub(crate) use insert::insert;
 pub(crate) use ping::ping;
 pub(crate) use settle::Settling;
-pub(crate) use sweep::sweep;
+pub(crate) use sweep::{Passes, sweep};
 pub(crate) use touch::touch;
