@@ -59,6 +59,9 @@ enum Chore {
         /// Smaller and shorter: to see that it works, not to quote
         #[arg(long)]
         quick: bool,
+        /// What else to tell the benchmarks, for example `sizes --store redis`
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
     },
     /// Check who may import whom
     Layers,
@@ -91,10 +94,11 @@ fn run(chore: Chore) -> Result<bool, Error> {
             let status = servers::Action::Status { names: Vec::new(), json: false };
             servers::run(metadata.target_directory.as_std_path(), action.as_ref().unwrap_or(&status))
         }
-        Chore::Bench { quick } => {
+        Chore::Bench { quick, arguments } => {
             let mut cargo = process::cargo(metadata.workspace_root.as_std_path());
             cargo.args(["run", "--release", "--package", "cloakroom-bench", "--"]);
-            process::succeeds(if quick { cargo.arg("--quick") } else { &mut cargo })
+            cargo.args(quick.then_some("--quick")).args(arguments);
+            process::succeeds(&mut cargo)
         }
         Chore::Layers => Ok(conclude(&layers::check(&metadata))),
         Chore::Tidy { lower_ratchet } => {

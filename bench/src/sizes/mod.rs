@@ -16,7 +16,7 @@ use tokio::runtime::Builder;
 use crate::effort::Effort;
 use crate::error::{Doing as _, Outcome};
 use crate::report::{Row, Section};
-use crate::statistics::each;
+use crate::statistics::{each, number};
 
 use level::{Level, Operation, Population};
 use place::{Place, Where};
@@ -93,7 +93,7 @@ fn rows(found: &Found) -> Vec<Row> {
         }
     }
     if let Some(largest) = found.levels.last() {
-        let weight = each(crate::statistics::number(largest.weight), largest.size);
+        let weight = each(number(largest.weight), largest.size);
         rows.push(Row::new(
             format!("{}: weight, of {}", found.store, largest.size),
             weight,

@@ -11,29 +11,41 @@ use plotters::prelude::{
 use super::Found;
 use super::level::Operation;
 use crate::error::{Doing as _, Outcome};
+use crate::statistics::{each, number};
 
 /// Draws into the SVG file at `path`.
 pub(super) fn draw(path: &Path, found: &[Found]) -> Outcome {
     let root = SVGBackend::new(path, SIZE).into_drawing_area();
     root.fill(&WHITE).doing("drawing")?;
-    for (panel, operation) in root.split_evenly((3, 2)).iter().zip(Operation::ALL) {
+    let mut panels = Operation::ALL.map(Some).to_vec();
+    panels.push(None);
+    for (panel, operation) in root.split_evenly((3, 2)).iter().zip(panels) {
         draw_panel(panel, operation, found)?;
     }
     root.present().doing("writing a picture")
 }
 
-fn draw_panel(panel: &DrawingArea<SVGBackend<'_>, Shift>, operation: Operation, found: &[Found]) -> Outcome {
+/// The cost of an operation, or else what sessions weigh.
+fn draw_panel(
+    panel: &DrawingArea<SVGBackend<'_>, Shift>,
+    operation: Option<Operation>,
+    found: &[Found],
+) -> Outcome {
+    let title = operation.map_or_else(
+        || "weight of a session (bytes)".to_owned(),
+        |operation| format!("{operation} (µs, median)"),
+    );
     let lines = found.iter().zip(COLOURS.into_iter().cycle()).map(|(found, colour)| Line {
         store: found.store.to_string(),
         colour,
         points: points(found, operation),
     });
     let mut chart = ChartBuilder::on(panel)
-        .caption(format!("{operation} (µs, median)"), ("sans-serif", 15))
+        .caption(title, ("sans-serif", 15))
         .margin(12)
         .x_label_area_size(28)
         .y_label_area_size(48)
-        .build_cartesian_2d((800.0..1_300_000.0).log_scale(), (0.3..30_000.0).log_scale())
+        .build_cartesian_2d((800.0..1_300_000.0).log_scale(), (1.0..300_000.0).log_scale())
         .doing("drawing")?;
     chart
         .configure_mesh()
@@ -69,12 +81,15 @@ struct Line {
     points: Vec<(f64, f64)>,
 }
 
-fn points(found: &Found, operation: Operation) -> Vec<(f64, f64)> {
+fn points(found: &Found, operation: Option<Operation>) -> Vec<(f64, f64)> {
     let levels = found.levels.iter();
     levels
         .filter_map(|level| {
-            let size = u32::try_from(level.size).ok()?;
-            Some((f64::from(size), level.costs.get(&operation)?.median_microseconds()))
+            let value = match operation {
+                Some(operation) => level.costs.get(&operation)?.median_microseconds(),
+                None => each(number(level.weight), level.size),
+            };
+            Some((f64::from(u32::try_from(level.size).ok()?), value))
         })
         .collect()
 }
