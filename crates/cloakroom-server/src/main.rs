@@ -25,6 +25,7 @@ fn main() -> ExitCode {
         stdin: &mut io::stdin().lock(),
         stdout: &mut io::stdout(),
         stderr: &mut io::stderr(),
+        is_watched: io::stderr().is_terminal(),
         ask: terminal_prompt(),
     };
     let code = match &cli.command {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use cloakroom::{GuardPolicy, GuardedStore, Sessions};
+use cloakroom::{GuardPolicy, GuardedStore, MovingStore, Sessions};
 use cloakroom_store::{ErrorKind, Store, StoreError, Verb};
 
 #[cfg(any(feature = "postgres", feature = "mysql", feature = "redis", feature = "memcached"))]
@@ -15,8 +15,16 @@ use crate::config::{Config, RemoteUrl, StoreUrl};
 /// # Errors
 /// [`StoreError`] where it cannot be opened, or reached.
 pub async fn open(config: &Config) -> Result<Arc<dyn Store>, StoreError> {
-    let store = open_bare(&config.store, config).await?;
-    if config.store.is_in_the_server() {
+    let store = open_guarded(&config.store, config).await?;
+    match &config.store_moving_from {
+        None => Ok(store),
+        Some(from) => Ok(Arc::new(MovingStore::new(open_guarded(from, config).await?, store))),
+    }
+}
+
+async fn open_guarded(url: &StoreUrl, config: &Config) -> Result<Arc<dyn Store>, StoreError> {
+    let store = open_bare(url, config).await?;
+    if url.is_in_the_server() {
         return Ok(store);
     }
     Ok(Arc::new(GuardedStore::shared(store, GuardPolicy::default())))
@@ -62,7 +70,8 @@ pub async fn open_bare(url: &StoreUrl, config: &Config) -> Result<Arc<dyn Store>
 /// # Errors
 /// [`StoreError`] where the store cannot be opened, or reached.
 pub async fn beside_the_server(config: &Config) -> Result<Option<Sessions>, StoreError> {
-    if config.store.is_in_the_server() || config.sessions_path().is_some_and(|path| !path.exists()) {
+    let is_unmade = config.sessions_path().is_some_and(|path| !path.exists());
+    if config.store.is_in_the_server() || (is_unmade && config.store_moving_from.is_none()) {
         return Ok(None);
     }
     let builder = Sessions::builder_shared(open(config).await?).policy(config.policy.clone());

@@ -28,7 +28,7 @@ pub struct GlobalArgs {
     /// Directory of accounts and, by default, sessions
     #[arg(long, global = true, value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
-    /// Where sessions live: memory:, sqlite: or sqlite:PATH
+    /// Where sessions live: sqlite:PATH, postgres://…, mysql://…, redis://…, memcached://… or memory:
     #[arg(long, global = true, value_name = "URL")]
     pub store: Option<String>,
     /// Print JSON, for programs
@@ -55,6 +55,9 @@ pub enum Command {
     /// List and end sessions, also beside a running server
     #[command(subcommand)]
     Sessions(SessionsCommand),
+    /// Move sessions between stores, and try a store out
+    #[command(subcommand)]
+    Store(StoreCommand),
     /// Say what the configuration means, what is weak, and how the store is
     Doctor,
     /// Show or check the effective configuration
@@ -175,6 +178,28 @@ pub enum SessionsCommand {
         /// Why; the people signed in are told
         #[arg(long, value_parser = reason, default_value = "revoked_by_admin")]
         reason: EndReason,
+    },
+}
+
+/// Stores.
+#[derive(Clone, Debug, Subcommand)]
+pub enum StoreCommand {
+    /// Move every session from one store to another while servers that know both keep running
+    ///
+    /// May be stopped at any time: the same call again goes on where it stopped.
+    Migrate {
+        /// Where sessions live now [default: store_moving_from of the configuration]
+        #[arg(long, value_name = "URL")]
+        from: Option<String>,
+        /// Where they shall live [default: store of the configuration]
+        #[arg(long, value_name = "URL")]
+        to: Option<String>,
+    },
+    /// Try a store out with sessions of its own, which it ends; safe on a store in use
+    Check {
+        /// The store [default: store of the configuration]
+        #[arg(value_name = "URL")]
+        url: Option<String>,
     },
 }
 

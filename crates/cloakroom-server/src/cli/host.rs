@@ -22,6 +22,8 @@ pub struct Host<'a> {
     pub stdout: &'a mut dyn Write,
     /// Standard error: everything else.
     pub stderr: &'a mut dyn Write,
+    /// Whether somebody watches standard error: then long commands show how far they are.
+    pub is_watched: bool,
     /// Asks for a secret without echo; `None` where nobody sits at a terminal.
     pub ask: Option<AskSecret>,
 }

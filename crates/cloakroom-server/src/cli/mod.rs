@@ -1,4 +1,4 @@
-//! The command line: `serve`, `users`, `sessions`, `doctor`, `config`, `openapi`.
+//! The command line: `serve`, `users`, `sessions`, `store`, `doctor`, `config`, `openapi`.
 //!
 //! Output is for people, or with `--json` for programs. Errors go to standard error, one line of cause and one of
 //! remedy. Exit codes: 0 done, 1 failed, 2 wrong usage.
@@ -10,10 +10,12 @@ mod error;
 mod host;
 mod output;
 mod sessions;
+mod store;
 mod users;
 
 pub use args::{
-    Cli, Command, ConfigCommand, GlobalArgs, PasswordArgs, ServeArgs, SessionsCommand, UsersCommand,
+    Cli, Command, ConfigCommand, GlobalArgs, PasswordArgs, ServeArgs, SessionsCommand, StoreCommand,
+    UsersCommand,
 };
 pub use error::{CliError, ExitCode};
 pub use host::{AskSecret, Host};
@@ -58,6 +60,7 @@ fn dispatch(cli: &Cli, host: &mut Host<'_>) -> Result<(), CliError> {
         Command::Config(command) => config::run(*command, &loaded, &cli.global, host),
         Command::Users(command) => block_on(users::run(command, &loaded.config, &cli.global, host)),
         Command::Sessions(command) => block_on(sessions::run(command, &loaded.config, &cli.global, host)),
+        Command::Store(command) => block_on(store::run(command, &loaded.config, &cli.global, host)),
         Command::Openapi => {
             let description = crate::web::description().to_pretty_json();
             let text = description

@@ -89,7 +89,7 @@ impl RemoteUrl {
             #[cfg(feature = "mysql")]
             StoreKind::Mysql => cloakroom_mysql::MysqlOptions::from_url(text)
                 .map(drop)
-                .map_err(|error| complaint(error.cause(), error.remedy())),
+                .map_err(|error| complaint(&error.cause, &error.remedy)),
             #[cfg(feature = "redis")]
             StoreKind::Redis => cloakroom_redis::RedisOptions::from_url(text)
                 .map(drop)

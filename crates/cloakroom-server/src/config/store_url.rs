@@ -120,6 +120,14 @@ pub struct StoreUrlError {
     pub(super) remedy: String,
 }
 
+impl StoreUrlError {
+    /// What to do about it, in one line.
+    #[must_use]
+    pub fn remedy(&self) -> &str {
+        &self.remedy
+    }
+}
+
 fn unknown(scheme: &str) -> StoreUrlError {
     let is_known = matches!(scheme, "memory" | "sqlite" | "sealed") || StoreKind::of_scheme(scheme).is_some();
     let cause = if is_known {

@@ -1,0 +1,238 @@
+//! `store migrate`: every session from one store to another, while servers keep running.
+
+use std::num::NonZeroU16;
+use std::sync::Arc;
+use std::time::Duration;
+
+use cloakroom::{Carried, CarriedPage, MovingStore};
+use cloakroom_store::{Counts, ExportCursor, ExportQuery, Store, StoreError};
+use serde_json::json;
+
+use super::progress::{BookmarkFile, ProgressLine};
+use crate::cli::output::counted;
+use crate::cli::{CliError, GlobalArgs, Host};
+use crate::config::{Config, StoreUrl};
+use crate::stores;
+
+/// Runs `store migrate`.
+pub(super) async fn run(
+    from: &StoreUrl,
+    to: &StoreUrl,
+    config: &Config,
+    global: &GlobalArgs,
+    host: &mut Host<'_>,
+) -> Result<(), CliError> {
+    check_addresses(from, to, config)?;
+    let old = stores::open_bare(from, config).await?;
+    let new = stores::open_bare(to, config).await?;
+    let file = BookmarkFile::new(&config.data_dir, from, to);
+    let mut mover = Mover { both: MovingStore::new(Arc::clone(&old), Arc::clone(&new)), file, host };
+    mover.begin().await?;
+    if !old.capabilities().listing {
+        return mover.leave_to_time(from, config, global);
+    }
+    let first = mover.first_pass(&*old).await?;
+    let (verified, passes) = mover.verify(first).await?;
+    let now = mover.host.clock.now();
+    let (in_old, in_new) = (old.count(now).await?, new.count(now).await?);
+    mover.file.remove()?;
+    Report { done: verified, passes, in_old, in_new }.write(to, global, host)
+}
+
+fn check_addresses(from: &StoreUrl, to: &StoreUrl, config: &Config) -> Result<(), CliError> {
+    if from == to {
+        return Err(CliError::usage("both addresses are the same", "name two stores with --from and --to"));
+    }
+    for url in [from, to] {
+        if url.is_in_the_server() {
+            let cause = "sessions in memory live inside a server, where this command cannot reach them";
+            return Err(CliError::usage(cause, "name stores that last"));
+        }
+    }
+    if let StoreUrl::Sqlite { path } = from {
+        let path = path.clone().unwrap_or_else(|| config.default_sessions_path());
+        if !path.exists() {
+            let cause = format!("there is no store at {from}");
+            return Err(CliError::failed(cause, "check --from and --data-dir"));
+        }
+    }
+    Ok(())
+}
+
+struct Mover<'a, 'h> {
+    both: MovingStore,
+    file: BookmarkFile,
+    host: &'a mut Host<'h>,
+}
+
+impl Mover<'_, '_> {
+    /// Tells every server that moving has begun, and gives them time to notice.
+    async fn begin(&mut self) -> Result<(), CliError> {
+        self.both.begin(self.host.clock.now()).await?;
+        if self.file.read().is_none() {
+            tokio::time::sleep(NOTICED_WITHIN).await;
+        }
+        Ok(())
+    }
+
+    /// Moves what is there, from where the last run stopped.
+    async fn first_pass(&mut self, old: &dyn Store) -> Result<Carried, CliError> {
+        let bookmark = self.file.read().and_then(|bookmark| bookmark.cursor);
+        let after = bookmark.and_then(|cursor| ExportCursor::new(cursor).ok());
+        let counts = old.count(self.host.clock.now()).await?;
+        let live = counts.anonymous.saturating_add(counts.signed_in);
+        self.pass(after, live.saturating_add(counts.tombstones)).await
+    }
+
+    /// Looks at everything again until there is nothing left to do: then it is proved to have moved.
+    async fn verify(&mut self, first: Carried) -> Result<(Carried, u32), CliError> {
+        let mut all = first;
+        for passes in 2..=MAX_PASSES {
+            let again = self.pass(None, first.seen()).await?;
+            all = all.plus(again);
+            // What the last pass saw, not what all of them did.
+            (all.settled, all.damaged) = (again.settled, again.damaged);
+            if again.is_settled() {
+                return Ok((all, passes));
+            }
+        }
+        let cause = format!("after {MAX_PASSES} passes there is still something new in the old store");
+        Err(CliError::failed(
+            cause,
+            "restart the servers that do not have `store_moving_from` yet, then run this again",
+        ))
+    }
+
+    async fn pass(&mut self, mut after: Option<ExportCursor>, expected: u64) -> Result<Carried, CliError> {
+        let mut line = ProgressLine::new(self.host.is_watched, expected, self.host.clock.monotonic());
+        let mut done = Carried::default();
+        loop {
+            let page = self.page(after).await?;
+            done = done.plus(page.done);
+            line.show(&done, self.host.clock.monotonic(), self.host.stderr)?;
+            after = page.next;
+            self.file.write(after.as_ref())?;
+            if after.is_none() {
+                line.clear(self.host.stderr)?;
+                return Ok(done);
+            }
+        }
+    }
+
+    /// One page, again where a store fails for a while.
+    async fn page(&mut self, after: Option<ExportCursor>) -> Result<CarriedPage, CliError> {
+        let query = ExportQuery::new(after, PAGE);
+        let mut tries = 0;
+        loop {
+            match self.both.carry(&query, self.host.clock.now()).await {
+                Ok(page) => return Ok(page),
+                Err(error) if tries < TRIES && stores::may_come_up(&error) => {
+                    tries += 1;
+                    writeln!(self.host.stderr, "note: {}; trying again", told(&error))?;
+                    tokio::time::sleep(PAUSE).await;
+                }
+                Err(error) => {
+                    return Err(
+                        CliError::from(error).after("some sessions have moved and the same call goes on")
+                    );
+                }
+            }
+        }
+    }
+
+    /// A store that cannot list is emptied by time alone.
+    fn leave_to_time(
+        &mut self,
+        from: &StoreUrl,
+        config: &Config,
+        global: &GlobalArgs,
+    ) -> Result<(), CliError> {
+        let longest = config.policy.timeouts().absolute;
+        let remembered = config.policy.remember_me().map_or(longest, |timeouts| timeouts.absolute);
+        let longest = crate::config::format_duration(longest.max(remembered));
+        if global.json {
+            let report = json!({ "verified": false, "listed": false, "wait": longest });
+            writeln!(self.host.stdout, "{report:#}")?;
+        } else {
+            writeln!(
+                self.host.stdout,
+                "{from} cannot list its sessions. From now on new sessions are filed in the new store, and others move when they \
+                 change. Keep `store_moving_from` for {longest}: then nothing can be left in the old one."
+            )?;
+        }
+        Ok(())
+    }
+}
+
+struct Report {
+    done: Carried,
+    passes: u32,
+    in_old: Counts,
+    in_new: Counts,
+}
+
+impl Report {
+    fn write(&self, to: &StoreUrl, global: &GlobalArgs, host: &mut Host<'_>) -> Result<(), CliError> {
+        let Carried { sessions, tombstones, retired, ended, damaged, settled, .. } = self.done;
+        let live = |counts: &Counts| counts.anonymous.saturating_add(counts.signed_in);
+        if global.json {
+            let counts = |counts: &Counts| json!({ "signed_in": counts.signed_in, "anonymous": counts.anonymous, "tombstones": counts.tombstones });
+            let report = json!({
+                "verified": true,
+                "passes": self.passes,
+                "moved": { "sessions": sessions, "tombstones": tombstones, "retired_tokens": retired },
+                "ended_late": ended,
+                "there_already": settled,
+                "damaged": damaged,
+                "old": counts(&self.in_old),
+                "new": counts(&self.in_new),
+            });
+            writeln!(host.stdout, "{report:#}")?;
+            return Ok(());
+        }
+        writeln!(
+            host.stdout,
+            "Moved {}, {} and {} to {to}; looked at everything again and found nothing left to do ({} passes).",
+            counted(sessions, "session"),
+            counted(tombstones, "tombstone"),
+            counted(retired, "exchanged token"),
+            self.passes,
+        )?;
+        writeln!(
+            host.stdout,
+            "The old store has {} left, the new one {}.",
+            counted(live(&self.in_old), "live session"),
+            counted(live(&self.in_new), "live session"),
+        )?;
+        if ended > 0 {
+            writeln!(
+                host.stdout,
+                "{} had ended in the old store alone and ended in the new one now.",
+                counted(ended, "session")
+            )?;
+        }
+        if damaged > 0 {
+            writeln!(
+                host.stderr,
+                "warning: {} cannot be read and stayed behind",
+                counted(damaged, "damaged record")
+            )?;
+        }
+        writeln!(host.stdout, "Now restart each server without `store_moving_from`.")?;
+        Ok(())
+    }
+}
+
+fn told(error: &StoreError) -> String {
+    let source = std::error::Error::source(error).map(|source| format!(": {source}"));
+    format!("{error}{}", source.unwrap_or_default())
+}
+
+/// Servers ask once a second whether moving has begun.
+const NOTICED_WITHIN: Duration = Duration::from_secs(2);
+const PAGE: NonZeroU16 = NonZeroU16::new(500).expect("not zero");
+/// One to move, one to prove it, and a few for what servers still filed in the old store meanwhile.
+const MAX_PASSES: u32 = 6;
+/// A store that fails is tried again for about half a minute.
+const TRIES: u32 = 15;
+const PAUSE: Duration = Duration::from_secs(2);
