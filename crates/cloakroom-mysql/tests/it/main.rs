@@ -1,1 +1,15 @@
-//! Faults of real servers.
+//! What only a real server shows: faults, locks, limits, costs, migrations, rights.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "every function here is part of a test, which the lints cannot see without #[test]"
+)]
+
+mod cost;
+mod faults;
+mod limit;
+mod locks;
+mod migrate;
+mod read_only;
+mod support;
+mod tls;

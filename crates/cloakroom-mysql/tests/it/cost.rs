@@ -1,0 +1,258 @@
+//! Statements counted by the server, plans, bytes.
+
+use std::num::{NonZeroU16, NonZeroU32};
+
+use cloakroom_conformance::{Filing, Fixtures, T0, at, principal_id};
+use cloakroom_core::{OnLimit, SessionLimit};
+use cloakroom_mysql::MysqlStore;
+use cloakroom_servers::Mariadb;
+use cloakroom_store::{
+    ExportQuery, InsertRequest, Inserted, ListFilter, ListQuery, Lookup, Rekeyed, Replaced, Selector,
+    StateFilter, Store, SweepRequest, Version,
+};
+
+use crate::support::{Outsider, change, end, exchange, file, note, open, runtime, try_file};
+
+/// How many statements the server was asked since the last time.
+struct Meter<'a> {
+    server: &'a Mariadb,
+    last: u64,
+}
+
+impl Meter<'_> {
+    fn read(&mut self) -> u64 {
+        let text = self.server.sql("mysql", "SHOW GLOBAL STATUS LIKE 'Questions'").unwrap();
+        let now: u64 = text.trim().rsplit('\t').next().unwrap().parse().unwrap();
+        let asked = now - self.last;
+        self.last = now;
+        asked
+    }
+
+    /// What asking costs by itself.
+    fn own(&mut self) -> u64 {
+        self.read();
+        self.read()
+    }
+}
+
+#[test]
+fn every_verb_costs_as_many_statements_as_the_book_says_by_the_servers_own_count() {
+    let server = Mariadb::start().unwrap();
+    runtime().block_on(async {
+        let store = open(&server.url()).await;
+        let mut meter = Meter { server: &server, last: 0 };
+        let own = meter.own();
+        let mut fixtures = Fixtures::new(1);
+        let limit = SessionLimit { max: NonZeroU32::new(2).unwrap(), on_limit: OnLimit::EndOldest };
+        // Twice: connections and prepared statements are made in the first round, and none in the second.
+        for round in 0..2 {
+            let mut check = |verb: &str, most: u64| {
+                let asked = meter.read() - own;
+                assert!(round == 0 || asked == most, "{verb}: {asked} statements instead of {most}");
+            };
+            check("nothing", 0);
+            let filings: Vec<Filing> = (0..4).map(|_| fixtures.signed_in("alice")).collect();
+            for filing in &filings {
+                try_file(&store, filing, None).await.unwrap();
+            }
+            check("insert", 4);
+            let last = fixtures.signed_in("alice");
+            let Inserted::Done { ended } = try_file(&store, &last, Some(limit)).await.unwrap() else {
+                panic!()
+            };
+            assert_eq!(ended.len(), 3);
+            check("insert with a limit that ends three", 1);
+            let found = store.get(last.digest, T0).await.unwrap();
+            assert_eq!(found, Lookup::Live(last.live()));
+            check("get", 1);
+            assert_eq!(
+                change(&store, &last, Version::FIRST).await.unwrap(),
+                Replaced::Done(Version::from_u64(2))
+            );
+            check("replace", 1);
+            assert!(matches!(change(&store, &last, Version::FIRST).await.unwrap(), Replaced::Conflict(_)));
+            check("replace with a conflict", 2);
+            let next = last.rotated(fixtures.next_digest(&last), T0);
+            let exchanged = exchange(&store, &last, &next, Version::from_u64(2)).await.unwrap();
+            assert_eq!(exchanged, Rekeyed::Done(Version::from_u64(3)));
+            check("rekey", 1);
+            note(&store, &[next.clone(), filings[0].clone()], at(1)).await.unwrap();
+            check("touch", 1);
+            store.list(&ListQuery::new(ListFilter::default()), T0).await.unwrap();
+            check("list", 1);
+            let mut any = ListFilter::default();
+            any.state = StateFilter::Any;
+            any.principal = Some(principal_id("alice"));
+            store.list(&ListQuery::new(any), T0).await.unwrap();
+            check("list of a principal", 1);
+            store.count(T0).await.unwrap();
+            check("count", 1);
+            let alice = Selector::Principal { principal: principal_id("alice"), except: None };
+            assert_eq!(end(&store, &alice, T0).await.unwrap().ended.len(), 2);
+            check("end of a principal", 1);
+            end(&store, &Selector::One(last.id()), T0).await.unwrap();
+            check("end of one", 1);
+            end(&store, &Selector::All, T0).await.unwrap();
+            check("end of all", 1);
+            let now = at(100_000_000);
+            store.sweep(SweepRequest { now, limit: 100, lease: std::time::Duration::ZERO }).await.unwrap();
+            check("sweep", 1);
+            store.export(&ExportQuery::new(None, NonZeroU16::MAX), T0).await.unwrap();
+            check("export to the end", 2);
+            store.ping().await.unwrap();
+            check("ping", 1);
+        }
+    });
+}
+
+/// A hundred thousand sessions of five thousand principals, live and ended, as the procedures would have written them.
+const CROWD: &str = "
+INSERT INTO session (digest, id, principal, signed_in, buried, version, generation, created_at, last_seen_at,
+    idle_timeout, absolute_expires_at, retention, due_at, ip, ended_at, end_reason, body)
+SELECT CONCAT(UNHEX(SHA2(seq, 256)), 'xx'), UNHEX(MD5(seq)), CONCAT('user-', seq MOD 5000), 1, seq DIV 5000 MOD 4 = 0, 1, 0,
+    1800000000000 + seq, 1800000000000 + seq, 1800000, 1800043200000 + seq, 86400000, 1800001800000 + seq,
+    IF(seq DIV 5000 MOD 4 = 0, NULL, CONCAT('192.0.', seq MOD 250, '.', seq MOD 11)),
+    IF(seq DIV 5000 MOD 4 = 0, 1800000000000 + seq, NULL), IF(seq DIV 5000 MOD 4 = 0, 'signed_out', NULL),
+    IF(seq DIV 5000 MOD 4 = 0, NULL, REPEAT('b', 250))
+FROM seq_1_to_100000;
+INSERT INTO retired SELECT CONCAT(UNHEX(SHA2(-seq, 256)), 'xx'), UNHEX(MD5(seq)), seq, seq + 1800000000000 FROM seq_1_to_10000;
+ANALYZE TABLE session, retired";
+
+async fn crowded(server: &Mariadb) -> std::sync::Arc<MysqlStore> {
+    let store = open(&server.url()).await;
+    server.sql("cloakroom", CROWD).unwrap();
+    store
+}
+
+/// Rows that the server looked at for what `ask` asks, by its own count.
+fn rows_looked_at(server: &Mariadb) -> u64 {
+    let sql = "SELECT CAST(SUM(VARIABLE_VALUE) AS UNSIGNED) FROM information_schema.global_status WHERE VARIABLE_NAME IN
+               ('HANDLER_READ_FIRST', 'HANDLER_READ_KEY', 'HANDLER_READ_LAST', 'HANDLER_READ_NEXT', 'HANDLER_READ_PREV',
+                'HANDLER_READ_RND', 'HANDLER_READ_RND_NEXT')";
+    server.sql("mysql", sql).unwrap().trim().parse().unwrap()
+}
+
+/// More telling than a plan: what was really read, inside procedures as well.
+#[test]
+fn no_verb_looks_at_more_rows_among_a_hundred_thousand_than_it_answers_with() {
+    let server = Mariadb::start().unwrap();
+    runtime().block_on(async {
+        let store = crowded(&server).await;
+        let mut fixtures = Fixtures::new(1);
+        let [a, b, c] = std::array::from_fn(|_| fixtures.signed_in("user-7"));
+        let now = at(30_000);
+        let own = {
+            let before = rows_looked_at(&server);
+            rows_looked_at(&server) - before
+        };
+        let mut last = rows_looked_at(&server);
+        let mut check = |verb: &str, most: u64| {
+            let asked = (rows_looked_at(&server) - last).saturating_sub(own);
+            assert!(asked <= most, "{verb} looked at {asked} rows instead of {most}");
+            last = rows_looked_at(&server);
+        };
+        for filing in [&a, &b] {
+            file(&store, filing).await;
+        }
+        check("two inserts", 20);
+        let limit = SessionLimit { max: NonZeroU32::new(1).unwrap(), on_limit: OnLimit::EndOldest };
+        let Filing { record, digest } = &c;
+        let request = InsertRequest { record, digest: *digest, limit: Some(limit), replaces: None, now: T0 };
+        let Inserted::Done { ended } = store.insert(request).await.unwrap() else { panic!() };
+        assert_eq!(ended.len(), 17, "of twenty sessions of each, every fourth was over");
+        check("an insert that ends seventeen", 400);
+        assert_eq!(store.get(c.digest, T0).await.unwrap(), Lookup::Live(c.live()));
+        check("get", 8);
+        assert!(matches!(store.get(fixtures.anonymous().digest, T0).await.unwrap(), Lookup::Unknown));
+        check("get of nothing", 8);
+        change(&store, &c, Version::FIRST).await.unwrap();
+        check("replace", 10);
+        let next = c.rotated(fixtures.next_digest(&c), T0);
+        exchange(&store, &c, &next, Version::from_u64(2)).await.unwrap();
+        check("rekey", 25);
+        note(&store, &[next.clone(), a.clone(), b.clone()], at(1)).await.unwrap();
+        check("touch of three", 25);
+        for (name, most, filter) in filters() {
+            let page = store.list(&ListQuery::new(filter), now).await.unwrap();
+            assert!(!page.items.is_empty() || name == "one", "{name}");
+            check(name, most);
+        }
+        end(&store, &Selector::One(next.id()), T0).await.unwrap();
+        check("end of one", 15);
+        let principal = Selector::Principal { principal: principal_id("user-8"), except: None };
+        assert_eq!(end(&store, &principal, T0).await.unwrap().ended.len(), 15);
+        check("end of a principal", 300);
+        let round = SweepRequest { now, limit: 50, lease: std::time::Duration::ZERO };
+        store.sweep(round).await.unwrap();
+        check("sweep with nothing due", 30);
+        let later = SweepRequest { now: at(1_800_050), ..round };
+        let swept = store.sweep(later).await.unwrap();
+        assert!(!swept.ended.is_empty() && swept.ended.len() <= 50, "{swept:?}");
+        check("sweep of fifty", 800);
+        store.export(&ExportQuery::new(None, NonZeroU16::new(50).unwrap()), T0).await.unwrap();
+        check("export of fifty", 300);
+        store.ping().await.unwrap();
+        check("ping", 5);
+    });
+}
+
+fn filters() -> Vec<(&'static str, u64, ListFilter)> {
+    let such = |set: fn(&mut ListFilter)| {
+        let mut filter = ListFilter::default();
+        set(&mut filter);
+        filter
+    };
+    vec![
+        ("a page", 120, ListFilter::default()),
+        ("a page of ended ones", 250, such(|filter| filter.state = StateFilter::Ended)),
+        ("a page of both", 500, such(|filter| filter.state = StateFilter::Any)),
+        ("a page from the middle", 250, such(|filter| filter.issued_before = Some(at(50_000)))),
+        ("a principal", 120, such(|filter| filter.principal = Some(principal_id("user-9")))),
+        ("an address", 250, such(|filter| filter.ip = Some([192, 0, 9, 1].into()))),
+        ("one", 10, such(|filter| filter.session = Some(Fixtures::new(5).anonymous().id()))),
+    ]
+}
+
+#[test]
+fn people_see_who_is_signed_in_and_what_they_see_is_what_the_store_says() {
+    let server = Mariadb::start().unwrap();
+    runtime().block_on(async {
+        let store = open(&server.url()).await;
+        let mut fixtures = Fixtures::new(1);
+        let ever = std::time::Duration::from_millis(i64::MAX.unsigned_abs());
+        let endless =
+            |filing: Filing| filing.with_idle_timeout(ever).with_absolute_at(cloakroom_core::Timestamp::MAX);
+        let zoe = endless(fixtures.signed_in("zoë")).with_ip([203, 0, 113, 9]);
+        let (nobody, gone) = (endless(fixtures.anonymous()), endless(fixtures.signed_in("bob")));
+        for filing in [&zoe, &nobody, &gone] {
+            file(&store, filing).await;
+        }
+        end(&store, &Selector::One(gone.id()), T0).await.unwrap();
+        let seen = server.sql("cloakroom", "SELECT * FROM active_sessions").unwrap();
+        let fields: Vec<&str> = seen.trim_end().split('\t').collect();
+        let id = zoe.id().to_string();
+        let issued = "2027-01-15 08:00:00.000000";
+        assert_eq!(fields, [&*id, "zoë", "203.0.113.9", issued, issued, "NULL"]);
+        end(&store, &Selector::All, T0).await.unwrap();
+        assert_eq!(server.sql("cloakroom", "SELECT * FROM active_sessions").unwrap(), "");
+    });
+}
+
+/// 10 000 sign-ins with a device and a small attribute: the figure in the book.
+#[test]
+fn a_session_takes_as_many_bytes_as_the_book_says() {
+    let server = Mariadb::start().unwrap();
+    runtime().block_on(async {
+        let store = crowded(&server).await;
+        drop(store);
+        let mut outsider = Outsider::connect(&server.url()).await;
+        let bytes = outsider
+            .reads(
+                "SELECT CAST((data_length + index_length) / 100000 AS CHAR) FROM information_schema.tables
+                 WHERE table_schema = 'cloakroom' AND table_name = 'session'",
+            )
+            .await;
+        let bytes: f64 = bytes[0].parse().unwrap();
+        assert!((500.0..1_000.0).contains(&bytes), "{bytes}");
+    });
+}

@@ -1,0 +1,100 @@
+//! Servers that accept no changes, or have no room for them.
+
+use cloakroom_conformance::{Fixtures, T0};
+use cloakroom_mysql::MysqlStore;
+use cloakroom_servers::Mariadb;
+use cloakroom_store::{Applied, ErrorKind, Lookup, Selector, Store, Version};
+
+use crate::support::{change, end, failure, file, is_live, open, options, runtime, try_file, whole};
+
+/// The account of the test server may change tables of a read-only server; an ordinary one may not.
+const ACCOUNT: &str = "CREATE USER ordinary@'%' IDENTIFIED BY '';
+    GRANT SELECT, INSERT, UPDATE, DELETE, EXECUTE ON cloakroom.* TO ordinary@'%';";
+
+#[test]
+fn a_server_that_became_read_only_says_so_and_reads_go_on() {
+    let server = Mariadb::start().unwrap();
+    runtime().block_on(async {
+        drop(open(&server.url()).await);
+        server.sql("mysql", ACCOUNT).unwrap();
+        let url = server.url().replace("cloakroom@", "ordinary@");
+        let store = open(&url).await;
+        let mut fixtures = Fixtures::new(1);
+        let filing = fixtures.signed_in("alice");
+        file(&store, &filing).await;
+        server.sql("mysql", "SET GLOBAL read_only = 1").unwrap();
+        let refused = (ErrorKind::ReadOnly, Applied::No);
+        let one = Selector::One(filing.id());
+        assert_eq!(failure(try_file(&store, &fixtures.anonymous(), None)).await, refused);
+        assert_eq!(failure(change(&store, &filing, Version::FIRST)).await, refused);
+        assert_eq!(failure(end(&store, &one, T0)).await, refused);
+        assert_eq!(failure(end(&store, &Selector::All, T0)).await, refused);
+        assert_eq!(failure(store.ping()).await, refused);
+        assert!(is_live(&store, &filing).await);
+        assert!(store.facts().await.unwrap().is_read_only);
+        let again = open(&url).await;
+        assert!(is_live(&again, &filing).await, "a replica can be connected to and read");
+        server.sql("mysql", "SET GLOBAL read_only = 0").unwrap();
+        assert_eq!(end(&store, &one, T0).await.unwrap().ended.len(), 1);
+        assert!(matches!(store.get(filing.digest, T0).await.unwrap(), Lookup::Ended(_)));
+    });
+}
+
+#[test]
+fn a_record_larger_than_the_server_takes_is_an_error_that_harms_nobody_else() {
+    let server = Mariadb::start_with(&["--max-allowed-packet=1M"]).unwrap();
+    runtime().block_on(async {
+        let store = open(&server.url()).await;
+        let mut fixtures = Fixtures::new(1);
+        let (large, small) =
+            (fixtures.anonymous().with_attribute("x", vec![7; 2 << 20]), fixtures.anonymous());
+        let error = try_file(&store, &large, None).await.unwrap_err();
+        assert!(matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::Internal), "{}", whole(&error));
+        file(&store, &small).await;
+        assert!(!is_live(&store, &large).await && is_live(&store, &small).await);
+    });
+}
+
+/// InnoDB answers `The table is full` (1114) for a tablespace that may not grow, as for a disk without room.
+#[test]
+fn a_full_disk_is_full_and_what_was_there_can_still_end() {
+    let server = Mariadb::start_with(&["--innodb-file-per-table=0", "--innodb-data-file-path=ibdata1:24M"]);
+    let server = server.unwrap();
+    runtime().block_on(async {
+        let store = open(&server.url()).await;
+        let mut fixtures = Fixtures::new(1);
+        let first = fixtures.signed_in("alice");
+        file(&store, &first).await;
+        let mut full = None;
+        for _ in 0..2_000 {
+            let filing = fixtures.anonymous().with_attribute("x", vec![7; 60_000]);
+            if let Err(error) = try_file(&store, &filing, None).await {
+                assert_eq!(store.get(filing.digest, T0).await.unwrap(), Lookup::Unknown);
+                full = Some(error);
+                break;
+            }
+        }
+        let full = full.expect("24 MB are full after 120 MB");
+        assert_eq!((full.kind(), full.applied()), (ErrorKind::Full, Applied::No), "{}", whole(&full));
+        assert!(is_live(&store, &first).await);
+        assert_eq!(end(&store, &Selector::One(first.id()), T0).await.unwrap().ended.len(), 1);
+        assert!(end(&store, &Selector::All, T0).await.unwrap().swept_later > 100);
+    });
+}
+
+#[test]
+fn too_many_connections_are_unavailable_with_a_remedy() {
+    let server = Mariadb::start_with(&["--max-connections=10"]).unwrap();
+    runtime().block_on(async {
+        let mut held = Vec::new();
+        let error = loop {
+            match MysqlStore::connect(options(&server.url())).await {
+                Ok(store) => held.push(store),
+                Err(error) => break error,
+            }
+            assert!(held.len() < 20, "ten connections are fewer than twenty");
+        };
+        assert_eq!(error.kind(), ErrorKind::Unavailable);
+        assert!(whole(&error).contains("max_connections"), "{}", whole(&error));
+    });
+}
