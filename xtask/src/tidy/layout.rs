@@ -7,8 +7,8 @@ use super::{Finding, tree::Tree};
 /// Finds stores whose files are not where those of every other store are. A crate with a test named `conformance`
 /// is a store.
 pub(super) fn store_crates(tree: &Tree) -> Vec<Finding> {
-    let stores: BTreeSet<_> =
-        tree.texts().filter_map(|(path, _)| path.strip_suffix("/tests/conformance.rs")).collect();
+    let suites = tree.texts().filter_map(|(path, _)| path.strip_suffix("/tests/conformance.rs"));
+    let stores: BTreeSet<_> = suites.filter(|store| tree.contains(&format!("{store}/Cargo.toml"))).collect();
     let mut findings = Vec::new();
     for store in stores {
         let in_process = tree.text(&format!("{store}/Cargo.toml")).is_some_and(|text| !reaches_outside(text));
@@ -59,8 +59,8 @@ const OUTSIDE: &[&[&str]] = &[
 
 const DRIVERS: &[&str] = &["rusqlite", "tokio-postgres", "mysql_async", "redis"];
 
-/// Enough to build a store and hand it to the suite.
-const LONGEST_CONFORMANCE: usize = 60;
+/// Enough to build a store, on as many arrangements of servers as it knows, and hand it to the suite.
+const LONGEST_CONFORMANCE: usize = 80;
 
 const README: &str = "README.md";
 
@@ -107,7 +107,7 @@ mod tests {
                 ("m/src/store.rs", ""),
                 ("m/tests/conformance.rs", &suite),
             ],
-            &["m/tests/conformance.rs: 61 lines: a new rule goes into the suite, not beside it"],
+            &["m/tests/conformance.rs: 81 lines: a new rule goes into the suite, not beside it"],
         );
     }
 

@@ -1,5 +1,7 @@
 //! Banned words: each has one right word in the glossary, or none at all.
 
+use std::iter;
+
 use super::{Finding, source::Class, tree::Tree};
 
 /// A word, or several in a row, that no identifier contains, and what to say instead.
@@ -33,12 +35,17 @@ const ANYWHERE: &[Banned] = &[
     Banned { words: &["whitelist"], say: "allowed, or what the list is for" },
 ];
 
-/// Finds banned words in identifiers of Rust code, and the worst of them in any text. String literals are free:
-/// OWASP's event names, protocols and other people's APIs have words of their own.
+/// Finds banned words in identifiers of Rust code, and the worst of them in any text. String literals are free, and so
+/// is what stands behind a dot: OWASP's event names, protocols and other people's APIs have words of their own, and what
+/// is ours is found where it is defined.
 pub(super) fn banned(tree: &Tree) -> Vec<Finding> {
     let mut findings = Vec::new();
     for source in tree.sources() {
-        for token in source.tokens.iter().filter(|token| token.class == Class::Identifier) {
+        let before = iter::once(None).chain(source.tokens.iter().map(Some));
+        let tokens = source.tokens.iter().zip(before).filter(|(token, before)| {
+            token.class == Class::Identifier && before.is_none_or(|before| before.text != ".")
+        });
+        for (token, _) in tokens {
             let words = words_of(token.text);
             if let Some(banned) = find(IN_IDENTIFIERS, &words) {
                 let what = format!("`{}`: say {}", token.text, banned.say);
@@ -122,6 +129,13 @@ mod tests {
     #[test]
     fn similar_words_are_free() {
         check_rule(banned, &[("a.rs", "let catalog_index = log_output + subtitle + blog_in;\n")], &[]);
+    }
+
+    #[test]
+    fn what_stands_behind_a_dot_was_named_elsewhere() {
+        check_rule(banned, &[("a.rs", "driver.with_ttl(5)\n    .ttl();\n")], &[]);
+        let own = "fn ttl() {}\n";
+        check_rule(banned, &[("a.rs", own)], &["a.rs:1: `ttl`: say _timeout, _retention or _lease"]);
     }
 
     #[test]
