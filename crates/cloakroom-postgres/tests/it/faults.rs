@@ -12,7 +12,9 @@ use cloakroom_store::{
     Applied, EndRequest, ErrorKind, Lookup, Replaced, Selector, Store, StoreError, Verb, Version,
 };
 
-use crate::support::{change, end, file, healed, is_live, kind, open, runtime, through, try_file};
+use crate::support::{
+    change, database, end, file, healed, is_live, kind, open, runtime, shared, through, try_file,
+};
 
 /// What was acknowledged.
 #[derive(Default)]
@@ -28,7 +30,7 @@ fn what_was_acknowledged_survives_kill_9_of_the_server_under_load() {
     let server = Postgres::start().unwrap();
     let runtime = runtime();
     let store = runtime.block_on(open(&server.url()));
-    for round in 0..3 {
+    for round in 0..2 {
         let said = Arc::new(Mutex::new(Said::default()));
         let tasks: Vec<_> = (0..8)
             .map(|task| {
@@ -164,9 +166,9 @@ fn a_server_that_is_gone_is_unavailable_at_once_and_used_again_when_it_is_back()
 /// Wherever in the reply the connection breaks, the caller knows no more than is true.
 #[test]
 fn a_connection_cut_in_mid_reply_leaves_a_write_in_doubt_and_never_in_half() {
-    let server = Postgres::start().unwrap();
+    let server = shared();
     let relay = Relay::to(server.port()).unwrap();
-    let url = through(&server.url(), server.port(), relay.port());
+    let url = through(&database("cut"), server.port(), relay.port());
     runtime().block_on(async {
         let store = open(&url).await;
         let filing = Fixtures::new(1).signed_in("alice");
@@ -201,9 +203,10 @@ fn a_connection_cut_in_mid_reply_leaves_a_write_in_doubt_and_never_in_half() {
 
 #[test]
 fn look_ups_survive_a_connection_that_was_cut_and_callers_that_went_away() {
-    let server = Postgres::start().unwrap();
+    let server = shared();
     let relay = Relay::to(server.port()).unwrap();
-    let url = format!("{}?deadline=5s&readers=1", through(&server.url(), server.port(), relay.port()));
+    let url =
+        format!("{}?deadline=5s&readers=1", through(&database("gone_away"), server.port(), relay.port()));
     runtime().block_on(async {
         let store = open(&url).await;
         let mut fixtures = Fixtures::new(1);
@@ -245,9 +248,9 @@ fn look_ups_survive_a_connection_that_was_cut_and_callers_that_went_away() {
 
 #[test]
 fn a_way_that_is_held_up_is_a_timeout_and_used_again_when_it_flows() {
-    let server = Postgres::start().unwrap();
+    let server = shared();
     let relay = Relay::to(server.port()).unwrap();
-    let url = format!("{}?deadline=700ms", through(&server.url(), server.port(), relay.port()));
+    let url = format!("{}?deadline=700ms", through(&database("held_up"), server.port(), relay.port()));
     runtime().block_on(async {
         let store = open(&url).await;
         let filing = Fixtures::new(1).signed_in("alice");

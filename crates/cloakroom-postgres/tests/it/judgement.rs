@@ -4,13 +4,12 @@ use std::time::Duration;
 
 use cloakroom_conformance::{Fixtures, Seeded};
 use cloakroom_core::{Lifetime, SessionRecord, Timestamp, Verdict, judge};
-use cloakroom_servers::Postgres;
 
-use crate::support::{open, runtime};
+use crate::support::{database, open, runtime, shared};
 
 #[test]
 fn the_schema_judges_as_the_core_does_at_every_edge() {
-    let server = Postgres::start().unwrap();
+    let url = database("judgement");
     let edges = [i64::MIN, i64::MIN + 1, -1, 0, 1, 1_800_000_000_000, i64::MAX - 1, i64::MAX];
     let durations = [0, 1, 1_000, 1_800_000, i64::MAX - 1, i64::MAX];
     let mut cases = Vec::new();
@@ -37,8 +36,8 @@ fn the_schema_judges_as_the_core_does_at_every_edge() {
         list(|case| case.2),
         list(|case| case.3),
     );
-    runtime().block_on(async { drop(open(&server.url()).await) });
-    let answers = server.sql("cloakroom", &sql).unwrap();
+    runtime().block_on(async { drop(open(&url).await) });
+    let answers = shared().sql("judgement", &sql).unwrap();
     let filing = Fixtures::new(1).anonymous();
     let mut checked = 0;
     for ((seen, idle, absolute, now), answer) in cases.iter().zip(answers.lines()) {

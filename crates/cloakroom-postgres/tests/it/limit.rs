@@ -4,17 +4,16 @@ use std::sync::Arc;
 
 use cloakroom_conformance::{Filing, Fixtures, T0, at, principal_id};
 use cloakroom_core::{OnLimit, SessionLimit};
-use cloakroom_servers::Postgres;
 use cloakroom_store::{InsertRequest, Inserted, ListFilter, ListQuery, Store, Touch};
 use tokio::task::JoinSet;
 
-use crate::support::{open, runtime};
+use crate::support::{database, open, runtime, shared};
 
 #[test]
 fn of_64_sign_ins_at_two_nodes_as_many_live_as_are_allowed_whatever_goes_on_beside_them() {
-    let server = Postgres::start().unwrap();
+    let url = database("limit");
     runtime().block_on(async {
-        let stores = [open(&server.url()).await, open(&server.url()).await];
+        let stores = [open(&url).await, open(&url).await];
         for (number, on_limit) in
             [OnLimit::EndOldest, OnLimit::EndIdlest, OnLimit::Refuse].into_iter().enumerate()
         {
@@ -54,5 +53,5 @@ fn of_64_sign_ins_at_two_nodes_as_many_live_as_are_allowed_whatever_goes_on_besi
             }
         }
     });
-    assert!(!server.log().contains("deadlock"), "{}", server.log());
+    assert!(!shared().log().contains("deadlock"), "{}", shared().log());
 }

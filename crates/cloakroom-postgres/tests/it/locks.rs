@@ -9,11 +9,11 @@ use cloakroom_store::{Applied, ErrorKind, Selector, Store, SweepRequest, Touch, 
 use tokio::task::JoinSet;
 use tokio_postgres::{Client, NoTls};
 
-use crate::support::{change, end, file, is_live, kind, open, runtime};
+use crate::support::{change, database, end, file, is_live, kind, open, runtime, shared};
 
 /// A person with `psql`.
-async fn operator(server: &Postgres) -> Client {
-    let url = server.url().replace("cloakroom@", "postgres@");
+async fn operator(url: &str) -> Client {
+    let url = url.replace("cloakroom@", "postgres@");
     let (client, connection) = tokio_postgres::connect(&url, NoTls).await.unwrap();
     tokio::spawn(connection);
     client
@@ -26,15 +26,14 @@ async fn hold(operator: &Client, digest: TokenDigest) {
 
 #[test]
 fn a_row_that_somebody_holds_is_a_timeout_that_changed_nothing() {
-    let server = Postgres::start().unwrap();
+    let url = database("held");
     runtime().block_on(async {
-        let url = format!("{}?deadline=400ms", server.url());
-        let store = open(&url).await;
+        let store = open(&format!("{url}?deadline=400ms")).await;
         let mut fixtures = Fixtures::new(1);
         let [held, free] = std::array::from_fn(|_| fixtures.signed_in("alice"));
         file(&store, &held).await;
         file(&store, &free).await;
-        let operator = operator(&server).await;
+        let operator = operator(&url).await;
         operator.batch_execute("BEGIN").await.unwrap();
         hold(&operator, held.digest).await;
 
@@ -74,7 +73,7 @@ fn a_deadlock_with_somebody_else_is_survived_by_asking_again() {
             file(&store, filing).await;
         }
         let [first, second] = filings.try_into().unwrap();
-        let operator = operator(&server).await;
+        let operator = operator(&server.url()).await;
         operator.batch_execute("BEGIN").await.unwrap();
         hold(&operator, second.digest).await;
         let touching = {
@@ -98,9 +97,9 @@ fn a_deadlock_with_somebody_else_is_survived_by_asking_again() {
 
 #[test]
 fn batches_ends_and_sign_ins_of_two_nodes_never_deadlock_among_themselves() {
-    let server = Postgres::start_with(&["-c", "deadlock_timeout=20ms"]).unwrap();
+    let url = database("batches");
     runtime().block_on(async {
-        let stores = [open(&server.url()).await, open(&server.url()).await];
+        let stores = [open(&url).await, open(&url).await];
         let mut fixtures = Fixtures::new(1);
         for round in 0..6 {
             let filings: Vec<Filing> = (0..60).map(|_| fixtures.signed_in("alice")).collect();
@@ -139,5 +138,5 @@ fn batches_ends_and_sign_ins_of_two_nodes_never_deadlock_among_themselves() {
             racers.join_all().await;
         }
     });
-    assert!(!server.log().contains("deadlock"), "{}", server.log());
+    assert!(!shared().log().contains("deadlock"), "{}", shared().log());
 }

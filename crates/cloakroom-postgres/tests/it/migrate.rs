@@ -2,18 +2,17 @@
 
 use cloakroom_conformance::{Fixtures, T0, at};
 use cloakroom_postgres::PostgresStore;
-use cloakroom_servers::Postgres;
 use cloakroom_store::{
     ErrorKind, ExportQuery, ListFilter, ListQuery, RekeyRequest, Selector, Store, SweepRequest, Touch,
     Version,
 };
 use tokio::task::JoinSet;
 
-use crate::support::{change, end, file, is_live, kind, open, options, runtime, whole};
+use crate::support::{change, database, end, file, is_live, kind, open, options, runtime, shared, whole};
 
 #[test]
 fn several_nodes_that_start_at_once_bring_an_empty_or_an_old_schema_up_to_date_once() {
-    let server = Postgres::start().unwrap();
+    let server = shared();
     let first = include_str!("../../schema/001_tables.sql");
     for (database, prepared) in [
         ("empty", String::new()),
@@ -44,7 +43,7 @@ fn several_nodes_that_start_at_once_bring_an_empty_or_an_old_schema_up_to_date_o
 
 #[test]
 fn a_schema_that_cannot_be_used_says_why_and_what_to_do() {
-    let server = Postgres::start().unwrap();
+    let server = shared();
     let newer = "INSERT INTO cloakroom.schema_version (version) VALUES (99);";
     let foreign =
         "SET ROLE cloakroom; CREATE SCHEMA cloakroom; CREATE TABLE cloakroom.session (number integer);";
@@ -83,9 +82,9 @@ fn a_schema_that_cannot_be_used_says_why_and_what_to_do() {
 /// The grants of the operator's chapter, word by word.
 #[test]
 fn a_role_that_may_only_use_the_tables_can_do_every_verb() {
-    let server = Postgres::start().unwrap();
+    let (server, own) = (shared(), database("rights"));
     runtime().block_on(async {
-        drop(open(&server.url()).await);
+        drop(open(&own).await);
         let chapter = include_str!("../../../../docs/book/stores/postgres.md");
         let grants: String = chapter
             .lines()
@@ -93,8 +92,8 @@ fn a_role_that_may_only_use_the_tables_can_do_every_verb() {
             .map(|line| format!("{line}\n"))
             .collect();
         assert!(grants.contains("TO web;"), "the chapter has them: {grants}");
-        server.sql("cloakroom", &format!("CREATE ROLE web LOGIN; {grants}")).unwrap();
-        let url = server.url().replace("cloakroom@", "web@");
+        server.sql("rights", &format!("CREATE ROLE web LOGIN; {grants}")).unwrap();
+        let url = own.replace("cloakroom@", "web@");
         for url in [url.clone(), format!("{url}?migrate=off")] {
             let store = open(&url).await;
             let mut fixtures = Fixtures::new(u64::try_from(url.len()).unwrap());
@@ -120,22 +119,22 @@ fn a_role_that_may_only_use_the_tables_can_do_every_verb() {
             store.sweep(sweep).await.unwrap();
             store.ping().await.unwrap();
         }
-        let error = server.sql("cloakroom", "SET ROLE web; DROP TABLE cloakroom.session;").unwrap_err();
+        let error = server.sql("rights", "SET ROLE web; DROP TABLE cloakroom.session;").unwrap_err();
         assert!(error.to_string().contains("must be owner"), "{error}");
     });
 }
 
 #[test]
 fn a_schema_that_went_away_is_unavailable_and_well_again_when_it_is_back() {
-    let server = Postgres::start().unwrap();
+    let (server, url) = (shared(), database("renamed"));
     runtime().block_on(async {
-        let store = open(&server.url()).await;
+        let store = open(&url).await;
         let filing = Fixtures::new(1).signed_in("alice");
         file(&store, &filing).await;
-        server.sql("cloakroom", "ALTER SCHEMA cloakroom RENAME TO elsewhere;").unwrap();
+        server.sql("renamed", "ALTER SCHEMA cloakroom RENAME TO elsewhere;").unwrap();
         assert_eq!(kind(store.get(filing.digest, T0).await).0, ErrorKind::Unavailable);
         assert_eq!(kind(change(&store, &filing, Version::FIRST).await).0, ErrorKind::Unavailable);
-        server.sql("cloakroom", "ALTER SCHEMA elsewhere RENAME TO cloakroom;").unwrap();
+        server.sql("renamed", "ALTER SCHEMA elsewhere RENAME TO cloakroom;").unwrap();
         assert!(is_live(&store, &filing).await);
         change(&store, &filing, Version::FIRST).await.unwrap();
     });
@@ -143,9 +142,9 @@ fn a_schema_that_went_away_is_unavailable_and_well_again_when_it_is_back() {
 
 #[test]
 fn an_operator_sees_who_is_signed_in_also_where_instants_are_far_away() {
-    let server = Postgres::start().unwrap();
+    let (server, url) = (shared(), database("readable"));
     runtime().block_on(async {
-        let store = open(&format!("{}?schema=web_sessions", server.url())).await;
+        let store = open(&format!("{url}?schema=web_sessions")).await;
         let mut fixtures = Fixtures::new(1);
         let far = cloakroom_core::Timestamp::from_millis(i64::MAX - 1);
         let ever = std::time::Duration::from_millis(i64::MAX.unsigned_abs());
@@ -156,6 +155,6 @@ fn an_operator_sees_who_is_signed_in_also_where_instants_are_far_away() {
         let sql = "SET timezone = 'UTC';
                    SELECT session, principal, device, ip, created_at, expires_at FROM web_sessions.active_sessions;";
         let row = format!("{}|alice|test/1|203.0.113.9|2027-01-15 08:00:00+00|infinity", filing.id());
-        assert_eq!(server.sql("cloakroom", sql).unwrap().trim(), row);
+        assert_eq!(server.sql("readable", sql).unwrap().trim(), row);
     });
 }

@@ -5,7 +5,7 @@ use cloakroom_core::SessionId;
 use cloakroom_servers::{Postgres, Relay};
 use cloakroom_store::{Applied, ErrorKind, Selector, Store, Touch, Version};
 
-use crate::support::{change, end, file, healed, is_live, kind, open, runtime, try_file};
+use crate::support::{change, database, end, file, healed, is_live, kind, open, runtime, shared, try_file};
 
 #[test]
 fn a_server_that_takes_no_writes_is_read_only_and_answers_look_ups() {
@@ -72,11 +72,11 @@ fn of_several_hosts_the_one_that_can_be_written_to_is_taken_and_the_next_one_aft
 
 #[test]
 fn a_host_that_accepts_and_says_nothing_is_passed_over() {
-    let server = Postgres::start().unwrap();
+    let url = database("passed_over");
     runtime().block_on(async {
-        let silent = Relay::to(server.port()).unwrap();
+        let silent = Relay::to(shared().port()).unwrap();
         silent.stall();
-        let both = server.url().replace("127.0.0.1:", &format!("127.0.0.1:{},127.0.0.1:", silent.port()));
+        let both = url.replace("127.0.0.1:", &format!("127.0.0.1:{},127.0.0.1:", silent.port()));
         let store = open(&both).await;
         let filing = Fixtures::new(1).signed_in("alice");
         file(&store, &filing).await;

@@ -1,17 +1,29 @@
 //! A store on a server of a test's own.
 
 use std::future::Future;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use cloakroom_conformance::{Filing, T0};
 use cloakroom_core::{EndReason, Timestamp};
 use cloakroom_postgres::{PostgresOptions, PostgresStore};
+use cloakroom_servers::Postgres;
 use cloakroom_store::{
     Applied, EndRequest, Ending, ErrorKind, InsertRequest, Inserted, Lookup, ReplaceRequest, Replaced,
     Selector, Store, StoreError, Version,
 };
 use tokio::runtime::Runtime;
+
+/// A server for all tests that do not harm it, each in a database of its own. It goes with this process.
+pub(crate) fn shared() -> &'static Postgres {
+    static SERVER: LazyLock<Postgres> = LazyLock::new(|| Postgres::start().unwrap());
+    &SERVER
+}
+
+/// The URL of a new database on the shared server.
+pub(crate) fn database(name: &str) -> String {
+    shared().database(name).unwrap()
+}
 
 /// Threads for what awaits; servers are harmed beside it.
 pub(crate) fn runtime() -> Runtime {

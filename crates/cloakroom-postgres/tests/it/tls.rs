@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use cloakroom_postgres::PostgresStore;
 use cloakroom_servers::{Authority, Postgres};
 
-use crate::support::{options, runtime, whole};
+use crate::support::{database, options, runtime, whole};
 
 #[test]
 fn each_mode_of_tls_lets_in_whom_it_says() {
@@ -55,14 +55,14 @@ fn each_mode_of_tls_lets_in_whom_it_says() {
 
 #[test]
 fn a_server_without_tls_is_refused_where_tls_is_asked_for() {
-    let server = Postgres::start().unwrap();
+    let url = database("in_the_clear");
     runtime().block_on(async {
         for mode in ["require", "verify-full"] {
-            let url = format!("{}?sslmode={mode}", server.url());
+            let url = format!("{url}?sslmode={mode}");
             let error = PostgresStore::connect(options(&url)).await.expect_err("nothing goes in the clear");
             assert!(whole(&error).contains("check sslmode"), "{}", whole(&error));
         }
-        let url = format!("{}?sslmode=prefer", server.url());
+        let url = format!("{url}?sslmode=prefer");
         PostgresStore::connect(options(&url)).await.unwrap();
     });
 }
