@@ -89,17 +89,17 @@ impl Client {
     pub(crate) fn new(options: &RedisOptions) -> Result<Self, Problem> {
         let topology = Topology::new(options)?;
         let layout = Layout::new(&options.prefix, matches!(topology, Topology::Cluster(_)));
-        Ok(Self { layout, topology, deadline: options.deadline, replicas: options.replicas })
+        // Whoever waits for replicas has to hear of it before the deadline.
+        let longest = options.deadline / 4 * 3;
+        let replicas = options
+            .replicas
+            .map(|replicas| Replicas { patience: replicas.patience.min(longest), ..replicas });
+        Ok(Self { layout, topology, deadline: options.deadline, replicas })
     }
 
     /// The lane for calls that have to reach replicas, where that is asked for.
     pub(crate) fn durable(&self) -> Lane {
         if self.replicas.is_some() { Lane::Durable } else { Lane::Commands }
-    }
-
-    /// The same for a call that may end sessions, as `may_end` says.
-    pub(crate) fn durable_if(&self, may_end: bool) -> Lane {
-        if may_end { self.durable() } else { Lane::Commands }
     }
 
     /// What `work` comes to, within the deadline.

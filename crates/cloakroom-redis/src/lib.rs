@@ -35,7 +35,8 @@
 //! Replication is asynchronous: a fail-over undoes what no replica had heard of. [`RedisOptions::with_replicas`] makes ends
 //! and exchanges of tokens wait for replicas: with as many as there are, none that was acknowledged is undone, whichever of
 //! them takes over. Where fewer answer, the caller gets an error that says that it may have been applied; it is, on the
-//! primary. Nothing else waits: a sign-in that a fail-over undoes is a sign-in again.
+//! primary; an exchange of which nobody was told costs the session. Nothing else waits: a sign-in that a fail-over undoes is
+//! a sign-in again, and whom its limit put out may be back.
 //!
 //! # When it is full
 //! With `maxmemory-policy noeviction`, filing and changing records is refused

@@ -144,7 +144,7 @@ impl RedisOptions {
     }
 
     /// The same, with ends and exchanges of tokens acknowledged only when this many replicas have them too, within
-    /// `patience`, which has to be shorter than the deadline; none by default. Otherwise they are an
+    /// `patience`, which is cut to three quarters of the deadline; none by default. Otherwise they are an
     /// [`Unavailable`](cloakroom_store::ErrorKind::Unavailable) error, after which they may have been applied.
     ///
     /// # Security

@@ -40,6 +40,13 @@ pub(crate) fn parse(url: &str) -> Result<RedisOptions, UrlError> {
     let (kind, is_tls) = kind(scheme)?;
     let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
     let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
+    if path.contains('@') || query.contains('@') {
+        // It is the password that was cut in two, and it must not be repeated.
+        return Err(UrlError::new(
+            "an @ behind the hosts",
+            "write %2F for / and %3F for ? in a password, %40 for @ elsewhere",
+        ));
+    }
     let (credentials, hosts) = match authority.rsplit_once('@') {
         Some((user, hosts)) => (credentials(user)?, hosts),
         None => (Credentials::default(), authority),

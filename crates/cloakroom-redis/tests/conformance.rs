@@ -19,12 +19,6 @@ struct OnServers {
     effort: Effort,
 }
 
-impl OnServers {
-    fn new(url: String, effort: Effort) -> Self {
-        Self { url, places: AtomicU32::new(0), effort }
-    }
-}
-
 impl Harness for OnServers {
     type Place = String;
 
@@ -34,9 +28,8 @@ impl Harness for OnServers {
 
     async fn open(&self, place: &String) -> Arc<dyn Store> {
         let options = RedisOptions::from_url(&self.url).and_then(|options| options.with_prefix(place));
-        let options = options.expect("an address of a server is an address");
-        // Two cores for eight servers and their suite: what waits here waits for them.
-        let options = options.with_deadline(std::time::Duration::from_secs(20));
+        // Few cores for eleven servers and their suite: what waits here waits for them.
+        let options = options.expect("an address").with_deadline(std::time::Duration::from_secs(20));
         Arc::new(RedisStore::connect(options).await.expect("servers that were started can be used"))
     }
 
@@ -54,11 +47,14 @@ fn main() -> ExitCode {
     let redis = Redis::start().expect("redis starts");
     let sentinel = RedisSentinel::start().expect("redis and its sentinels start");
     let cluster = RedisCluster::start().expect("a cluster of redis starts");
-    let effort = |races, sequences| Effort { races, sequences };
+    let suite = |name, url, races, sequences| {
+        let effort = Effort { races, sequences };
+        Suite::new(name, OnServers { url, places: AtomicU32::new(0), effort })
+    };
     run_suites(vec![
-        Suite::new("redis", OnServers::new(redis.url(), effort(10_000, 128))),
-        Suite::new("redis-sentinel", OnServers::new(sentinel.url(), effort(3_000, 32))),
+        suite("redis", redis.url(), 10_000, 128),
+        suite("redis-sentinel", sentinel.url(), 3_000, 32),
         // Whatever is about everything is about 256 buckets there.
-        Suite::new("redis-cluster", OnServers::new(cluster.url(), effort(3_000, 16))),
+        suite("redis-cluster", cluster.url(), 3_000, 16),
     ])
 }

@@ -6,6 +6,7 @@ use cloakroom_store::{Ended, InsertRequest, Inserted, Version};
 use crate::client::{Call, Client, Progress};
 use crate::error::Problem;
 use crate::map::{self, Filing, instant};
+use crate::node::Lane;
 use crate::nonce::Nonces;
 use crate::script;
 
@@ -42,12 +43,7 @@ pub(crate) async fn insert(
         on_limit.as_bytes().to_vec(),
         replaces.map_or_else(Vec::new, |id| id.as_bytes().to_vec()),
     ];
-    let call = Call {
-        bucket,
-        script: &script::INSERT,
-        arguments,
-        lane: client.durable_if(limit.is_some() || replaces.is_some()),
-    };
+    let call = Call { bucket, script: &script::INSERT, arguments, lane: Lane::Commands };
     let mut parts = client.call(progress, &call).await?.parts()?;
     match parts.word()?.as_str() {
         "done" => {
