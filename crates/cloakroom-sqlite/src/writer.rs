@@ -5,8 +5,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use cloakroom_store::{Applied, ErrorKind, StoreError, Verb};
+use rusqlite::DEFAULT_NAME;
 use rusqlite::wal::CheckpointMode;
-use rusqlite::{Connection, DEFAULT_NAME};
 use tokio::sync::oneshot;
 
 use crate::database::Database;
@@ -170,6 +170,10 @@ impl Writer {
 
     /// Tells everyone in `group` that it was not committed.
     fn refuse(&mut self, group: &mut Vec<Box<dyn Operation>>, refused: &Refused) {
+        if refused.problem.kind() == ErrorKind::Full {
+            // The log may be what fills the disk: once all of it is in the file, it begins again from its start.
+            let _ = self.checkpoint();
+        }
         if refused.problem.spoils_connection() {
             self.database.give_up();
         }
@@ -191,14 +195,15 @@ impl Writer {
             return;
         }
         self.checkpointed_at = pages;
-        let checkpoint = |connection: &Connection| -> Result<(), Problem> {
-            Ok(connection.wal_checkpoint_v2(DEFAULT_NAME, CheckpointMode::PASSIVE).map(|_| ())?)
-        };
-        let done = self.database.connection().and_then(checkpoint);
         // Nothing is lost with a failed checkpoint: the log has it all, and the next one begins again.
-        if done.is_err_and(|problem| problem.spoils_connection()) {
+        if self.checkpoint().is_err_and(|problem| problem.spoils_connection()) {
             self.database.give_up();
         }
+    }
+
+    fn checkpoint(&mut self) -> Result<(), Problem> {
+        let connection = self.database.connection()?;
+        Ok(connection.wal_checkpoint_v2(DEFAULT_NAME, CheckpointMode::PASSIVE).map(|_| ())?)
     }
 }
 
@@ -230,3 +235,79 @@ const CHECKPOINT_PAGES_IDLE: usize = 1_000;
 /// The same while operations wait (64 MiB): pages that are written again and again are moved once, so that under load a
 /// rare checkpoint is worth a third more throughput than frequent ones, at the price of a tenth of a second each.
 const CHECKPOINT_PAGES_BUSY: usize = 16_000;
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+    use std::thread;
+
+    use super::*;
+    use crate::SqliteOptions;
+
+    type Answer = Result<i64, StoreError>;
+
+    fn call(
+        work: impl FnOnce(&mut Transaction<'_>) -> Result<i64, Problem> + Send + 'static,
+    ) -> (Box<dyn Operation>, oneshot::Receiver<Answer>) {
+        let (reply, answer) = oneshot::channel();
+        (Box::new(Call::new(Verb::Ping, work, reply)), answer)
+    }
+
+    fn ping(transaction: &mut Transaction<'_>) -> Result<i64, Problem> {
+        transaction.statement("UPDATE housekeeping SET pings = pings + 1")?.execute([])?;
+        pings(transaction)
+    }
+
+    fn pings(transaction: &mut Transaction<'_>) -> Result<i64, Problem> {
+        Ok(transaction.statement("SELECT pings FROM housekeeping")?.query_row([], |row| row.get(0))?)
+    }
+
+    /// Runs `calls` as one group, whatever they are, and then asks how many pings there have been.
+    fn together(calls: Vec<Box<dyn Operation>>) -> i64 {
+        let directory = tempfile::tempdir().unwrap();
+        let options = Arc::new(SqliteOptions::new(directory.path().join("sessions.db")));
+        let queue = Arc::new(Queue::new(16));
+        let writer = Writer::new(Database::create(options).unwrap(), Arc::clone(&queue));
+        calls.into_iter().for_each(|call| queue.push(call).unwrap());
+        let (done, finished) = mpsc::channel();
+        let thread = thread::spawn(move || {
+            writer.run();
+            done.send(()).unwrap();
+        });
+        // Once they are taken, whatever comes is another group.
+        while !queue.is_empty() {
+            thread::yield_now();
+        }
+        let (count, answer) = call(pings);
+        queue.push(count).unwrap();
+        queue.close();
+        finished.recv().unwrap();
+        thread.join().unwrap();
+        answer.blocking_recv().unwrap().unwrap()
+    }
+
+    #[test]
+    fn an_operation_that_fails_leaves_nothing_and_the_others_of_its_group_are_done() {
+        let (first, one) = call(ping);
+        let (failing, none) = call(|transaction| {
+            ping(transaction)?;
+            Err(Problem::Misuse("a reason to fail"))
+        });
+        let (last, other) = call(ping);
+        assert_eq!(together(vec![first, failing, last]), 2);
+        assert_eq!(one.blocking_recv().unwrap().unwrap(), 1);
+        assert_eq!(other.blocking_recv().unwrap().unwrap(), 2);
+        let error = none.blocking_recv().unwrap().unwrap_err();
+        assert_eq!((error.kind(), error.applied()), (ErrorKind::Internal, Applied::No));
+    }
+
+    #[test]
+    fn an_operation_that_panics_undoes_its_group_and_nobody_is_told_otherwise() {
+        let (first, one) = call(ping);
+        let (panicking, none) = call(|_| panic!("a defect"));
+        // No answer at all: who waits learns that nobody knows, which is more careful than need be.
+        let count = together(vec![first, panicking]);
+        assert!(one.blocking_recv().is_err() && none.blocking_recv().is_err());
+        assert_eq!(count, 0, "the thread goes on, and nothing of the group is there");
+    }
+}

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, Weak};
 
 use cloakroom_conformance::Seeded;
@@ -17,6 +17,8 @@ pub(crate) struct Disk {
     mood: Mutex<Mood>,
     mood_changed: Condvar,
     hanging: AtomicBool,
+    /// Most bytes in all files.
+    capacity: AtomicU64,
     watcher: Mutex<Option<Watcher>>,
 }
 
@@ -78,6 +80,7 @@ impl Disk {
             mood: Mutex::new(Mood::Well),
             mood_changed: Condvar::new(),
             hanging: AtomicBool::new(false),
+            capacity: AtomicU64::new(u64::MAX),
             watcher: Mutex::default(),
         });
         held(&DISKS).push((path, Arc::downgrade(&disk)));
@@ -91,6 +94,30 @@ impl Disk {
     pub(crate) fn set_mood(&self, mood: Mood) {
         *held(&self.mood) = mood;
         self.mood_changed.notify_all();
+    }
+
+    /// Leaves room for this many bytes more than there are now.
+    pub(crate) fn leave(&self, bytes: u64) {
+        self.capacity.store(self.used(None).saturating_add(bytes), Ordering::SeqCst);
+    }
+
+    /// Whether the file of this name may reach this length, or the error that says it may not.
+    pub(crate) fn has_room(&self, name: &str, length: usize) -> Result<(), i32> {
+        let reached = u64::try_from(length).expect("a length fits in 64 bits");
+        let fits = self.used(Some((name, reached))) <= self.capacity.load(Ordering::SeqCst);
+        if fits { Ok(()) } else { Err(SQLITE_FULL) }
+    }
+
+    /// The bytes of all files, of which one may have grown.
+    fn used(&self, grown: Option<(&str, u64)>) -> u64 {
+        let files = fs::read_dir(self.directory.path()).expect("it is there");
+        let sizes = files.filter_map(|file| {
+            let file = file.ok()?;
+            let size = file.metadata().ok()?.len();
+            let grown = grown.filter(|(name, _)| file.file_name().to_str() == Some(name));
+            Some(grown.map_or(size, |(_, reached)| size.max(reached)))
+        });
+        sizes.sum()
     }
 
     /// Waits until somebody hangs in a sync.

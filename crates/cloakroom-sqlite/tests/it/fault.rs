@@ -4,9 +4,12 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use cloakroom_conformance::{Filing, Fixtures, T0};
+use cloakroom_conformance::{Filing, Fixtures, T0, principal_id};
+use cloakroom_core::EndReason::SignedOut;
 use cloakroom_sqlite::{SqliteOptions, SqliteStore};
-use cloakroom_store::{Applied, ErrorKind, InsertRequest, Inserted, Lookup, Store, StoreError, Verb};
+use cloakroom_store::{
+    Applied, EndRequest, ErrorKind, InsertRequest, Inserted, Lookup, Selector, Store, StoreError, Verb,
+};
 
 use crate::disk::{Disk, Mood};
 use crate::{Test, block_on, tests};
@@ -14,6 +17,8 @@ use crate::{Test, block_on, tests};
 pub(crate) const TESTS: &[Test] = tests!("fault";
     a_full_disk_refuses_without_a_trace_and_is_written_to_again_once_there_is_room,
     a_failed_sync_is_unknown_and_the_store_goes_on,
+    a_disk_that_fills_up_loses_nothing_and_ends_happen_or_say_that_they_did_not,
+    a_log_that_fills_the_disk_begins_again_and_ends_go_on,
     a_full_disk_is_the_reason_for_everybody_in_the_group_it_failed,
     a_hanging_disk_keeps_nobody_waiting_for_ever,
     closing_on_a_hanging_disk_leaves_nobody_waiting_for_ever,
@@ -103,6 +108,96 @@ fn closing_on_a_hanging_disk_leaves_nobody_waiting_for_ever() {
         assert_eq!(closed.unwrap().unwrap_err().kind(), ErrorKind::Timeout);
     });
     disk.set_mood(Mood::Well);
+}
+
+/// No room at all: whatever is acknowledged holds, whatever is refused left nothing, and with room again everything goes on.
+fn a_disk_that_fills_up_loses_nothing_and_ends_happen_or_say_that_they_did_not() {
+    let (disk, store) = opened();
+    let mut fixtures = Fixtures::new(1);
+    block_on(async {
+        insert(&store, &fixtures.anonymous()).await.unwrap();
+        disk.leave(400_000);
+        let (mut filed, mut refused) = (Vec::new(), Vec::new());
+        // Several in a row: a small record may still fit where a larger one did not.
+        while refused.len() < 20 {
+            let filing = fixtures.signed_in("alice").with_attribute("cart", vec![7; 1_500]);
+            match insert(&store, &filing).await {
+                Ok(()) => filed.push(filing),
+                Err(error) => {
+                    assert_eq!((error.kind(), error.applied()), (ErrorKind::Full, Applied::No));
+                    refused.push(filing);
+                }
+            }
+            assert!(filed.len() < 10_000, "a disk is full some day");
+        }
+        check(&store, &filed, &[], &refused).await;
+        let (mut ended, mut alive) = (Vec::new(), Vec::new());
+        for filing in filed {
+            let selector = Selector::One(filing.record.id);
+            match store.end(EndRequest { selector: &selector, reason: SignedOut, now: T0 }).await {
+                Ok(_) => ended.push(filing),
+                Err(error) => {
+                    assert_eq!((error.kind(), error.applied()), (ErrorKind::Full, Applied::No));
+                    alive.push(filing);
+                }
+            }
+        }
+        check(&store, &alive, &ended, &refused).await;
+        disk.leave(10_000_000);
+        let selector = Selector::Principal { principal: principal_id("alice"), except: None };
+        let ending = store.end(EndRequest { selector: &selector, reason: SignedOut, now: T0 }).await.unwrap();
+        assert_eq!(ending.ended.len(), alive.len(), "with room again, all of them end");
+        ended.append(&mut alive);
+        check(&store, &[], &ended, &refused).await;
+        for filing in &refused {
+            insert(&store, filing).await.unwrap();
+        }
+        check(&store, &refused, &ended, &[]).await;
+    });
+    drop(store);
+}
+
+async fn check(store: &SqliteStore, alive: &[Filing], ended: &[Filing], refused: &[Filing]) {
+    for filing in alive {
+        assert_eq!(store.get(filing.digest, T0).await.unwrap(), Lookup::Live(filing.live()));
+    }
+    for filing in ended {
+        assert_eq!(
+            store.get(filing.digest, T0).await.unwrap(),
+            Lookup::Ended(filing.tombstone(SignedOut, T0))
+        );
+    }
+    for filing in refused {
+        assert_eq!(store.get(filing.digest, T0).await.unwrap(), Lookup::Unknown);
+    }
+}
+
+/// Activity and ends need no room in the file, only in the log: where that fills the disk, its content goes to the file.
+fn a_log_that_fills_the_disk_begins_again_and_ends_go_on() {
+    let (disk, store) = opened();
+    let mut fixtures = Fixtures::new(1);
+    let filings: Vec<Filing> = (0..100).map(|_| fixtures.signed_in("alice")).collect();
+    for filing in &filings {
+        block_on(insert(&store, filing)).unwrap();
+    }
+    let store = reopened(&disk, store);
+    block_on(async {
+        // Somebody reads as well: as long as a connection is open, SQLite does not clear the log up by itself.
+        check(&store, &filings, &[], &[]).await;
+        disk.leave(300_000);
+        let mut refused = 0;
+        for filing in &filings {
+            let selector = Selector::One(filing.record.id);
+            let end = EndRequest { selector: &selector, reason: SignedOut, now: T0 };
+            if let Err(error) = store.end(end).await {
+                assert_eq!((error.kind(), error.applied()), (ErrorKind::Full, Applied::No));
+                store.end(end).await.expect("once it was refused there is room");
+                refused += 1;
+            }
+        }
+        assert!((1..20).contains(&refused), "the log filled the disk now and then: {refused}");
+        check(&store, &[], &filings, &[]).await;
+    });
 }
 
 /// Where pages leave the cache before the commit, one operation already meets the full disk, and SQLite gives up the

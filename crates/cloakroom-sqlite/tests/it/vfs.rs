@@ -148,7 +148,8 @@ unsafe extern "C" fn write(
             return SQLITE_IOERR_WRITE;
         };
         let bytes = std::slice::from_raw_parts(data.cast::<u8>(), length);
-        if let Err(code) = disk.allows(Event::Write, name) {
+        if let Err(code) = disk.allows(Event::Write, name).and_then(|()| disk.has_room(name, start + length))
+        {
             return code;
         }
         let real = behind(file);
