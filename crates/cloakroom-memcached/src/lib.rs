@@ -78,6 +78,7 @@ mod error;
 mod layout;
 mod options;
 mod place;
+mod recent;
 mod ring;
 mod servers;
 mod stake;

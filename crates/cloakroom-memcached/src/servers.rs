@@ -13,6 +13,7 @@ use crate::error::Problem;
 use crate::layout::keys::Keys;
 use crate::options::MemcachedOptions;
 use crate::place::Place;
+use crate::recent::Recent;
 use crate::ring::{Ring, mix, seed};
 use crate::stake::Stake;
 use crate::verb::{Passes, Settling};
@@ -23,6 +24,7 @@ pub(crate) struct Servers {
     pub(crate) keys: Keys,
     pub(crate) settling: Settling,
     pub(crate) passes: Passes,
+    pub(crate) recent: Recent,
     turns: Vec<Mutex<()>>,
     ring: Ring,
     list: Vec<Server>,
@@ -50,6 +52,7 @@ impl Servers {
             keys: Keys::new(&options.prefix),
             settling: Settling::default(),
             passes: Passes::default(),
+            recent: Recent::default(),
             turns: (0..TURNS.get()).map(|_| Mutex::new(())).collect(),
             ring: Ring::new(options.servers.iter().map(String::as_str)),
             list: options.servers.iter().map(start).collect(),

@@ -83,6 +83,11 @@ impl Entry {
         Some(self.tombstone(at, reason))
     }
 
+    /// Whether time has not ended it by `now`.
+    pub(crate) fn is_in_time(&self, now: Timestamp) -> bool {
+        self.expired(now).is_none()
+    }
+
     fn tombstone(&self, ended_at: Timestamp, reason: EndReason) -> Tombstone {
         Tombstone { session: self.id, principal: self.principal.clone(), ended_at, reason }
     }

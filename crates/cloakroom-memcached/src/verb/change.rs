@@ -5,9 +5,11 @@ use std::time::Duration;
 use cloakroom_core::{Lifetime, SessionRecord, Timestamp, TokenDigest};
 use cloakroom_store::{Live, Lookup, RekeyRequest, Rekeyed, ReplaceRequest, Replaced, Retired};
 
+use super::desk::record_expiry;
 use super::find::{Located, locate};
+use super::quick;
 use super::settle::Settling;
-use crate::client::{Batch, Expiry, Item, Reply};
+use crate::client::{Batch, Cas, Item, Reply};
 use crate::error::Problem;
 use crate::layout::filed::{State, encode_live};
 use crate::layout::ledger::{Parting, Remains};
@@ -20,6 +22,9 @@ use crate::stake::Stake;
 pub(crate) async fn replace(call: Call<'_>, request: ReplaceRequest<'_>) -> Result<Replaced, Problem> {
     let next = request.version.next();
     let value = encode_live(request.record, next, State::Open)?;
+    if let Some(answer) = quick::replace(call, &request, &value).await? {
+        return Ok(answer);
+    }
     loop {
         let located = match present(call, request.digest).await? {
             Present::Live(located, live) if live.version == request.version => {
@@ -36,7 +41,7 @@ pub(crate) async fn replace(call: Call<'_>, request: ReplaceRequest<'_>) -> Resu
         }
         let Some((_, cas)) = located.sight.record() else { continue };
         let key = located.place.keys.record(request.digest);
-        let item = item(request.record, value.clone(), call.now);
+        let item = record_item(request.record, value.clone(), call.now);
         if !located.place.write(Batch::default().swap(&key, cas, item), call.stake).await? {
             continue;
         }
@@ -54,7 +59,7 @@ pub(crate) async fn replace(call: Call<'_>, request: ReplaceRequest<'_>) -> Resu
 /// of the ledger makes the new digest the session's and retires the old one. The swap is of the ledger as it was before
 /// the record was held: whoever lets go of a record that is held changes the ledger first.
 pub(crate) async fn rekey(call: Call<'_>, request: RekeyRequest<'_>) -> Result<Rekeyed, Problem> {
-    let RekeyRequest { old, new, version, record, now } = request;
+    let RekeyRequest { old, new, version, record, .. } = request;
     if old.route() != new.route() {
         return Err(Problem::Misuse("digests of different routes"));
     }
@@ -62,6 +67,14 @@ pub(crate) async fn rekey(call: Call<'_>, request: RekeyRequest<'_>) -> Result<R
     let mut filed = None;
     let (home, _) = call.servers.order(old.route());
     let turn = call.servers.turn(home, old.route()).await;
+    if let Some((located, held)) = quick::hold(call, &request, &value).await? {
+        let is_filed = matches!(held, Held::Yes | Held::No { is_filed: true });
+        let is_held = matches!(held, Held::Yes) && quick::is_ready(&located, &request);
+        if is_held && list(call, &located, &request).await? {
+            return Ok(Rekeyed::Done(version.next()));
+        }
+        filed = is_filed.then_some(located.place);
+    }
     let answer = loop {
         let (located, live) = match present(call, old).await? {
             Present::Live(located, live) if live.version == version => {
@@ -87,16 +100,7 @@ pub(crate) async fn rekey(call: Call<'_>, request: RekeyRequest<'_>) -> Result<R
                 continue;
             }
         }
-        let mut ledger = ledger.clone();
-        let Some(entry) = ledger.entries.iter_mut().find(|entry| entry.digest == old) else { continue };
-        entry.digest = new;
-        entry.last_seen_at = entry.last_seen_at.max(now.min(record.lifetime.absolute_expires_at));
-        entry.lifetime = record.lifetime;
-        let what = Remains::Retired(Retired { session: record.id, rotated_at: now });
-        let keep_until = now.plus(record.lifetime.tombstone_retention);
-        ledger.partings.push(Parting { digest: old, what, keep_until });
-        if located.place.commit(&located.sight.scene, &ledger, now, call.stake).await? {
-            Settling::begin(call.servers, located.position, located.place.route, now);
+        if list(call, &located, &request).await? {
             return Ok(Rekeyed::Done(version.next()));
         }
         filed.get_or_insert(located.place);
@@ -106,6 +110,25 @@ pub(crate) async fn rekey(call: Call<'_>, request: RekeyRequest<'_>) -> Result<R
         withdraw(&place, new, &value).await;
     }
     Ok(answer)
+}
+
+/// Makes the new digest the session's, in the ledger as it was before the record was held; whether it still was that.
+async fn list(call: Call<'_>, located: &Located<'_>, request: &RekeyRequest<'_>) -> Result<bool, Problem> {
+    let RekeyRequest { old, new, record, now, .. } = *request;
+    let Some((ledger, _)) = located.sight.scene.living() else { return Ok(false) };
+    let mut ledger = ledger.clone();
+    let Some(entry) = ledger.entries.iter_mut().find(|entry| entry.digest == old) else { return Ok(false) };
+    entry.digest = new;
+    entry.last_seen_at = entry.last_seen_at.max(now.min(record.lifetime.absolute_expires_at));
+    entry.lifetime = record.lifetime;
+    let what = Remains::Retired(Retired { session: record.id, rotated_at: now });
+    let keep_until = now.plus(record.lifetime.tombstone_retention);
+    ledger.partings.push(Parting { digest: old, what, keep_until });
+    let is_listed = located.place.commit(&located.sight.scene, &ledger, now, call.stake).await?;
+    if is_listed {
+        Settling::begin(call.servers, located.position, located.place.route, now);
+    }
+    Ok(is_listed)
 }
 
 /// A session as a change finds it.
@@ -126,7 +149,7 @@ async fn present<'a>(call: Call<'a>, digest: TokenDigest) -> Result<Present<'a>,
 }
 
 /// How holding a record went.
-enum Held {
+pub(super) enum Held {
     Yes,
     /// The new digest is somebody else's.
     Taken,
@@ -144,19 +167,48 @@ async fn hold(
     value: Option<Vec<u8>>,
 ) -> Result<Held, Problem> {
     let Some((_, cas)) = located.sight.record() else { return Ok(Held::No { is_filed: false }) };
-    let keys = located.place.keys;
     let held = encode_live(&live.record, live.version, State::Held)?;
-    let mut batch =
-        Batch::default().swap(&keys.record(request.old), cas, item(&live.record, held, request.now));
-    if let Some(value) = value {
-        batch = batch.add(&keys.record(request.new), item(request.record, value, request.now));
+    let keeping = Keeping { cas, old: &live.record, held };
+    let batch = keeping.ask(&located.place, Batch::default(), request, value);
+    Ok(self::held(&located.place.link.ask(batch).await?))
+}
+
+/// A record to be held.
+pub(super) struct Keeping<'a> {
+    pub(super) cas: Cas,
+    pub(super) old: &'a SessionRecord,
+    /// Its bytes when it is held.
+    pub(super) held: Vec<u8>,
+}
+
+impl Keeping<'_> {
+    /// Asks for it to be held, and for `value` to be filed under the new digest.
+    pub(super) fn ask(
+        self,
+        place: &Place<'_>,
+        batch: Batch,
+        request: &RekeyRequest<'_>,
+        value: Option<Vec<u8>>,
+    ) -> Batch {
+        let held = record_item(self.old, self.held, request.now);
+        let batch = batch.swap(&place.keys.record(request.old), self.cas, held);
+        match value {
+            Some(value) => {
+                batch.add(&place.keys.record(request.new), record_item(request.record, value, request.now))
+            }
+            None => batch,
+        }
     }
-    Ok(match located.place.link.ask(batch).await?.as_slice() {
+}
+
+/// How holding a record went, by the answers.
+pub(super) fn held(replies: &[Reply]) -> Held {
+    match replies {
         [_, Reply::NotStored] => Held::Taken,
         [Reply::Done] | [Reply::Done, Reply::Done] => Held::Yes,
         [_, Reply::Done] => Held::No { is_filed: true },
         _ => Held::No { is_filed: false },
-    })
+    }
 }
 
 /// Makes sure that no exchange of this session's token that was begun will come to its end; whether it is so.
@@ -199,22 +251,26 @@ async fn withdraw(place: &Place<'_>, digest: TokenDigest, value: &[u8]) {
 }
 
 fn same_session(live: &Live, record: &SessionRecord) -> Result<(), Problem> {
-    let names = |record: &SessionRecord| record.principal.as_ref().map(|principal| principal.id().clone());
-    let found = &live.record;
-    if (found.id, found.created_at, names(found)) == (record.id, record.created_at, names(record)) {
+    if is_same_session(&live.record, record) {
         Ok(())
     } else {
         Err(Problem::Misuse("the record of another session"))
     }
 }
 
-fn item(record: &SessionRecord, value: Vec<u8>, now: Timestamp) -> Item {
-    let kept_until = record.lifetime.absolute_expires_at.plus(record.lifetime.tombstone_retention);
-    Item { value, expiry: Expiry::after(kept_until.since(now)), flags: 0 }
+/// Whether these are records of one session: what never changes is the same.
+pub(super) fn is_same_session(found: &SessionRecord, record: &SessionRecord) -> bool {
+    let name = |record: &SessionRecord| record.principal.as_ref().map(|principal| principal.id().clone());
+    (found.id, found.created_at, name(found)) == (record.id, record.created_at, name(record))
+}
+
+/// A record's item.
+pub(super) fn record_item(record: &SessionRecord, value: Vec<u8>, now: Timestamp) -> Item {
+    Item { value, expiry: record_expiry(record, now), flags: 0 }
 }
 
 /// What a judgement looks at, as precisely as it is kept.
-fn limits(lifetime: &Lifetime) -> (u128, Timestamp, u128) {
+pub(super) fn limits(lifetime: &Lifetime) -> (u128, Timestamp, u128) {
     let millis = |duration: Duration| duration.as_millis().min(u128::from(u64::MAX));
     (millis(lifetime.idle_timeout), lifetime.absolute_expires_at, millis(lifetime.tombstone_retention))
 }

@@ -6,6 +6,7 @@ use futures_util::future::join_all;
 
 use crate::error::Problem;
 use crate::place::{Place, Sight};
+use crate::recent::Glance;
 use crate::servers::Call;
 
 /// A session as it was found.
@@ -19,7 +20,16 @@ pub(crate) struct Located<'a> {
 }
 
 pub(crate) async fn get(call: Call<'_>, digest: TokenDigest) -> Result<Lookup, Problem> {
-    Ok(locate(call, digest).await?.map_or(Lookup::Unknown, |located| located.lookup))
+    let Some(Located { position, place, sight, lookup }) = locate(call, digest).await? else {
+        return Ok(Lookup::Unknown);
+    };
+    if let (Lookup::Live(_), Some((entry, _)), Some((record, cas))) =
+        (&lookup, sight.scene.entry(digest), sight.record())
+    {
+        let (entry, record) = (entry.clone(), record.clone());
+        call.servers.recent.note(digest, Glance { position, link: place.link, entry, record, cas });
+    }
+    Ok(lookup)
 }
 
 /// Looks where the session should be; where it is not known there, or that server is away, on the others, to which it

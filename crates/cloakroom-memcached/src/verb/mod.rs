@@ -8,6 +8,7 @@ mod find;
 mod import;
 mod insert;
 mod ping;
+mod quick;
 mod settle;
 mod sweep;
 mod touch;

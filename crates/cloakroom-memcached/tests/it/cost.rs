@@ -95,19 +95,39 @@ fn a_cold_look_up_is_one_round_trip_whatever_it_finds() {
 }
 
 #[test]
-fn a_change_or_activity_is_a_read_and_a_swap() {
+fn a_change_of_what_was_just_read_is_one_round_trip_and_two_otherwise() {
     let (bench, mut fixtures) = (Bench::new(), Fixtures::new(1));
     let filing = bench.filed(&mut fixtures).with_attribute("cart", *b"a hat");
     check(bench.cost(|| bench.node.change(&filing, Version::FIRST, at(1)).unwrap()), 3, 1, 2);
+    bench.node.get(filing.digest, at(1)).unwrap();
+    let changed = filing.with_attribute("cart", *b"a scarf");
+    let second = Version::from_u64(2);
+    check(bench.cost(|| bench.node.change(&changed, second, at(1)).unwrap()), 2, 1, 1);
+    let Lookup::Live(live) = bench.node.get(changed.digest, at(1)).unwrap() else { panic!("it lives") };
+    assert_eq!((live.version, &*live.record), (second.next(), &changed.record));
+}
+
+#[test]
+fn activity_is_a_read_and_a_swap() {
+    let (bench, mut fixtures) = (Bench::new(), Fixtures::new(1));
+    let filing = bench.filed(&mut fixtures);
     check(bench.cost(|| bench.node.note(filing.digest, at(2)).unwrap()), 2, 1, 2);
 }
 
 #[test]
-fn an_exchange_is_three_round_trips() {
+fn an_exchange_of_what_was_just_read_is_two_round_trips_and_three_otherwise() {
     let (bench, mut fixtures) = (Bench::new(), Fixtures::new(1));
     let filing = bench.filed(&mut fixtures);
     let next = filing.rotated(fixtures.next_digest(&filing), at(1));
     check(bench.cost(|| bench.node.exchange(filing.digest, Version::FIRST, &next, at(1)).unwrap()), 3, 3, 3);
+    bench.node.get(next.digest, at(1)).unwrap();
+    let last = next.rotated(fixtures.next_digest(&filing), at(2));
+    let second = Version::from_u64(2);
+    check(bench.cost(|| bench.node.exchange(next.digest, second, &last, at(2)).unwrap()), 2, 3, 2);
+    for (digest, lives) in [(filing.digest, false), (next.digest, false), (last.digest, true)] {
+        let found = bench.node.get(digest, at(2)).unwrap();
+        assert_eq!(matches!(found, Lookup::Live(_)), lives, "{found:?}");
+    }
 }
 
 #[test]

@@ -21,6 +21,17 @@ struct Halfway {
 }
 
 impl Halfway {
+    /// Once by a node that has just looked at the session, once by one that has not.
+    fn twice(check: fn(Self)) {
+        for has_looked in [false, true] {
+            let story = Self::begin();
+            if has_looked {
+                assert!(matches!(story.slow.get(story.filing.digest, T0).unwrap(), Lookup::Live(_)));
+            }
+            check(story);
+        }
+    }
+
     fn begin() -> Self {
         let (fleet, mut fixtures) = (Fleet::start(1), Fixtures::new(1));
         let other = fleet.node_beside();
@@ -67,53 +78,57 @@ impl Halfway {
 
 #[test]
 fn half_way_through_an_exchange_the_old_token_lives_and_the_new_one_does_not() {
-    let story = Halfway::begin();
-    let mut exchange = Box::pin(story.slow.store().rekey(story.exchange()));
-    story.go_halfway(&mut exchange);
-    assert_eq!(story.found(), (Lookup::Live(story.filing.live()), Lookup::Unknown));
-    // Its node dies here: nothing is lost, and somebody else can exchange the token.
-    drop(exchange);
-    let again = story.filing.rotated(Fixtures::new(7).next_digest(&story.filing), at(2));
-    let answer = story.other.exchange(story.filing.digest, Version::FIRST, &again, at(2)).unwrap();
-    assert_eq!(answer, Rekeyed::Done(Version::from_u64(2)));
-    assert!(matches!(story.found(), (Lookup::Retired(_), Lookup::Unknown)));
-    assert!(matches!(story.other.get(again.digest, at(2)).unwrap(), Lookup::Live(_)));
+    Halfway::twice(|story| {
+        let mut exchange = Box::pin(story.slow.store().rekey(story.exchange()));
+        story.go_halfway(&mut exchange);
+        assert_eq!(story.found(), (Lookup::Live(story.filing.live()), Lookup::Unknown));
+        // Its node dies here: nothing is lost, and somebody else can exchange the token.
+        drop(exchange);
+        let again = story.filing.rotated(Fixtures::new(7).next_digest(&story.filing), at(2));
+        let answer = story.other.exchange(story.filing.digest, Version::FIRST, &again, at(2)).unwrap();
+        assert_eq!(answer, Rekeyed::Done(Version::from_u64(2)));
+        assert!(matches!(story.found(), (Lookup::Retired(_), Lookup::Unknown)));
+        assert!(matches!(story.other.get(again.digest, at(2)).unwrap(), Lookup::Live(_)));
+    });
 }
 
 #[test]
 fn a_change_acknowledged_half_way_through_an_exchange_is_not_lost() {
-    let story = Halfway::begin();
-    let mut exchange = Box::pin(story.slow.store().rekey(story.exchange()));
-    story.go_halfway(&mut exchange);
-    let changed = story.filing.clone().with_attribute("cart", *b"a hat");
-    let answer = story.other.change(&changed, Version::FIRST, at(1)).unwrap();
-    assert_eq!(answer, Replaced::Done(Version::from_u64(2)));
-    let Rekeyed::Conflict(current) = story.slow.run(exchange).unwrap() else {
-        panic!("the exchange was of the version before")
-    };
-    assert_eq!((*current.record).clone(), changed.record);
-    assert!(matches!(story.found(), (Lookup::Live(live), Lookup::Unknown) if live == current));
+    Halfway::twice(|story| {
+        let mut exchange = Box::pin(story.slow.store().rekey(story.exchange()));
+        story.go_halfway(&mut exchange);
+        let changed = story.filing.clone().with_attribute("cart", *b"a hat");
+        let answer = story.other.change(&changed, Version::FIRST, at(1)).unwrap();
+        assert_eq!(answer, Replaced::Done(Version::from_u64(2)));
+        let Rekeyed::Conflict(current) = story.slow.run(exchange).unwrap() else {
+            panic!("the exchange was of the version before")
+        };
+        assert_eq!((*current.record).clone(), changed.record);
+        assert!(matches!(story.found(), (Lookup::Live(live), Lookup::Unknown) if live == current));
+    });
 }
 
 #[test]
 fn a_sign_out_half_way_through_an_exchange_is_final() {
-    let story = Halfway::begin();
-    let mut exchange = Box::pin(story.slow.store().rekey(story.exchange()));
-    story.go_halfway(&mut exchange);
-    assert_eq!(story.other.end_one(&story.filing, at(1)).unwrap().ended.len(), 1);
-    assert!(matches!(story.slow.run(exchange).unwrap(), Rekeyed::Ended(_)));
-    assert!(matches!(story.found(), (Lookup::Ended(_), Lookup::Unknown)));
+    Halfway::twice(|story| {
+        let mut exchange = Box::pin(story.slow.store().rekey(story.exchange()));
+        story.go_halfway(&mut exchange);
+        assert_eq!(story.other.end_one(&story.filing, at(1)).unwrap().ended.len(), 1);
+        assert!(matches!(story.slow.run(exchange).unwrap(), Rekeyed::Ended(_)));
+        assert!(matches!(story.found(), (Lookup::Ended(_), Lookup::Unknown)));
+    });
 }
 
 #[test]
 fn of_two_exchanges_that_are_both_half_way_one_is_done() {
-    let story = Halfway::begin();
-    let mut exchange = Box::pin(story.slow.store().rekey(story.exchange()));
-    story.go_halfway(&mut exchange);
-    let rival = story.filing.rotated(Fixtures::new(7).next_digest(&story.filing), at(1));
-    let answer = story.other.exchange(story.filing.digest, Version::FIRST, &rival, at(1)).unwrap();
-    assert_eq!(answer, Rekeyed::Done(Version::from_u64(2)));
-    assert!(matches!(story.slow.run(exchange).unwrap(), Rekeyed::Retired(_)));
-    assert!(matches!(story.found(), (Lookup::Retired(_), Lookup::Unknown)));
-    assert!(matches!(story.other.get(rival.digest, T0).unwrap(), Lookup::Live(_)));
+    Halfway::twice(|story| {
+        let mut exchange = Box::pin(story.slow.store().rekey(story.exchange()));
+        story.go_halfway(&mut exchange);
+        let rival = story.filing.rotated(Fixtures::new(7).next_digest(&story.filing), at(1));
+        let answer = story.other.exchange(story.filing.digest, Version::FIRST, &rival, at(1)).unwrap();
+        assert_eq!(answer, Rekeyed::Done(Version::from_u64(2)));
+        assert!(matches!(story.slow.run(exchange).unwrap(), Rekeyed::Retired(_)));
+        assert!(matches!(story.found(), (Lookup::Retired(_), Lookup::Unknown)));
+        assert!(matches!(story.other.get(rival.digest, T0).unwrap(), Lookup::Live(_)));
+    });
 }
