@@ -14,6 +14,7 @@ use crate::{
     place::Place,
     port::Port,
     program::Program,
+    surroundings::{Clock, Disk},
 };
 
 /// How a kind of server is started on a port, and asked whether it is ready.
@@ -106,6 +107,14 @@ impl Daemon {
         .map_err(|failure| failure.with_log(&self.place.log()))
     }
 
+    pub(crate) fn set_clock(&self, clock: Clock) -> Outcome {
+        self.place.set_clock(clock)
+    }
+
+    pub(crate) fn disk(&self) -> &Disk {
+        self.place.disk()
+    }
+
     pub(crate) fn pause(&self) {
         self.running().pause();
     }
@@ -188,6 +197,17 @@ macro_rules! verbs {
                 self.daemon.restart()
             }
 
+            /// Sets its clock while it runs, or before it is started again.
+            ///
+            /// # Errors
+            /// If the file cannot be written by which it is set.
+            ///
+            /// # Panics
+            /// If it was not started with a clock of its own.
+            pub fn set_clock(&self, clock: $crate::Clock) -> $crate::Outcome {
+                self.daemon.set_clock(clock)
+            }
+
             /// Stops all its processes (SIGSTOP), and returns when none of them moves: it accepts and never answers.
             ///
             /// # Panics
@@ -207,6 +227,23 @@ macro_rules! verbs {
     };
 }
 pub(crate) use verbs;
+
+/// Gives a server that keeps data the disk that it keeps them on.
+macro_rules! kept_on_disk {
+    ($server:ty) => {
+        impl $server {
+            /// Its small disk, to be filled.
+            ///
+            /// # Panics
+            /// If it was not started with one.
+            #[must_use]
+            pub fn disk(&self) -> &$crate::Disk {
+                self.daemon.disk()
+            }
+        }
+    };
+}
+pub(crate) use kept_on_disk;
 
 /// How often to try another port.
 const CHANCES: u32 = 5;

@@ -19,6 +19,25 @@ pub fn find_program(program: &str) -> Option<PathBuf> {
     directories.into_iter().map(|directory| directory.join(program)).find(|candidate| candidate.is_file())
 }
 
+/// Where libfaketime lies, whatever this machine's architecture is: Debian keeps it in a directory of that name, others do
+/// not. `None` if it is not installed.
+#[must_use]
+pub fn find_faketime() -> Option<PathBuf> {
+    let among = |directory: &Path| {
+        let entries = fs::read_dir(directory).into_iter().flatten().flatten();
+        entries.map(|entry| entry.path()).collect::<Vec<_>>()
+    };
+    let roots: Vec<PathBuf> = LIBRARIES.iter().map(PathBuf::from).collect();
+    let nested = roots.iter().flat_map(|root| among(root));
+    // The program's own dynamic loader only takes a library of its own architecture, so this one's comes first.
+    let (ours, others): (Vec<_>, Vec<_>) = roots.iter().cloned().chain(nested).partition(|directory| {
+        directory.file_name().is_some_and(|name| name.to_string_lossy().starts_with(env::consts::ARCH))
+    });
+    let mut candidates =
+        ours.into_iter().chain(others).map(|directory| directory.join("faketime").join(FAKETIME));
+    candidates.find(|candidate| candidate.is_file())
+}
+
 /// A program that a test cannot do without.
 #[derive(Debug)]
 pub(crate) struct Needed {
@@ -76,6 +95,12 @@ pub fn is_open_to_all(path: &Path) -> bool {
     path.ancestors()
         .all(|directory| fs::metadata(directory).is_ok_and(|found| found.permissions().mode() & 0o001 != 0))
 }
+
+/// Where libraries are kept.
+const LIBRARIES: &[&str] = &["/usr/lib", "/usr/lib64", "/usr/local/lib"];
+
+/// The variant for programs of several threads.
+const FAKETIME: &str = "libfaketimeMT.so.1";
 
 /// Left out of an ordinary user's search path by some systems.
 const ADMINISTRATORS: &[&str] = &["/usr/local/sbin", "/usr/sbin", "/sbin"];

@@ -36,6 +36,7 @@ mod proxies;
 mod redis;
 mod relay;
 mod run;
+mod surroundings;
 #[cfg(feature = "tls")]
 mod tls;
 
@@ -44,7 +45,7 @@ pub use self::tls::{Authority, Identity};
 pub use self::{
     failure::{Failure, Outcome},
     family::Sighting,
-    find::{find_program, is_open_to_all},
+    find::{find_faketime, find_program, is_open_to_all},
     mariadb::Mariadb,
     memcached::Memcached,
     patience::{Look, until},
@@ -54,4 +55,5 @@ pub use self::{
     proxies::{HaProxy, Nginx},
     redis::{ClusterNode, Migration, Redis, RedisCluster, RedisSentinel, Role},
     relay::Relay,
+    surroundings::{Clock, Disk, Surroundings},
 };

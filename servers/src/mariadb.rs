@@ -9,10 +9,11 @@ use std::{
 
 use crate::{
     Outcome,
-    daemon::{Daemon, Recipe, verbs},
+    daemon::{Daemon, Recipe, kept_on_disk, verbs},
     find::{MARIADB_CLIENT, MARIADB_INSTALL, MARIADB_SERVER},
     place::{Place, User},
     run::run,
+    surroundings::Surroundings,
 };
 
 /// A MariaDB server with a database `cloakroom` and an account `cloakroom` without password, which may do anything with any
@@ -24,6 +25,7 @@ pub struct Mariadb {
 }
 
 verbs!(Mariadb);
+kept_on_disk!(Mariadb);
 
 impl Mariadb {
     /// Starts a server. As root, it runs as the user `nobody`.
@@ -39,8 +41,16 @@ impl Mariadb {
     /// # Errors
     /// If it is not installed, refuses the options, or does not come up.
     pub fn start_with(options: &[&str]) -> Outcome<Self> {
-        let place = Place::new("mariadb", User::unless_ordinary()?)?;
-        let data = place.path().join("data");
+        Self::start_in(&Surroundings::default(), options)
+    }
+
+    /// Starts a server with further options, in surroundings that are not the machine's.
+    ///
+    /// # Errors
+    /// As [`start_with`](Self::start_with); also if libfaketime is not installed, or nothing may be mounted.
+    pub fn start_in(surroundings: &Surroundings, options: &[&str]) -> Outcome<Self> {
+        let place = Place::within("mariadb", User::unless_ordinary()?, surroundings)?;
+        let data = place.data().join("data");
         let mut install = Command::new(MARIADB_INSTALL.find()?);
         install.args(["--no-defaults", "--auth-root-authentication-method=normal", "--skip-test-db"]);
         install.arg(option("--datadir", &data)).args(SMALL);

@@ -13,6 +13,7 @@ use crate::{
     failure::Doing as _,
     find::MEMCACHED,
     place::{Place, User},
+    surroundings::Surroundings,
 };
 
 /// A memcached server. It forgets everything when it is killed, as memcached does.
@@ -37,7 +38,15 @@ impl Memcached {
     /// # Errors
     /// If it is not installed, refuses the options, or does not come up.
     pub fn start_with(options: &[&str]) -> Outcome<Self> {
-        let place = Place::new("memcached", User::unless_ordinary()?)?;
+        Self::start_in(&Surroundings::default(), options)
+    }
+
+    /// Starts a server with further options, in surroundings that are not the machine's.
+    ///
+    /// # Errors
+    /// As [`start_with`](Self::start_with); also if libfaketime is not installed.
+    pub fn start_in(surroundings: &Surroundings, options: &[&str]) -> Outcome<Self> {
+        let place = Place::within("memcached", User::unless_ordinary()?, surroundings)?;
         let options: Vec<OsString> = options.iter().map(OsString::from).collect();
         let arguments = move |port: u16| {
             let port = port.to_string();

@@ -15,6 +15,7 @@ use crate::{
     find::is_open_to_all,
     patience::{Look, PATIENCE, until},
     program::Program,
+    surroundings::{Clock, Dial, Disk, Surroundings},
 };
 
 /// The user as whom a server runs that refuses to run as root.
@@ -42,6 +43,11 @@ impl User {
         })
     }
 
+    /// Its id, and its group's.
+    pub(crate) fn ids(self) -> (u32, u32) {
+        (self.id, self.group)
+    }
+
     /// Makes `command` run as this user.
     pub(crate) fn runs(self, command: &mut Command) {
         command.uid(self.id).gid(self.group);
@@ -51,6 +57,9 @@ impl User {
 /// A directory of one server's own, removed with everything in it when this is dropped.
 #[derive(Debug)]
 pub(crate) struct Place {
+    dial: Option<Dial>,
+    /// Unmounted before the directory is removed: fields are dropped in this order.
+    disk: Option<Disk>,
     directory: TempDir,
     user: Option<User>,
 }
@@ -72,24 +81,57 @@ impl Place {
             }
             chown(directory.path(), Some(user.id), Some(user.group)).doing(making)?;
         }
-        Ok(Self { directory, user })
+        Ok(Self { dial: None, disk: None, directory, user })
+    }
+
+    /// A new directory with surroundings of its own.
+    pub(crate) fn within(server: &str, user: Option<User>, surroundings: &Surroundings) -> Outcome<Self> {
+        let mut place = Self::new(server, user)?;
+        place.dial = surroundings.clock().map(|clock| Dial::new(place.path(), clock)).transpose()?;
+        place.disk = surroundings.disk().map(|size| Disk::new(place.path(), size, user)).transpose()?;
+        Ok(place)
+    }
+
+    /// Where data go: onto the small disk, if there is one.
+    pub(crate) fn data(&self) -> &Path {
+        self.disk.as_ref().map_or(self.path(), Disk::path)
+    }
+
+    /// # Panics
+    /// If there is none.
+    pub(crate) fn disk(&self) -> &Disk {
+        self.disk.as_ref().expect("a server that was started with a small disk")
+    }
+
+    /// # Panics
+    /// If it goes by the machine's clock.
+    pub(crate) fn set_clock(&self, clock: Clock) -> Outcome {
+        self.dial.as_ref().expect("a server that was started with a clock of its own").set(clock)
     }
 
     pub(crate) fn path(&self) -> &Path {
         self.directory.path()
     }
 
-    /// Starts the program of `command` there, as the user whose it is; temporary files go there as well. What it prints is
-    /// added to [`log`](Self::log), and if we die, the directory is removed with the program's death.
+    /// Starts the program of `command` there, by the clock that is there, as the user whose it is; temporary files go there
+    /// as well. What it prints is added to [`log`](Self::log), and if we die, the directory is removed with the program's
+    /// death.
     pub(crate) fn start(&self, command: &Command) -> Outcome<Program> {
+        match &self.dial {
+            Some(dial) => self.start_now(&dial.by(command)),
+            None => self.start_now(command),
+        }
+    }
+
+    fn start_now(&self, command: &Command) -> Outcome<Program> {
         let mut own = Command::new(command.get_program());
         own.args(command.get_args()).current_dir(self.path()).env("TMPDIR", self.path());
         Program::start_as(&own, &self.log(), self.user, Some(self.path()))
     }
 
-    /// Runs the program of `command` there to its end, which must be a success.
+    /// Runs the program of `command` there to its end, by the machine's clock; it must be a success.
     pub(crate) fn prepare(&self, command: &Command) -> Outcome {
-        let program = self.start(command)?;
+        let program = self.start_now(command)?;
         let name = command.get_program().display();
         let ending = until(&format!("the end of {name}"), PATIENCE, || {
             program.ended().map_or_else(|| Look::NotYet("it runs".to_owned()), Look::Done)

@@ -4,10 +4,11 @@ use std::{ffi::OsString, path::PathBuf, process::Command, time::Duration};
 
 use crate::{
     Outcome,
-    daemon::{Daemon, Recipe, verbs},
+    daemon::{Daemon, Recipe, kept_on_disk, verbs},
     find::{INITDB, POSTGRES, PSQL},
     place::{Place, User},
     run::run,
+    surroundings::Surroundings,
 };
 
 /// A PostgreSQL server with a database `cloakroom`, which belongs to the role `cloakroom`: that one may log in without a
@@ -20,6 +21,7 @@ pub struct Postgres {
 }
 
 verbs!(Postgres);
+kept_on_disk!(Postgres);
 
 impl Postgres {
     /// Starts a server. As root, it runs as the user `nobody`: PostgreSQL refuses to run as root.
@@ -35,7 +37,16 @@ impl Postgres {
     /// # Errors
     /// If it is not installed, refuses the options, or does not come up.
     pub fn start_with(options: &[&str]) -> Outcome<Self> {
-        Self::launch(Place::new("postgres", User::unless_ordinary()?)?, strings(options), "")
+        Self::start_in(&Surroundings::default(), options)
+    }
+
+    /// Starts a server with further options, in surroundings that are not the machine's.
+    ///
+    /// # Errors
+    /// As [`start_with`](Self::start_with); also if libfaketime is not installed, or nothing may be mounted.
+    pub fn start_in(surroundings: &Surroundings, options: &[&str]) -> Outcome<Self> {
+        let place = Place::within("postgres", User::unless_ordinary()?, surroundings)?;
+        Self::launch(place, strings(options), "")
     }
 
     /// Starts a server that takes connections by TLS only, with a certificate of `authority`; its URLs say
@@ -92,7 +103,7 @@ impl Postgres {
     }
 
     fn launch(place: Place, options: Vec<OsString>, parameters: &'static str) -> Outcome<Self> {
-        let data = place.path().join("data");
+        let data = place.data().join("data");
         let mut initdb = Command::new(INITDB.find()?);
         initdb.args(["--no-sync", "--auth=trust", "--encoding=UTF8", "--locale=C", "--username"]);
         initdb.arg(SUPERUSER).arg("--pgdata").arg(&data);
@@ -141,8 +152,14 @@ const ROLE: &str = "cloakroom";
 const DATABASE: &str = "cloakroom";
 const SUPERUSER: &str = "postgres";
 
-/// Reached by TCP only, and by many tests at once.
-const SETTINGS: &[&str] = &["listen_addresses=127.0.0.1", "unix_socket_directories=", "max_connections=300"];
+/// Reached by TCP only, and by many tests at once. Shared memory is in files of the data directory and goes with it: in
+/// `/dev/shm` each server that is killed would leave a megabyte behind.
+const SETTINGS: &[&str] = &[
+    "listen_addresses=127.0.0.1",
+    "unix_socket_directories=",
+    "max_connections=300",
+    "dynamic_shared_memory_type=mmap",
+];
 
 /// Who may connect, and how.
 #[cfg(feature = "tls")]

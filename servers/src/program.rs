@@ -25,6 +25,7 @@ use crate::{
     family::{self, State},
     patience::{Look, PATIENCE, until},
     place::User,
+    surroundings::remove_traces,
 };
 
 /// A running program. When this is dropped, by a panic too, the program and all that it started are killed; when our own
@@ -145,6 +146,7 @@ impl Program {
         let _ = reins.warden.wait();
         reins.ended = Some(reins.child.wait().expect("a child that was not waited for exists"));
         drop(reins);
+        remove_traces(self.id);
         // Their memory and their ports are theirs until they are gone.
         self.wait_for(&children, "be gone", |state| state == State::Gone);
     }
@@ -267,7 +269,7 @@ const SHELL: &str = "/bin/sh";
 const GATE: &str = r#"read -r word && exec "$@" </dev/null"#;
 
 /// Waits until the pipe is closed; then kills the group `$1`, the children of its leader that left the group (those of
-/// PostgreSQL do), and removes the directory `$2`.
+/// PostgreSQL do), removes what libfaketime leaves of it, unmounts the disk in the directory `$2`, and removes that.
 const WARDEN: &str = r#"
 trap '' HUP INT QUIT TERM
 read -r word
@@ -277,5 +279,7 @@ for stat in /proc/[0-9]*/stat; do
     { read -r id name state parent rest <"$stat"; } && [ "$parent" = "$1" ] && children="$children $id"
 done
 kill -s KILL -- "-$1" $children
+rm -f "/dev/shm/faketime_shm_$1" "/dev/shm/sem.faketime_sem_$1"
+[ -z "$2" ] || [ ! -d "$2/disk" ] || umount -l "$2/disk"
 [ -z "$2" ] || rm -rf -- "$2" || rm -rf -- "$2"
 "#;

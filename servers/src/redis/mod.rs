@@ -11,11 +11,12 @@ pub use self::{
 };
 use crate::{
     Failure, Outcome,
-    daemon::{Daemon, Recipe, verbs},
+    daemon::{Daemon, Recipe, kept_on_disk, verbs},
     find::{REDIS_CLI, REDIS_SERVER},
     patience::PATIENCE,
     place::Place,
     run::run,
+    surroundings::Surroundings,
 };
 
 /// One Redis server. It appends each write to its file before it answers, so that `kill -9` loses nothing.
@@ -26,6 +27,7 @@ pub struct Redis {
 }
 
 verbs!(Redis);
+kept_on_disk!(Redis);
 
 impl Redis {
     /// Starts a server.
@@ -42,7 +44,15 @@ impl Redis {
     /// # Errors
     /// If it is not installed, refuses the options, or does not come up.
     pub fn start_with(options: &[&str]) -> Outcome<Self> {
-        let place = Place::new("redis", None)?;
+        Self::start_in(&Surroundings::default(), options)
+    }
+
+    /// Starts a server with further options, in surroundings that are not the machine's.
+    ///
+    /// # Errors
+    /// As [`start_with`](Self::start_with); also if libfaketime is not installed, or nothing may be mounted.
+    pub fn start_in(surroundings: &Surroundings, options: &[&str]) -> Outcome<Self> {
+        let place = Place::within("redis", None, surroundings)?;
         Self::launch(place, Listening::Plain, &[], strings(options))
     }
 
@@ -103,7 +113,7 @@ impl Redis {
         let authority =
             if let Listening::Tls(authority) = &listening { Some(authority.clone()) } else { None };
         let client = Client { program: REDIS_CLI.find()?, authority };
-        let directory = place.path().to_owned();
+        let directory = place.data().to_owned();
         let asking = client.clone();
         let arguments = move |port: u16| {
             let port = port.to_string();

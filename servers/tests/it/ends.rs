@@ -32,7 +32,7 @@ fn parent_of(server: &str) -> Parent {
     Parent { process, server, family: descendants(server), directory: directory.into() }
 }
 
-fn check(server: &str, signal: Signal) {
+fn check(server: &str, signal: Signal) -> PathBuf {
     let mut parent = parent_of(server);
     assert!(is_alive(parent.server) && parent.directory.exists());
     kill_process(Pid::from_raw(parent.process.id().try_into().unwrap()).unwrap(), signal).unwrap();
@@ -40,6 +40,9 @@ fn check(server: &str, signal: Signal) {
     eventually("the server's end", || !is_alive(parent.server));
     eventually("its children's end", || !parent.family.iter().any(|pid| is_alive(*pid)));
     eventually("its directory to be removed", || !parent.directory.exists());
+    let left = std::path::Path::new("/dev/shm").join(format!("faketime_shm_{}", parent.server));
+    assert!(!left.exists(), "{} is left", left.display());
+    parent.directory
 }
 
 #[test]
@@ -60,6 +63,13 @@ fn a_server_of_many_processes_dies_when_its_parent_is_killed() {
 #[test]
 fn a_server_that_is_paused_dies_when_its_parent_is_killed() {
     check("paused postgres", Signal::KILL);
+}
+
+#[test]
+fn a_small_disk_and_a_clock_of_its_own_go_with_a_server_whose_parent_is_killed() {
+    let directory = check("redis on a small disk, by its own clock", Signal::KILL);
+    let mounts = std::fs::read_to_string("/proc/mounts").unwrap();
+    assert!(!mounts.contains(directory.to_str().unwrap()), "{mounts}");
 }
 
 #[test]

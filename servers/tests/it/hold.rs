@@ -4,7 +4,7 @@
 
 use std::{io::Read as _, path::Path};
 
-use cloakroom_servers::{Failure, Memcached, Outcome, Postgres, Redis};
+use cloakroom_servers::{Clock, Failure, Memcached, Outcome, Postgres, Redis, Surroundings};
 
 fn main() -> Outcome {
     let mut request = String::new();
@@ -22,6 +22,11 @@ fn main() -> Outcome {
         "paused postgres" => {
             let server = Postgres::start()?;
             server.pause();
+            hold(server.pid(), server.directory());
+        }
+        "redis on a small disk, by its own clock" => {
+            let surroundings = Surroundings::default().with_clock(Clock::right()).with_disk(4);
+            let server = Redis::start_in(&surroundings, &[])?;
             hold(server.pid(), server.directory());
         }
         "panic" => {

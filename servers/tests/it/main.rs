@@ -8,6 +8,7 @@ mod programs;
 mod proxies;
 mod redis;
 mod relay;
+mod surroundings;
 
 use std::{fs, time::Duration};
 

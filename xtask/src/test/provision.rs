@@ -24,6 +24,12 @@ const NEEDS: &[Need] = &[
     Need::of(&["store=mysql", "http", "faults"], &["mariadbd", "mysqld"], "mariadb-server"),
     Need::of(&["store=mysql", "http", "faults"], &["mariadb", "mysql"], "mariadb-client"),
     Need::of(&["store=memcached", "http", "faults"], &["memcached"], "memcached"),
+    // Servers by a clock that is wrong. A library, not a program: see `is_met`.
+    Need::of(
+        &["store=redis", "store=postgres", "store=mysql", "store=memcached", "http", "faults"],
+        &[FAKETIME],
+        "libfaketime",
+    ),
     Need::of(&["http", "faults"], &["haproxy"], "haproxy"),
     Need::of(&["http", "faults"], &["nginx"], "nginx"),
     Need {
@@ -39,6 +45,8 @@ const NEEDS: &[Need] = &[
         ubuntu: "chromium-chromedriver",
     },
 ];
+
+const FAKETIME: &str = "libfaketime";
 
 /// Brings what `areas` need and this machine lacks; answers with the areas that cannot run, and why.
 pub(crate) fn provide(areas: &[Area]) -> Result<BTreeMap<Area, String>, Error> {
@@ -82,7 +90,10 @@ impl Need {
 
     /// Servers are found where tests find them: PostgreSQL's programs, for one, are not in the search path.
     fn is_met(&self) -> bool {
-        self.programs.iter().any(|program| cloakroom_servers::find_program(program).is_some())
+        self.programs.iter().any(|program| match *program {
+            FAKETIME => cloakroom_servers::find_faketime().is_some(),
+            program => cloakroom_servers::find_program(program).is_some(),
+        })
     }
 
     fn program(&self) -> &'static str {
@@ -262,13 +273,13 @@ mod tests {
                 NEEDS.iter().filter(|need| need.serves(&area)).map(|need| need.debian).collect();
             assert_eq!(found.join(" "), packages, "{area}");
         };
-        check("store=redis", "redis-server redis-tools");
-        check("store=postgres", "postgresql postgresql-client");
-        check("store=mysql", "mariadb-server mariadb-client");
-        check("store=memcached", "memcached");
+        check("store=redis", "redis-server redis-tools libfaketime");
+        check("store=postgres", "postgresql postgresql-client libfaketime");
+        check("store=mysql", "mariadb-server mariadb-client libfaketime");
+        check("store=memcached", "memcached libfaketime");
         check("store=sqlite", "");
         let all = "redis-server redis-tools postgresql postgresql-client mariadb-server mariadb-client memcached \
-                   haproxy nginx";
+                   libfaketime haproxy nginx";
         check("faults", all);
         check("http", all);
     }
