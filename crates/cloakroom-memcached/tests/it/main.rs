@@ -15,3 +15,4 @@ mod lost;
 mod meter;
 mod open;
 mod partition;
+mod stale;
