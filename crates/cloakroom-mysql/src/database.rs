@@ -174,6 +174,8 @@ async fn exchange(
     while !result.is_empty() {
         answer.sets.push(result.collect::<Row>().await?);
     }
+    // An error after the first results waits to be asked for; without this it would look like the end of them.
+    result.drop_result().await?;
     Ok(answer)
 }
 

@@ -30,25 +30,12 @@ fn alice() -> Selector {
     Selector::Principal { principal: principal_id("alice"), except: None }
 }
 
-/// Waits until somebody waits for a lock of the outsider's.
-async fn until_somebody_waits(outsider: &mut Outsider) {
-    for _ in 0..600 {
-        let waiting = outsider
-            .reads("SELECT trx_state FROM information_schema.innodb_trx WHERE trx_state = 'LOCK WAIT'");
-        if !waiting.await.is_empty() {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
-    panic!("the store waits for the outsider's lock")
-}
-
 /// The outsider has changed more rows, so that InnoDB gives up the store's transaction, not theirs.
 async fn weighs_more(outsider: &mut Outsider, heavy: &[Filing]) {
     outsider.says("START TRANSACTION").await;
     for filing in heavy {
         let id = hex(filing.id().as_bytes());
-        outsider.says(&format!("UPDATE session SET ip = '192.0.2.1' WHERE id = x'{id}'")).await;
+        outsider.says(&format!("UPDATE session SET version = version + 1 WHERE id = x'{id}'")).await;
     }
 }
 
@@ -74,7 +61,7 @@ fn a_deadlock_with_somebody_elses_transaction_is_done_again_and_nobody_hears_of_
                     _ => note(&asking, &batch, at(5)).await.map(|report| report.touched),
                 }
             });
-            until_somebody_waits(&mut outsider).await;
+            outsider.sees_somebody_wait().await;
             // The store has the first and waits for the last; now the outsider wants the first.
             outsider.locks(&filings[0]).await;
             outsider.says("COMMIT").await;

@@ -52,7 +52,7 @@ fn a_migration_that_was_interrupted_anywhere_goes_on_where_it_stopped() {
         drop(open(&server.url()).await);
         let whole_schema = schema(&server, "cloakroom");
         let mut interruptions = 0;
-        for (number, stride) in [17, 61, 240].into_iter().enumerate() {
+        for (number, stride) in [5, 23].into_iter().enumerate() {
             let name = format!("pieces_{number}");
             let url = through(&server.database(&name).unwrap(), server.port(), relay.port());
             let mut bytes = 0;
@@ -72,7 +72,7 @@ fn a_migration_that_was_interrupted_anywhere_goes_on_where_it_stopped() {
                 let _ = store.ping().await;
             }
         }
-        assert!(interruptions > 50, "{interruptions}");
+        assert!(interruptions > 30, "{interruptions}");
     });
 }
 

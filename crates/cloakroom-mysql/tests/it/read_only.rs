@@ -58,7 +58,10 @@ fn a_record_larger_than_the_server_takes_is_an_error_that_harms_nobody_else() {
 /// InnoDB answers `The table is full` (1114) for a tablespace that may not grow, as for a disk without room.
 #[test]
 fn a_full_disk_is_full_and_what_was_there_can_still_end() {
-    let server = Mariadb::start_with(&["--innodb-file-per-table=0", "--innodb-data-file-path=ibdata1:24M"]);
+    let server = Mariadb::start_with(&[
+        "--innodb-file-per-table=0",
+        "--innodb-data-file-path=ibdata1:12M:autoextend:max:24M",
+    ]);
     let server = server.unwrap();
     runtime().block_on(async {
         let store = open(&server.url()).await;

@@ -59,6 +59,22 @@ impl Outsider {
     }
 }
 
+impl Outsider {
+    /// Waits until somebody waits for a lock; the number of their connection.
+    pub(crate) async fn sees_somebody_wait(&mut self) -> String {
+        let sql = "SELECT CAST(trx_mysql_thread_id AS CHAR) FROM information_schema.innodb_trx \
+                   WHERE trx_state = 'LOCK WAIT'";
+        for _ in 0..100 {
+            // InnoDB refreshes that table only when nobody has looked at it for a tenth of a second.
+            tokio::time::sleep(Duration::from_millis(120)).await;
+            if let Some(connection) = self.reads(sql).await.into_iter().next() {
+                return connection;
+            }
+        }
+        panic!("somebody waits for a lock")
+    }
+}
+
 pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

