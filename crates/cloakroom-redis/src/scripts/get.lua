@@ -1,4 +1,5 @@
+
 -- ARGV[3]  digest
 
-local record, entry, listed = look(ARGV[3])
-return { record, entry, listed, entry and call('GET', KEYS[1]) }
+local record, entry, listed, epoch = look(ARGV[3])
+return { record, entry, listed, epoch }

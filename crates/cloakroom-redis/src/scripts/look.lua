@@ -27,20 +27,21 @@ end
 
 -- The record under a digest, and what has to be there besides for it to live: the session's entry, which names this
 -- digest, and its place among the sessions of its principal. Whatever is missing (evicted, deleted), the session is
--- refused: what could not be found to be ended must not be found by its token either.
+-- refused: what could not be found to be ended must not be found by its token either. Then the epoch, for whoever judges.
 local function look(digest)
     local record = call('GET', key('record', digest))
     if not is_live_form(record) then
-        return record, false, false
+        return record, false, false, false
     end
-    local entry = call('GET', key('session', 'ses_' .. sub(record, 70, 91)))
+    local both = call('MGET', key('session', 'ses_' .. sub(record, 70, 91)), KEYS[1])
+    local entry, epoch = both[1], both[2]
     if not entry or #entry ~= 62 or sub(entry, 1, 46) ~= digest then
-        return record, false, false
+        return record, false, false, epoch
     end
     local principal = principal_of(record)
     if principal ~= '' then
         local member = 'L' .. sub(record, 22, 29) .. sub(record, 54, 69)
-        return record, entry, call('ZSCORE', key('principal', principal), member) and 1 or false
+        return record, entry, call('ZSCORE', key('principal', principal), member) and 1 or false, epoch
     end
-    return record, entry, 1
+    return record, entry, 1, epoch
 end
