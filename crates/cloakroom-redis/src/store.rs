@@ -1,7 +1,5 @@
 //! The trait: each verb within its deadline.
 
-use std::sync::Arc;
-
 use cloakroom_core::{Timestamp, TokenDigest};
 use cloakroom_store::{
     Capabilities, Counts, EndRequest, Ending, ExportPage, ExportQuery, Filed, Imported, InsertRequest,
@@ -18,7 +16,7 @@ use crate::verb;
 
 /// Sessions in Redis or Valkey.
 ///
-/// Share it behind an [`Arc`]; several of them with the same prefix on the same servers, in whatever processes, see the
+/// Share it behind an [`Arc`](std::sync::Arc); several of them with the same prefix on the same servers, in whatever processes, see the
 /// same sessions.
 #[derive(Debug)]
 pub struct RedisStore {
@@ -50,14 +48,6 @@ impl RedisStore {
         first.copy_from_slice(&nonces.fresh());
         second.copy_from_slice(&nonces.fresh());
         Ok(Self { client, nonces, holder })
-    }
-
-    /// The same as a shared store.
-    ///
-    /// # Errors
-    /// Those of [`connect`](Self::connect).
-    pub async fn connect_shared(options: RedisOptions) -> Result<Arc<dyn Store>, StoreError> {
-        Ok(Arc::new(Self::connect(options).await?))
     }
 }
 

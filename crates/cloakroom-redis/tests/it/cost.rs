@@ -109,7 +109,11 @@ async fn warm_up(store: &cloakroom_redis::RedisStore, fixtures: &mut Fixtures) {
     let request =
         ReplaceRequest { digest: filing.digest, version: Version::FIRST, record: &filing.record, now: T0 };
     store.replace(request).await.unwrap();
-    touch(store, &filing, at(1)).await.unwrap();
+    let next = filing.rotated(fixtures.next_digest(&filing), at(1));
+    let (old, new, version) = (filing.digest, next.digest, Version::from_u64(2));
+    let rekeyed = store.rekey(RekeyRequest { old, new, version, record: &next.record, now: at(1) }).await;
+    assert_eq!(rekeyed.unwrap(), Rekeyed::Done(Version::from_u64(3)));
+    touch(store, &next, at(1)).await.unwrap();
     let mut query = ListQuery::new(ListFilter::default());
     query.filter.state = StateFilter::Any;
     store.list(&query, T0).await.unwrap();
