@@ -15,9 +15,13 @@ use crate::limits::SignInLimits;
 /// # Cost
 /// A page of the list for every 500 sessions, up to 65 000 sessions; spawn it beside the server.
 pub async fn remember(limits: &SignInLimits, sessions: &Sessions) -> Result<usize, StoreError> {
+    let mut remembered = 0;
+    if !sessions.store().capabilities().listing {
+        // Then the limits learn it as people come.
+        return Ok(remembered);
+    }
     let mut query = ListQuery::new(ListFilter::default());
     query.limit = PAGE;
-    let mut remembered = 0;
     for _ in 0..MAX_PAGES {
         let page = sessions.list(&query).await?;
         for item in &page.items {

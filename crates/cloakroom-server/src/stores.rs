@@ -78,6 +78,22 @@ pub async fn beside_the_server(config: &Config) -> Result<Option<Sessions>, Stor
     Ok(Some(builder.build().expect("a configuration has a policy that can be kept")))
 }
 
+/// What a store's server says of itself that somebody who runs it should know, a sentence each.
+///
+/// # Errors
+/// [`StoreError`] where it cannot be reached.
+pub async fn weaknesses(url: &StoreUrl) -> Result<Vec<String>, StoreError> {
+    match url {
+        #[cfg(feature = "mysql")]
+        StoreUrl::Remote(url) if url.kind() == StoreKind::Mysql => {
+            use cloakroom_mysql::{MysqlOptions, MysqlStore};
+            let options = MysqlOptions::from_url(url.expose()).map_err(|error| malformed(url, error))?;
+            Ok(MysqlStore::connect(options).await?.facts().await?.warnings())
+        }
+        _ => Ok(Vec::new()),
+    }
+}
+
 /// Whether trying again to open a store may help: it could not be reached, or did not answer.
 #[must_use]
 pub fn may_come_up(error: &StoreError) -> bool {

@@ -98,6 +98,9 @@ impl Sessions {
             }
             tokio::task::yield_now().await;
         }
+        if !self.store().capabilities().listing {
+            return;
+        }
         // Counted for the gauge; a failure is counted and logged where the store was asked.
         let _ = self.count().await;
     }

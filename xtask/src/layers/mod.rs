@@ -110,7 +110,7 @@ const IMPORTS: &[Imports] = {
         Imports {
             by: Server,
             always: &[Core, Waist, Conformance, Store, Engine, Http, Axum],
-            in_tests: &[],
+            in_tests: &[Servers],
             because: "the server is an application, not a tool's or a test's",
         },
         Imports {

@@ -1,11 +1,14 @@
 //! `doctor`: what the configuration means, in sentences; what is weak; how store and accounts are.
 
+use std::time::Duration;
+
 use cloakroom::Sessions;
 use cloakroom_core::{OnLimit, Policy};
 use serde_json::json;
 
 use super::config::warnings_json;
 use super::output::counted;
+use super::store::sentences as sentences_of_store;
 use super::{CliError, GlobalArgs, Host};
 use crate::accounts::AccountStore;
 use crate::config::{Config, Loaded, format_bytes, format_duration};
@@ -161,12 +164,26 @@ async fn check_store(config: &Config, host: &Host<'_>) -> Result<String, CliErro
         Some(instant) => {
             let now = host.clock.now();
             let skew = now.since(instant).max(instant.since(now));
-            format!("its clock differs by {}", format_duration(skew))
+            let differs = format!("its clock differs by {}", format_duration(skew));
+            if skew > MOST_SKEW { format!("{differs}, which is too much: set both by NTP") } else { differs }
         }
         None => "it shares this machine's clock".to_owned(),
     };
-    let live = live_sessions(&sessions).await?;
-    Ok(format!("The store {} answers in {took:.1?}; {skew}; {live}.", config.store))
+    let mut told = format!("The store {} answers in {took:.1?}; {skew}", config.store);
+    if sessions.store().capabilities().listing {
+        told.push_str(&format!("; {}", live_sessions(&sessions).await?));
+    }
+    told.push('.');
+    for sentence in sentences_of_store(sessions.store().capabilities()) {
+        told.push_str(&format!("\n  {sentence}"));
+    }
+    if let Some(from) = &config.store_moving_from {
+        told.push_str(&format!("\n  Sessions are being moved from {from}; it answers, too."));
+    }
+    for warning in stores::weaknesses(&config.store).await? {
+        told.push_str(&format!("\n  warning: {warning}"));
+    }
+    Ok(told)
 }
 
 async fn live_sessions(sessions: &Sessions) -> Result<String, CliError> {
@@ -174,3 +191,6 @@ async fn live_sessions(sessions: &Sessions) -> Result<String, CliError> {
     let signed_in = counted(counts.signed_in, "session");
     Ok(format!("{signed_in} signed in, {} anonymous", counts.anonymous))
 }
+
+/// Nodes judge by their own clocks: sessions end that much early or late for one of them.
+const MOST_SKEW: Duration = Duration::from_secs(2);

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use cloakroom_store::StoreError;
+use cloakroom_store::{ErrorKind, StoreError};
 
 use crate::accounts::AccountError;
 use crate::config::ConfigError;
@@ -86,6 +86,13 @@ impl From<AccountError> for CliError {
 
 impl From<StoreError> for CliError {
     fn from(error: StoreError) -> Self {
+        if error.kind() == ErrorKind::Unsupported {
+            let cause = format!("the {} store cannot {} sessions", error.store(), error.verb());
+            return Self::failed(
+                cause,
+                "use a store that can; `cloakroom store check` says what this one lacks",
+            );
+        }
         Self::failed(
             with_sources(&error),
             "check the store's address, its disk and its permissions; see `cloakroom doctor`",

@@ -9,6 +9,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use cloakroom_axum::{Rejection, RequestFacts};
 use cloakroom_http::{Problem, ProblemCode};
+use cloakroom_store::{ErrorKind, StoreError};
 use http::StatusCode;
 
 use super::App;
@@ -45,6 +46,14 @@ impl Refusal {
 
     pub(super) fn not_found() -> Self {
         Self::new(NOT_FOUND)
+    }
+
+    /// What a list that could not be made is: a store may be unable to make any.
+    pub(super) fn of_list(error: StoreError) -> Self {
+        if error.kind() == ErrorKind::Unsupported {
+            return Self::new(UNSUPPORTED_BY_STORE).detail("the store of this server cannot list sessions");
+        }
+        Self::from(Rejection::from(error))
     }
 
     pub(super) fn code(&self) -> ProblemCode {
@@ -160,6 +169,12 @@ const METHOD_NOT_ALLOWED: ProblemCode = ProblemCode::new(
     "method_not_allowed",
     StatusCode::METHOD_NOT_ALLOWED,
     "This method is not understood here",
+);
+/// Where sessions live cannot do this; another store could.
+pub(super) const UNSUPPORTED_BY_STORE: ProblemCode = ProblemCode::new(
+    "unsupported_by_store",
+    StatusCode::NOT_IMPLEMENTED,
+    "Where sessions live, this cannot be done",
 );
 const BUSY: ProblemCode = ProblemCode::new(
     "busy",

@@ -15,42 +15,42 @@ use tempfile::TempDir;
 const GOOD: &str = "plum tractor 42 lamp";
 
 /// A directory of its own in which the binary is run.
-struct Desk {
-    dir: TempDir,
+pub(crate) struct Desk {
+    pub(crate) dir: TempDir,
     environment: Vec<(&'static str, &'static str)>,
 }
 
 /// What a run left.
 #[derive(Debug)]
-struct Run {
-    code: Option<i32>,
-    stdout: String,
-    stderr: String,
+pub(crate) struct Run {
+    pub(crate) code: Option<i32>,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
 }
 
 impl Desk {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { dir: tempfile::tempdir().unwrap(), environment: Vec::new() }
     }
 
-    fn configured(text: &str) -> Self {
+    pub(crate) fn configured(text: &str) -> Self {
         let desk = Self::new();
         std::fs::write(desk.path("cloakroom.toml"), text).unwrap();
         desk
     }
 
-    fn path(&self, name: &str) -> std::path::PathBuf {
+    pub(crate) fn path(&self, name: &str) -> std::path::PathBuf {
         self.dir.path().join(name)
     }
 
-    fn command(&self, args: &[&str]) -> Command {
+    pub(crate) fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_cloakroom"));
         command.args(args).current_dir(self.dir.path()).env_clear().envs(self.environment.iter().copied());
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command
     }
 
-    fn run(&self, args: &[&str]) -> Run {
+    pub(crate) fn run(&self, args: &[&str]) -> Run {
         self.run_with_input(args, "")
     }
 
@@ -63,13 +63,13 @@ impl Desk {
         Run { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
     }
 
-    fn add(&self, name: &str) {
+    pub(crate) fn add(&self, name: &str) {
         let run = self.run_with_input(&["users", "add", name, "--role", "staff", "--password-stdin"], GOOD);
         assert_eq!(run.code, Some(0), "{run:?}");
     }
 
     /// The engine that a server beside the command line would have.
-    fn sessions(&self) -> Sessions {
+    pub(crate) fn sessions(&self) -> Sessions {
         std::fs::create_dir_all(self.path("cloakroom-data")).unwrap();
         let store = SqliteStore::open(SqliteOptions::new(self.path("cloakroom-data/sessions.db"))).unwrap();
         Sessions::builder(store).build().unwrap()
@@ -78,7 +78,7 @@ impl Desk {
 
 impl Run {
     #[track_caller]
-    fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         assert_eq!(self.code, Some(0), "{self:?}");
         serde_json::from_str(&self.stdout).unwrap()
     }
@@ -402,7 +402,12 @@ async fn the_doctor_says_what_the_configuration_means_and_how_the_stores_are() {
     issue(&sessions, "alice").await;
     healthy(
         &desk.run(&["doctor"]),
-        &["readable and writable: 1 account.", "1 session signed in, 0 anonymous."],
+        &[
+            "readable and writable: 1 account.",
+            "1 session signed in, 0 anonymous.\n",
+            "What it acknowledged is there after a restart.",
+            "Any number of servers may share it.",
+        ],
     );
     let report = desk.run(&["doctor", "--json"]).json();
     assert_eq!(report["health"].as_array().unwrap().iter().filter(|check| check["ok"] == true).count(), 2);

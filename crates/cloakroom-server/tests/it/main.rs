@@ -7,5 +7,7 @@
 )]
 
 mod cli;
+mod moving;
+mod servers;
 mod tls;
 mod web;

@@ -39,7 +39,7 @@ pub(super) async fn run(
 }
 
 /// What a store of these capabilities means for people, one sentence for each.
-pub(super) fn sentences(capabilities: Capabilities) -> Vec<&'static str> {
+pub(in crate::cli) fn sentences(capabilities: Capabilities) -> Vec<&'static str> {
     let Capabilities { durable, shared, listing, limits, .. } = capabilities;
     let sentence = |is: bool, yes: &'static str, no: &'static str| if is { yes } else { no };
     vec![

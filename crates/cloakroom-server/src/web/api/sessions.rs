@@ -47,7 +47,8 @@ pub(in crate::web) struct Spare {
 /// Lists the live sessions of whoever asks.
 #[utoipa::path(get, path = "/v1/sessions", tag = "sessions", params(PageRequest), responses(
     (status = 200, description = "Own sessions", body = SessionsAnswer),
-    (status = 401, description = "Why there is no session")))]
+    (status = 401, description = "Why there is no session"),
+    (status = 501, description = "`unsupported_by_store`: where sessions live, they cannot be listed")))]
 pub(in crate::web) async fn list(
     State(app): State<App>,
     session: Session,
@@ -64,7 +65,7 @@ pub(in crate::web) async fn list(
         let limit = NonZeroU16::new(limit).filter(|limit| limit.get() <= PAGE_MAX);
         query.limit = limit.ok_or_else(|| malformed("limit is 1 to 200"))?;
     }
-    let page = app.sessions.list(&query).await.map_err(Rejection::from)?;
+    let page = app.sessions.list(&query).await.map_err(Refusal::of_list)?;
     let sessions = page.items.iter().map(|item| {
         let is_current = matches!(item, ListItem::Live(live) if live.record.id == active.id());
         let object = SessionObject::from(item);
@@ -83,7 +84,8 @@ pub(in crate::web) async fn list(
     (status = 200, description = "It has ended", body = RevokedAnswer),
     (status = 401, description = "Why there is no session"),
     (status = 403, description = "`reauthentication_required`"),
-    (status = 404, description = "`not_found`: no such session of whoever asks")))]
+    (status = 404, description = "`not_found`: no such session of whoever asks"),
+    (status = 501, description = "`unsupported_by_store`: where sessions live, one of them cannot be found")))]
 pub(in crate::web) async fn end_one(
     State(app): State<App>,
     session: Session,
@@ -135,7 +137,7 @@ impl App {
             return Ok(1);
         }
         let owner = active.principal().map(|principal| principal.id().clone());
-        let theirs = self.sessions.find(id).await.map_err(Rejection::from)?;
+        let theirs = self.sessions.find(id).await.map_err(Refusal::of_list)?;
         let is_own = match &theirs {
             Some(ListItem::Live(live)) => {
                 live.record.principal.as_ref().map(|principal| principal.id()) == owner.as_ref()

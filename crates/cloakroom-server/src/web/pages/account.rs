@@ -119,7 +119,7 @@ pub(in crate::web) async fn ask_end_session(
 ) -> Result<Response, Refusal> {
     let active = session.require_signed_in().await?;
     let id: SessionId = id.parse().map_err(|_| Refusal::not_found())?;
-    let found = app.sessions.find(id).await.map_err(Rejection::from)?;
+    let found = app.sessions.find(id).await.map_err(Refusal::of_list)?;
     let Some(ListItem::Live(live)) = found.filter(|item| is_own(item, &active)) else {
         return Ok(see_other("/account?notice=session_gone"));
     };
@@ -152,8 +152,7 @@ pub(in crate::web) async fn ask_end_others(
     session: Session,
 ) -> Result<Response, Refusal> {
     let active = session.require_signed_in().await?;
-    let (sessions, more) = app.own_sessions(&active).await?;
-    let others_sentence = others_sentence(sessions.len().saturating_sub(1), more);
+    let others_sentence = app.own_sessions(&active).await?.others_sentence();
     let user = user(&session, &active).await?;
     Ok(render(&EndOthersPage { page: Page::new(&app, &context), user, others_sentence }))
 }
@@ -184,11 +183,49 @@ fn is_own(item: &ListItem, active: &ActiveSession) -> bool {
     owner.is_some() && owner == active.principal().map(cloakroom::Principal::id)
 }
 
-fn others_sentence(count: usize, more: bool) -> String {
-    match (count, more) {
-        (1, false) => "One other session is signed out at once.".to_owned(),
-        (count, false) => format!("{count} other sessions are signed out at once."),
-        (count, true) => format!("More than {count} other sessions are signed out at once."),
+/// The sessions of one person, as far as they can be shown.
+struct OwnSessions {
+    /// The one that asks first.
+    cards: Vec<SessionCard>,
+    rest: Rest,
+}
+
+/// What is not shown.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Rest {
+    None,
+    /// More than fit.
+    More,
+    /// Where sessions live they cannot be listed.
+    Unseen,
+}
+
+impl OwnSessions {
+    /// How many others there are; where nobody knows, at least one.
+    fn others(&self) -> usize {
+        match self.rest {
+            Rest::Unseen => 1,
+            Rest::None | Rest::More => self.cards.len().saturating_sub(1),
+        }
+    }
+
+    fn others_sentence(&self) -> String {
+        match (self.rest, self.others()) {
+            (Rest::Unseen, _) => "Every other session is signed out at once.".to_owned(),
+            (Rest::None, 1) => "One other session is signed out at once.".to_owned(),
+            (Rest::None, count) => format!("{count} other sessions are signed out at once."),
+            (Rest::More, count) => format!("More than {count} other sessions are signed out at once."),
+        }
+    }
+
+    fn more_sentence(&self) -> Option<String> {
+        match self.rest {
+            Rest::None => None,
+            Rest::More => Some(format!("Only the latest {} sessions are shown.", self.cards.len())),
+            Rest::Unseen => Some(
+                "This server cannot list your other sessions. You can end all of them at once.".to_owned(),
+            ),
+        }
     }
 }
 
@@ -206,8 +243,7 @@ impl App {
         let now = self.sessions.now();
         let account = self.accounts.get(&user.name).await?;
         let changed_at = account.map_or(active.created_at(), |account| account.password_changed_at);
-        let (sessions, more) = self.own_sessions(&active).await?;
-        let others = sessions.len().saturating_sub(1);
+        let own = self.own_sessions(&active).await?;
         let roles = active
             .principal()
             .map_or_else(Vec::new, |principal| principal.roles().iter().map(ToString::to_string).collect());
@@ -217,10 +253,10 @@ impl App {
             notice,
             roles,
             expiry: Expiry::new(active.record(), active.last_seen_at(), now),
-            others,
-            others_sentence: others_sentence(others, more),
-            more: more.then(|| format!("Only the latest {} sessions are shown.", sessions.len())),
-            sessions,
+            others: own.others(),
+            others_sentence: own.others_sentence(),
+            more: own.more_sentence(),
+            sessions: own.cards,
             password_changed_at: When::new(changed_at, now),
             password_problem,
             min_chars: Password::MIN_CHARS,
@@ -229,21 +265,24 @@ impl App {
         Ok(render_with(status, &page))
     }
 
-    /// Own sessions, the one that asks first; whether there are more than fit.
-    async fn own_sessions(&self, active: &ActiveSession) -> Result<(Vec<SessionCard>, bool), Refusal> {
+    async fn own_sessions(&self, active: &ActiveSession) -> Result<OwnSessions, Refusal> {
         let now = self.sessions.now();
-        let query = ListQuery { filter: own(active)?, after: None, limit: SHOWN };
-        let page = self.sessions.list(&query).await.map_err(Rejection::from)?;
         let card =
             |record: &SessionRecord, seen| SessionCard::new(record, seen, now, record.id == active.id());
         let mut cards = vec![card(active.record(), active.last_seen_at())];
+        if !self.sessions.store().capabilities().listing {
+            return Ok(OwnSessions { cards, rest: Rest::Unseen });
+        }
+        let query = ListQuery { filter: own(active)?, after: None, limit: SHOWN };
+        let page = self.sessions.list(&query).await.map_err(Refusal::of_list)?;
         cards.extend(page.items.iter().filter_map(|item| match item {
             ListItem::Live(live) if live.record.id != active.id() => {
                 Some(card(&live.record, live.last_seen_at))
             }
             ListItem::Live(_) | ListItem::Ended { .. } => None,
         }));
-        Ok((cards, page.next.is_some()))
+        let rest = if page.next.is_some() { Rest::More } else { Rest::None };
+        Ok(OwnSessions { cards, rest })
     }
 }
 

@@ -17,7 +17,7 @@ use http::{HeaderValue, StatusCode};
 use self::view::{Link, Page, User};
 use super::App;
 use super::context::Context;
-use super::refusal::Refusal;
+use super::refusal::{Refusal, UNSUPPORTED_BY_STORE};
 
 #[derive(Template)]
 #[template(path = "error.html")]
@@ -103,6 +103,9 @@ fn sentence(code: ProblemCode) -> &'static str {
         }
         ProblemCode::STORE_UNAVAILABLE => {
             "We cannot look up sessions at the moment. You are not signed out; try again shortly."
+        }
+        UNSUPPORTED_BY_STORE => {
+            "This server keeps its sessions in a store that cannot list them. All others can still be ended at once."
         }
         ProblemCode::TOO_MANY_ATTEMPTS => "There were too many attempts. Wait a little, then try again.",
         _ => match code.status() {

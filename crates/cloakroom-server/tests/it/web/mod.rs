@@ -11,4 +11,5 @@ mod openapi;
 mod outage;
 mod recorder;
 mod server;
+mod stores;
 mod story;

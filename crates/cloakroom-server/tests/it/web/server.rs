@@ -17,6 +17,7 @@ use cloakroom_server::accounts::{
 };
 use cloakroom_server::config::{Config, Loaded, Sources};
 use cloakroom_server::web::{self, App, AppParts, Listener};
+use cloakroom_store::Store;
 use metrics_exporter_prometheus::PrometheusBuilder;
 use tempfile::TempDir;
 
@@ -61,11 +62,24 @@ impl Server {
         Self::of(Config::default(), limits)
     }
 
+    /// With something around its store.
+    pub(super) fn around(wrap: impl FnOnce(Arc<FaultyStore>) -> Arc<dyn Store>) -> Self {
+        Self::with_store(Config::default(), HashingLimits { parallel: 2, queued: 64 }, wrap)
+    }
+
     fn of(config: Config, limits: HashingLimits) -> Self {
+        Self::with_store(config, limits, |store| store)
+    }
+
+    fn with_store(
+        config: Config,
+        limits: HashingLimits,
+        wrap: impl FnOnce(Arc<FaultyStore>) -> Arc<dyn Store>,
+    ) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let clock = Arc::new(ManualClock::default());
         let store = Arc::new(FaultyStore::new(Arc::new(MemoryStore::default())));
-        let sessions = Sessions::builder_shared(store.clone());
+        let sessions = Sessions::builder_shared(wrap(store.clone()));
         let sessions = sessions.policy(config.policy.clone()).clock(clock.clone()).build().unwrap();
         let accounts = AccountStore::open(&dir.path().join("accounts.db")).unwrap();
         let accounts = Accounts::new(accounts, Arc::new(OsRandom), limits).unwrap();
