@@ -2,6 +2,7 @@
 
 mod act;
 mod look;
+mod moving;
 mod play;
 mod step;
 mod world;

@@ -91,7 +91,9 @@ impl<'a> Play<'a> {
             Call::EndAll { reason } => self.end_everything(store, Selector::All, *reason).await,
             Call::List(list) if self.claims.listing => self.list(store, list).await,
             Call::Sweep { limit } => self.sweep(store, *limit).await,
-            Call::List(_) | Call::Restart => Ok(()),
+            Call::Come { insert, version, seen } => self.come(store, insert, *version, *seen).await,
+            Call::Tell { limit } if self.claims.listing => self.tell(store, *limit).await,
+            Call::List(_) | Call::Tell { .. } | Call::Restart => Ok(()),
         }
     }
 
@@ -162,7 +164,7 @@ impl<'a> Play<'a> {
         Ok(())
     }
 
-    fn filing(&mut self, insert: &Insert) -> Filing {
+    pub(super) fn filing(&mut self, insert: &Insert) -> Filing {
         let mut filing = match NAMES.get(insert.who) {
             Some(name) => self.fixtures.signed_in(name),
             None => self.fixtures.anonymous(),

@@ -53,6 +53,16 @@ pub(super) enum Call {
     Sweep {
         limit: usize,
     },
+    /// A live session comes from another store, where it had this version and was seen so much after its issue.
+    Come {
+        insert: Insert,
+        version: u64,
+        seen: i64,
+    },
+    /// Everything is told.
+    Tell {
+        limit: u16,
+    },
     /// Closes the store and opens it again, where it is durable.
     Restart,
 }
@@ -115,6 +125,9 @@ fn call() -> impl Strategy<Value = Call> {
         1 => reason().prop_map(|reason| Call::EndAll { reason }),
         2 => list().prop_map(Call::List),
         3 => prop::sample::select(vec![1_usize, 2, 100]).prop_map(|limit| Call::Sweep { limit }),
+        2 => (insert(), prop::sample::select(vec![1_u64, 2, 90]), 0..100_i64)
+            .prop_map(|(insert, version, seen)| Call::Come { insert, version, seen }),
+        1 => prop::sample::select(vec![1_u16, 3, 50]).prop_map(|limit| Call::Tell { limit }),
         1 => Just(Call::Restart),
     ]
 }

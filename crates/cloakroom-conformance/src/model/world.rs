@@ -123,6 +123,12 @@ impl World {
         instants.max().unwrap_or(Timestamp::from_millis(i64::MIN))
     }
 
+    /// The latest instant at which everything was ended: what comes here later and was issued until then has ended too.
+    pub(super) fn everything_ended_at(&self) -> Option<Timestamp> {
+        let all = self.epochs.iter().filter(|epoch| matches!(epoch.selector, Selector::All));
+        all.map(|epoch| epoch.now).max()
+    }
+
     /// What became of `session` by now; `None` while it lives. What came first is what it was.
     pub(super) fn fate(&self, session: &Session) -> Option<Tombstone> {
         if let Some(tombstone) = &session.tombstone {

@@ -90,7 +90,7 @@ impl Harness for ReferenceHarness {
     }
 
     fn effort(&self) -> Effort {
-        Effort { races: 3_000, sequences: 64 }
+        Effort { races: 3_000, sequences: 128 }
     }
 }
 
