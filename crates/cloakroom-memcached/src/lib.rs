@@ -66,7 +66,8 @@
 //! - `import` needs the home of what it files.
 //!
 //! # Cost
-//! `get` one round trip of three items; `insert`, `replace`, `touch`, `end` two; `rekey` three. About 80 bytes in a ledger
+//! `get` one round trip of three items; `insert`, `touch`, `end` two; `replace` one and `rekey` two where this store has
+//! just looked at the session, as a request that writes has, else one more. About 80 bytes in a ledger
 //! and 150 besides the record itself for each session, counted with memcached's own overhead.
 //!
 //! # Security

@@ -135,16 +135,31 @@ fn a_token_exchanged_since_the_look_is_retired() {
     }
 }
 
+/// A server that restarted counts versions from the beginning, and comes to the same numbers.
 #[test]
 fn a_look_before_the_server_restarted_is_worth_nothing() {
     let pair = Pair::begin();
-    pair.fleet.servers[0].kill();
-    pair.fleet.servers[0].restart().unwrap();
-    pair.one.answers_for(pair.filing.digest, T0);
-    // The server counts versions anew, and may come to the same numbers.
-    for name in ["alice", "bob", "carol"] {
-        pair.one.file(&Fixtures::new(name.len().try_into().unwrap()).signed_in(name)).unwrap();
-    }
-    assert_eq!(pair.change(), Replaced::Unknown);
-    pair.is_over();
+    let Pair { fleet, one, other, filing, next } = &pair;
+    let second = Version::from_u64(2);
+    let with = |text: &str| filing.clone().with_attribute("cart", text.as_bytes());
+    other.note(filing.digest, at(1)).unwrap();
+    other.change(&with("before"), Version::FIRST, at(1)).unwrap();
+    assert!(matches!(one.get(filing.digest, at(1)).unwrap(), Lookup::Live(live) if live.version == second));
+    let server = &fleet.servers[0];
+    let version =
+        || server.command(&format!("mg cloakroom:r{} c", hexadecimal(&filing.digest.to_bytes()))).unwrap();
+    let before = version();
+    server.kill();
+    server.restart().unwrap();
+    other.answers_for(filing.digest, T0);
+    other.file(filing).unwrap();
+    other.change(&with("after"), Version::FIRST, at(1)).unwrap();
+    other.change(&with("later"), second, at(1)).unwrap();
+    assert_eq!(version(), before, "the same version of another record");
+    one.answers_for(next.digest, T0);
+    let answer = one.change(&with("slow"), second, at(1)).unwrap();
+    assert!(
+        matches!(&answer, Replaced::Conflict(live) if *live.record == with("later").record),
+        "{answer:?}"
+    );
 }
