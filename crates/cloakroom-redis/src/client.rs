@@ -97,6 +97,11 @@ impl Client {
         Ok(Self { layout, topology, deadline: options.deadline, replicas })
     }
 
+    /// How many replicas have to know of an end.
+    pub(crate) fn replicas_demanded(&self) -> u32 {
+        self.replicas.map_or(0, |replicas| replicas.count)
+    }
+
     /// The lane for calls that have to reach replicas, where that is asked for.
     pub(crate) fn durable(&self) -> Lane {
         if self.replicas.is_some() { Lane::Durable } else { Lane::Commands }
@@ -145,10 +150,12 @@ impl Client {
                     }
                     // The slot is on its way to another node.
                     Some("ASK" | "TRYAGAIN") => tokio::time::sleep(PAUSE).await,
-                    Some("READONLY") => {
+                    // It is a replica by now. Its name may lead to the new primary already.
+                    Some("READONLY" | "MASTERDOWN") => {
+                        node.hang_up();
                         self.topology.lost(&node);
                         losses += 1;
-                        if losses > MOST_LOSSES || !self.topology.has_others() {
+                        if losses > MOST_LOSSES {
                             return Err(Problem::Replica { address: node.host.to_string() });
                         }
                     }

@@ -13,13 +13,13 @@ use crate::NAME;
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Problem {
     #[error("cannot connect to {address}")]
-    Connect { address: String, source: RedisError },
+    Connect { address: String, source: Cause },
     #[error("{address} refused the user or password: check both in the store's URL")]
-    Refused { address: String, source: RedisError },
+    Refused { address: String, source: Cause },
     #[error("the connection to {address} broke")]
-    Broken { address: String, source: RedisError },
+    Broken { address: String, source: Cause },
     #[error("{address} answered an error")]
-    Server { address: String, source: RedisError },
+    Server { address: String, source: Cause },
     #[error("{address} is a replica: writes go to its primary")]
     Replica { address: String },
     #[error("no answer within {0:?}")]
@@ -53,7 +53,7 @@ pub(crate) enum Problem {
 impl Problem {
     pub(crate) fn kind(&self) -> ErrorKind {
         match self {
-            Self::Server { source, .. } => server_kind(source),
+            Self::Server { source, .. } => server_kind(&source.0),
             Self::Replica { .. } => ErrorKind::ReadOnly,
             Self::Overdue(_) => ErrorKind::Timeout,
             Self::Record(_) | Self::Value(_) => ErrorKind::Corrupt,
@@ -64,6 +64,24 @@ impl Problem {
 
     pub(crate) fn into_error(self, verb: Verb) -> StoreError {
         StoreError::new(self.kind(), NAME, verb).caused_by(self)
+    }
+}
+
+/// What the driver says, once: its errors repeat their sources.
+#[derive(Debug)]
+pub(crate) struct Cause(pub(crate) RedisError);
+
+impl std::fmt::Display for Cause {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl std::error::Error for Cause {}
+
+impl From<RedisError> for Cause {
+    fn from(error: RedisError) -> Self {
+        Self(error)
     }
 }
 
@@ -116,7 +134,7 @@ mod tests {
 
     fn answered(code: &str, detail: &str) -> Problem {
         let source = redis::make_extension_error(code.to_owned(), Some(detail.to_owned()));
-        Problem::Server { address: "127.0.0.1:6379".to_owned(), source }
+        Problem::Server { address: "127.0.0.1:6379".to_owned(), source: source.into() }
     }
 
     #[test]
@@ -134,7 +152,7 @@ mod tests {
         }
         let loading = RedisError::from((Driver::Server(ServerErrorKind::BusyLoading), "loading"));
         assert_eq!(
-            Problem::Server { address: String::new(), source: loading }.kind(),
+            Problem::Server { address: String::new(), source: loading.into() }.kind(),
             ErrorKind::Unavailable
         );
     }

@@ -1,46 +1,23 @@
 //! What a store finds out about its servers before it uses them.
 
-use redis::{Value, cmd};
-
 use crate::client::{Client, Progress};
 use crate::error::Problem;
-use crate::node::Lane;
+use crate::facts::Information;
 use crate::verb;
 
 /// Whether the servers are what the options say, and can do what this store asks of them.
 pub(crate) async fn greet(client: &Client, progress: &Progress) -> Result<(), Problem> {
     let Some(bucket) = client.layout.buckets().next() else { return Ok(()) };
     let node = client.topology.node(bucket).await?;
-    let link = node.link(Lane::Commands);
-    let mut connection = link.connection().await?;
-    let information = connection.ask(&cmd("INFO")).await.map_err(|error| link.problem(error))?;
-    let information = Information::read(information)?;
+    let information = Information::of(&node).await?;
     information.check(&node.host.to_string(), client.layout.is_clustered())?;
-    information.warn(&node.host.to_string());
     // Whatever the user is not allowed to do shows now, not when somebody signs in.
     verb::ping(client, progress).await?;
     verb::count(client, progress).await?;
     Ok(())
 }
 
-/// What `INFO` says: lines of a name and a value.
-struct Information(String);
-
 impl Information {
-    fn read(value: Value) -> Result<Self, Problem> {
-        match value {
-            Value::BulkString(bytes) => {
-                String::from_utf8(bytes).map(Self).map_err(|_| Problem::Answer("INFO"))
-            }
-            Value::VerbatimString { text, .. } => Ok(Self(text)),
-            _ => Err(Problem::Answer("INFO")),
-        }
-    }
-
-    fn field(&self, name: &str) -> Option<&str> {
-        self.0.lines().find_map(|line| line.trim_end().strip_prefix(name)?.strip_prefix(':'))
-    }
-
     fn check(&self, address: &str, is_clustered: bool) -> Result<(), Problem> {
         let version = self.field("redis_version").unwrap_or("unknown");
         let major: Option<u32> = version.split('.').next().and_then(|major| major.parse().ok());
@@ -57,23 +34,6 @@ impl Information {
                 Err(Problem::Unusable(format!("{address} is no node of a Cluster: write redis:// instead")))
             }
             _ => Ok(()),
-        }
-    }
-
-    fn warn(&self, address: &str) {
-        if self.field("aof_enabled") == Some("0") {
-            tracing::warn!(
-                address,
-                "the server keeps no append-only file: after a crash, sessions of the last minutes are lost and ended ones \
-                 live again; set appendonly yes"
-            );
-        }
-        if let Some(policy) = self.field("maxmemory_policy").filter(|policy| *policy != "noeviction") {
-            tracing::warn!(
-                address,
-                policy,
-                "a full server removes keys by itself, and signs people out by that; set maxmemory-policy noeviction"
-            );
         }
     }
 }

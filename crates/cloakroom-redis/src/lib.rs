@@ -30,7 +30,7 @@
 //! # What is durable
 //! What Redis is told to persist. With `appendonly yes` and `appendfsync always` an acknowledged change survives a crash of
 //! the machine; with `everysec`, the default, up to a second of changes may be undone by that, ends included. Without an
-//! append-only file, minutes may. [`connect`](RedisStore::connect) warns of it.
+//! append-only file, minutes may. [`facts`](RedisStore::facts) tell which it is.
 //!
 //! Replication is asynchronous: a fail-over undoes what no replica had heard of. [`RedisOptions::with_replicas`] makes ends
 //! and exchanges of tokens wait for replicas: with as many as there are, none that was acknowledged is undone, whichever of
@@ -87,6 +87,7 @@ mod client;
 mod cluster;
 mod epoch;
 mod error;
+mod facts;
 mod greeting;
 mod keys;
 mod link;
@@ -100,6 +101,7 @@ mod store;
 mod url;
 mod verb;
 
+pub use facts::{RedisFacts, ServerFacts};
 pub use options::RedisOptions;
 pub use store::RedisStore;
 pub use url::UrlError;

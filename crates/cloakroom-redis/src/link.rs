@@ -62,7 +62,8 @@ impl Dialer {
     /// The server at `host`, not connected yet.
     pub(crate) fn link(&self, host: &Host) -> Result<Link, Problem> {
         let address = host.to_string();
-        let unusable = |source| Problem::Connect { address: address.clone(), source };
+        let unusable =
+            |source: RedisError| Problem::Connect { address: address.clone(), source: source.into() };
         let name = host.name.clone();
         let to = match &self.tls {
             None => ConnectionAddr::Tcp(name, host.port),
@@ -129,11 +130,6 @@ pub(crate) struct Connection {
 }
 
 impl Link {
-    /// The server's address, for errors.
-    pub(crate) fn address(&self) -> &str {
-        &self.address
-    }
-
     /// The connection, made if there is none.
     pub(crate) async fn connection(&self) -> Result<Connection, Problem> {
         if let Some(connection) = self.present() {
@@ -155,6 +151,11 @@ impl Link {
         if slot.as_ref().is_some_and(|present| present.is(connection)) {
             *slot = None;
         }
+    }
+
+    /// The same whatever connection there is: its other end is no more what it was.
+    pub(crate) fn hang_up(&self) {
+        *self.slot() = None;
     }
 
     fn present(&self) -> Option<Connection> {
@@ -183,12 +184,12 @@ impl Link {
         let wire = self.client.get_multiplexed_async_connection_with_config(&config).await;
         let wire = wire.map_err(|source| match source.code() {
             Some("WRONGPASS" | "NOAUTH" | "NOPERM") => {
-                Problem::Refused { address: self.address.clone(), source }
+                Problem::Refused { address: self.address.clone(), source: source.into() }
             }
             _ if source.kind() == redis::ErrorKind::AuthenticationFailed => {
-                Problem::Refused { address: self.address.clone(), source }
+                Problem::Refused { address: self.address.clone(), source: source.into() }
             }
-            _ => Problem::Connect { address: self.address.clone(), source },
+            _ => Problem::Connect { address: self.address.clone(), source: source.into() },
         })?;
         Ok(Connection { wire, is_broken })
     }
@@ -197,9 +198,9 @@ impl Link {
     pub(crate) fn problem(&self, source: RedisError) -> Problem {
         let address = self.address.clone();
         if is_answer(&source) {
-            Problem::Server { address, source }
+            Problem::Server { address, source: source.into() }
         } else {
-            Problem::Broken { address, source }
+            Problem::Broken { address, source: source.into() }
         }
     }
 }

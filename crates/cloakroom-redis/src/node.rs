@@ -40,6 +40,12 @@ impl Node {
         }
     }
 
+    /// Gives up its connections: behind its name may be another server by now.
+    pub(crate) fn hang_up(&self) {
+        self.commands.hang_up();
+        self.durable.hang_up();
+    }
+
     /// Asks one question, within `patience`.
     pub(crate) async fn ask(&self, question: &Cmd, patience: Duration) -> Result<Value, Problem> {
         ask(&self.commands, question, patience).await

@@ -1,9 +1,9 @@
 //! The primary behind sentinels, followed wherever they say it is.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
+use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use redis::{Value, cmd};
 
 use crate::error::Problem;
@@ -22,8 +22,6 @@ pub(crate) struct Sentinel {
     present: Mutex<Option<Arc<Node>>>,
     /// Held by whoever looks, so that a fail-over is not met by a herd.
     looking: tokio::sync::Mutex<()>,
-    /// Who answered last: asked first.
-    helpful: AtomicUsize,
 }
 
 impl Sentinel {
@@ -38,7 +36,6 @@ impl Sentinel {
             patience: options.deadline / SHARE,
             present: Mutex::default(),
             looking: tokio::sync::Mutex::default(),
-            helpful: AtomicUsize::new(0),
         });
         tokio::spawn(watch(Arc::downgrade(&sentinel)));
         Ok(sentinel)
@@ -75,41 +72,38 @@ impl Sentinel {
         self.present.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Asks one sentinel after the other for an address, and whoever is there whether it is the primary: a sentinel that
-    /// was cut off may tell of a server that is none any more.
+    /// Asks all sentinels at once, believes the one that knows of the latest election, and asks whoever is there whether
+    /// it is the primary: a sentinel that was cut off tells of a server that was one before.
     async fn find(&self) -> Result<Arc<Node>, Problem> {
-        let mut detail = String::from("none was asked");
-        let first = self.helpful.load(Ordering::Relaxed);
-        for turn in 0..self.sentinels.len() {
-            let position = (first + turn) % self.sentinels.len().max(1);
-            let Some(link) = self.sentinels.get(position) else { continue };
-            match self.ask_sentinel(link).await {
-                Ok(host) => match self.verified(host).await {
-                    Ok(node) => {
-                        self.helpful.store(position, Ordering::Relaxed);
-                        return Ok(node);
+        let mut answers: FuturesUnordered<_> =
+            self.sentinels.iter().map(|link| self.ask_sentinel(link)).collect();
+        let (mut latest, mut answered, mut detail) = (None::<Elected>, 0, String::from("none was asked"));
+        while let Some(answer) = answers.next().await {
+            match answer {
+                Ok(elected) => {
+                    answered += 1;
+                    if latest.as_ref().is_none_or(|latest| latest.epoch < elected.epoch) {
+                        latest = Some(elected);
                     }
-                    Err(problem) => detail = said(&problem),
-                },
+                    // Nobody is elected without a majority; fewer do where no others answer.
+                    if answered > self.sentinels.len() / 2 {
+                        break;
+                    }
+                }
                 Err(problem) => detail = said(&problem),
             }
         }
-        Err(Problem::NoPrimary { name: self.name.clone(), detail })
+        match latest {
+            Some(elected) => self.verified(elected.host).await,
+            None => Err(Problem::NoPrimary { name: self.name.clone(), detail }),
+        }
     }
 
-    async fn ask_sentinel(&self, link: &Link) -> Result<Host, Problem> {
+    async fn ask_sentinel(&self, link: &Link) -> Result<Elected, Problem> {
         let mut question = cmd("SENTINEL");
-        question.arg("GET-MASTER-ADDR-BY-NAME").arg(&self.name);
+        question.arg("MASTER").arg(&self.name);
         let answer = ask(link, &question, self.patience).await?;
-        let Value::Array(parts) = answer else {
-            return Err(Problem::Unusable(format!("{} knows no such primary", link.address())));
-        };
-        let mut texts = parts.into_iter().map(text);
-        let (name, port) = (texts.next().flatten(), texts.next().flatten());
-        match (name, port.and_then(|port| port.parse().ok())) {
-            (Some(name), Some(port)) => Ok(Host { name, port }),
-            _ => Err(Problem::Answer("SENTINEL")),
-        }
+        Elected::read(answer).ok_or(Problem::Answer("SENTINEL MASTER"))
     }
 
     async fn verified(&self, host: Host) -> Result<Arc<Node>, Problem> {
@@ -124,6 +118,34 @@ impl Sentinel {
             }
             _ => Err(Problem::Replica { address: node.host.to_string() }),
         }
+    }
+}
+
+/// What a sentinel knows of the primary.
+struct Elected {
+    host: Host,
+    /// The number of the election that made it the primary.
+    epoch: u64,
+}
+
+impl Elected {
+    /// Names and values, one after the other or in pairs.
+    fn read(answer: Value) -> Option<Self> {
+        let texts: Vec<Option<String>> = match answer {
+            Value::Map(pairs) => {
+                pairs.into_iter().flat_map(|(name, value)| [text(name), text(value)]).collect()
+            }
+            Value::Array(values) => values.into_iter().map(text).collect(),
+            _ => return None,
+        };
+        let field = |name: &str| {
+            let pair = texts
+                .chunks_exact(2)
+                .find(|pair| pair.first().is_some_and(|n| n.as_deref() == Some(name)))?;
+            pair.last()?.clone()
+        };
+        let host = Host { name: field("ip")?, port: field("port")?.parse().ok()? };
+        Some(Self { host, epoch: field("config-epoch")?.parse().ok()? })
     }
 }
 
@@ -166,3 +188,22 @@ pub(crate) fn text(value: Value) -> Option<String> {
 const SHARE: u32 = 4;
 /// How long a primary that was replaced behind our back is asked at most. One small question each time.
 const WATCH_INTERVAL: Duration = Duration::from_secs(1);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_sentinel_says_is_read_in_both_of_its_forms() {
+        let bulk = |text: &str| Value::BulkString(text.as_bytes().to_vec());
+        let pairs = [("name", "mymaster"), ("ip", "10.0.0.7"), ("port", "6380"), ("config-epoch", "12")];
+        let map = Value::Map(pairs.map(|(name, value)| (bulk(name), bulk(value))).to_vec());
+        let list = Value::Array(pairs.iter().flat_map(|(name, value)| [bulk(name), bulk(value)]).collect());
+        for answer in [map, list] {
+            let elected = Elected::read(answer).unwrap();
+            assert_eq!((elected.host.to_string().as_str(), elected.epoch), ("10.0.0.7:6380", 12));
+        }
+        assert!(Elected::read(Value::Array(vec![bulk("ip"), bulk("10.0.0.7")])).is_none());
+        assert!(Elected::read(Value::Nil).is_none());
+    }
+}

@@ -9,6 +9,7 @@ use cloakroom_store::{
 
 use crate::NAME;
 use crate::client::{Client, Progress};
+use crate::facts::{Exposure, RedisFacts, facts};
 use crate::greeting::greet;
 use crate::nonce::Nonces;
 use crate::options::RedisOptions;
@@ -24,13 +25,14 @@ pub struct RedisStore {
     nonces: Nonces,
     /// What this handle calls itself: who holds the sweeping lease.
     holder: [u8; 16],
+    exposure: Exposure,
 }
 
 impl RedisStore {
     /// Connects, and finds out whether the servers are what the options say: reachable, of version 7.0 or later, standalone
     /// or a Cluster, a primary, and willing to run what this store asks of them.
     ///
-    /// Says in the log what puts sessions at risk: no append-only file, or an eviction policy.
+    /// What puts sessions at risk in how the servers are set up, [`facts`](Self::facts) tell.
     ///
     /// # Errors
     /// [`Unavailable`](cloakroom_store::ErrorKind::Unavailable) where a server cannot be reached or used, with the cause
@@ -47,7 +49,19 @@ impl RedisStore {
         let (first, second) = holder.split_at_mut(8);
         first.copy_from_slice(&nonces.fresh());
         second.copy_from_slice(&nonces.fresh());
-        Ok(Self { client, nonces, holder })
+        Ok(Self { client, nonces, holder, exposure: Exposure::of(&options) })
+    }
+
+    /// What the servers say of themselves.
+    ///
+    /// # Errors
+    /// As for a look-up. A user who may not ask for the configuration gets facts without it.
+    ///
+    /// # Cost
+    /// Two commands for each server that keeps sessions.
+    pub async fn facts(&self) -> Result<RedisFacts, StoreError> {
+        let progress = Progress::default();
+        self.client.within(Verb::Ping, &progress, facts(&self.client, self.exposure)).await
     }
 }
 

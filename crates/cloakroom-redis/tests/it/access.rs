@@ -95,12 +95,44 @@ fn an_address_without_a_server_or_of_another_kind_of_server_says_what_is_wrong()
         let error = refused("redis://127.0.0.1:1").await;
         assert_eq!(error.kind(), ErrorKind::Unavailable);
         assert!(told(&error).contains("cannot connect to 127.0.0.1:1"), "{}", told(&error));
+        assert_eq!(told(&error).matches("refused").count(), 1, "said once: {}", told(&error));
         let hosts = server.url().replace("redis://", "redis+cluster://");
         assert!(told(&refused(&hosts).await).contains("cluster"), "{}", told(&refused(&hosts).await));
         let node = cluster.servers()[0].url();
         assert!(told(&refused(&node).await).contains("redis+cluster://"), "{}", told(&refused(&node).await));
         let sentinel = server.url().replace("redis://", "redis+sentinel://") + "/mymaster";
         assert!(told(&refused(&sentinel).await).contains("mymaster"), "{}", told(&refused(&sentinel).await));
+    });
+}
+
+#[test]
+fn what_puts_sessions_at_risk_is_told_with_what_to_do_also_to_a_user_who_may_not_ask_for_everything() {
+    let mut options =
+        vec!["--appendonly", "no", "--maxmemory-policy", "allkeys-lru", "--user", "shop", "on", ">s3cret"];
+    options.extend(RIGHTS.split_whitespace());
+    let server = Redis::start_with(&options).unwrap();
+    run(async {
+        let facts = open(&server.url()).await.facts().await.unwrap();
+        assert!(!facts.survives_a_crash());
+        let warnings = facts.warnings().join("\n");
+        for cause in ["appendonly yes", "allkeys-lru", "maxmemory is not set"] {
+            assert!(warnings.contains(cause), "{cause}: {warnings}");
+        }
+        for (option, value) in [
+            ("appendonly", "yes"),
+            ("appendfsync", "always"),
+            ("maxmemory-policy", "noeviction"),
+            ("maxmemory", "1gb"),
+        ] {
+            server.command(&["CONFIG", "SET", option, value]).unwrap();
+        }
+        let facts = open(&server.url()).await.facts().await.unwrap();
+        assert!(facts.survives_a_crash());
+        assert_eq!(facts.warnings(), Vec::<String>::new());
+        let url = server.url().replace("redis://", "redis://shop:s3cret@");
+        let facts = open(&url).await.facts().await.unwrap();
+        let warnings = facts.warnings();
+        assert!(warnings.len() == 1 && warnings[0].contains("CONFIG is denied"), "{warnings:?}");
     });
 }
 

@@ -1,10 +1,12 @@
 //! Another server takes over: nothing acknowledged with replicas is lost, nothing ended lives, nobody restarts.
 
+use std::io::{BufReader, Write as _};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::time::Duration;
 
 use cloakroom_conformance::{Filing, Fixtures, T0};
 use cloakroom_redis::{RedisOptions, RedisStore};
-use cloakroom_servers::{Redis, RedisCluster, RedisSentinel};
+use cloakroom_servers::{Redis, RedisCluster, RedisSentinel, Relay};
 use cloakroom_store::{Applied, ErrorKind, Lookup, Store as _};
 
 use super::{alice, end_one, eventually, file, is_live, lasting, open, run};
@@ -135,5 +137,106 @@ fn without_replicas_an_end_that_demands_one_is_in_doubt_however_often_it_is_aske
             assert_eq!((error.kind(), error.applied()), (ErrorKind::Unavailable, Applied::Unknown));
             assert!(!is_live(&store, &filing).await.unwrap());
         }
+    });
+}
+
+#[test]
+fn a_sentinel_that_was_cut_off_is_not_believed_where_another_knows_of_a_later_election() {
+    let [old, new] = [Redis::start().unwrap(), Redis::start().unwrap()];
+    let [old_port, new_port] = [&old, &new].map(|server| server.url().rsplit(':').next().unwrap().to_owned());
+    // Both servers say that they are primaries, and the first sentinel of the address knows only the former.
+    let cut_off = sentinel_that_says(old_port, 1);
+    let [second, third] = [sentinel_that_says(new_port.clone(), 2), sentinel_that_says(new_port, 2)];
+    run(async {
+        for (hosts, primary) in [
+            (format!("127.0.0.1:{cut_off},127.0.0.1:{second},127.0.0.1:{third}"), &new),
+            (format!("127.0.0.1:{cut_off},127.0.0.1:1,127.0.0.1:{third}"), &new),
+            // Nobody else answers: better one than none.
+            (format!("127.0.0.1:{cut_off},127.0.0.1:1,127.0.0.1:2"), &old),
+        ] {
+            for server in [&old, &new] {
+                server.command(&["FLUSHALL"]).unwrap();
+            }
+            let store = open(&format!("redis+sentinel://{hosts}/mymaster")).await;
+            file(&store, &alice(&mut Fixtures::new(1)), None).await.unwrap();
+            assert_ne!(primary.command(&["DBSIZE"]).unwrap().trim(), "0", "{hosts}");
+        }
+    });
+}
+
+/// A sentinel that knows one primary and one election, for as long as the test runs; its port.
+fn sentinel_that_says(primary: String, epoch: u64) -> u16 {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        for stream in listener.incoming().map_while(Result::ok) {
+            let primary = primary.clone();
+            std::thread::spawn(move || answer(stream, &primary, epoch));
+        }
+    });
+    port
+}
+
+/// Answers whatever is asked until the other end is gone.
+fn answer(mut stream: TcpStream, primary: &str, epoch: u64) -> Option<()> {
+    let mut requests = BufReader::new(stream.try_clone().ok()?);
+    loop {
+        let words = words(&mut requests)?;
+        let text = match words.first()?.to_ascii_uppercase().as_str() {
+            "HELLO" => "%1\r\n+proto\r\n:3\r\n".to_owned(),
+            "SENTINEL" => {
+                let fields = [
+                    "name",
+                    "mymaster",
+                    "ip",
+                    "127.0.0.1",
+                    "port",
+                    primary,
+                    "config-epoch",
+                    &epoch.to_string(),
+                ]
+                .map(|field| format!("+{field}\r\n"));
+                format!("%4\r\n{}", fields.concat())
+            }
+            _ => "+OK\r\n".to_owned(),
+        };
+        stream.write_all(text.as_bytes()).ok()?;
+    }
+}
+
+/// The words of one request.
+fn words(requests: &mut impl std::io::BufRead) -> Option<Vec<String>> {
+    fn number(requests: &mut impl std::io::BufRead, prefix: char) -> Option<usize> {
+        let mut line = String::new();
+        requests.read_line(&mut line).ok()?;
+        line.trim_end().strip_prefix(prefix)?.parse().ok()
+    }
+    let mut words = Vec::new();
+    for _ in 0..number(requests, '*')? {
+        let length = number(requests, '$')?;
+        let mut bytes = vec![0; length + 2];
+        requests.read_exact(&mut bytes).ok()?;
+        words.push(String::from_utf8_lossy(&bytes).trim_end().to_owned());
+    }
+    Some(words)
+}
+
+#[test]
+fn a_server_that_became_a_replica_is_connected_to_anew_since_its_name_may_lead_elsewhere_by_now() {
+    let (server, other) = (Redis::start().unwrap(), Redis::start().unwrap());
+    let port = |server: &Redis| server.url().rsplit(':').next().unwrap().to_owned();
+    let relay = Relay::to(port(&server).parse().unwrap()).unwrap();
+    run(async {
+        let store = open(&format!("redis://127.0.0.1:{}", relay.port())).await;
+        let mut fixtures = Fixtures::new(1);
+        file(&store, &alice(&mut fixtures), None).await.unwrap();
+        let before = relay.accepted();
+        server.command(&["REPLICAOF", "127.0.0.1", &port(&other)]).unwrap();
+        let error = file(&store, &alice(&mut fixtures), None).await.unwrap_err();
+        assert_eq!((error.kind(), error.applied()), (ErrorKind::ReadOnly, Applied::No), "{error:?}");
+        assert!(relay.accepted() > before, "its name was asked for again");
+        server.command(&["REPLICAOF", "NO", "ONE"]).unwrap();
+        eventually("the store", || store.ping()).await;
+        file(&store, &alice(&mut fixtures), None).await.unwrap();
     });
 }
