@@ -69,6 +69,8 @@
 //! | `end` of what was issued before an instant | a glance at every slot, to say how many; sweeps carry it out |
 //! | `list` by session or principal | their number |
 //! | `list` otherwise | a glance at every slot, for each page; each shard is locked for its part of it |
+//! | `export` | its limit, but no more than 1000; each shard is locked for its part of it |
+//! | `import` | like `insert` without a limit |
 //! | `sweep` | its limit |
 //! | `count` | the number of shards |
 //!

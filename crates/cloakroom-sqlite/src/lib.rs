@@ -34,6 +34,13 @@
 //! 64 MiB of log. `count` and the end of everything go through an index, 0.1 to 0.2 µs for each live session; 1 000
 //! sessions swept hold writers up for 20 ms. A page of a list costs what is on it, except with an address in its filter,
 //! which no index knows (1 µs for each session). 530 bytes on disk for a signed-in session with a small attribute.
+//! A page of an `export` goes through its rows in the order of filing, a session after the other, then exchanged tokens; an
+//! `import` is a write like any other.
+//!
+//! # When the disk is full
+//! Reads go on. Writes answer `Full` and leave nothing behind. A log that fills the disk is moved into the file, so that ends
+//! and activity, which need no room there, go on; but not where the log holds new sessions for which the file has none: then
+//! ends answer `Full` too. Nobody is put out for want of room. With room again, everything goes on by itself.
 //!
 //! # Seen from outside
 //! ```text

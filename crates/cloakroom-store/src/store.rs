@@ -146,7 +146,8 @@ pub struct Capabilities {
     pub durable: bool,
     /// Other processes may use the same sessions at the same time.
     pub shared: bool,
-    /// `list`, `count` and `export` work.
+    /// The store knows what it has: `list`, `count` and `export` work, `sweep` finds everything that is over, and
+    /// [`Ending::swept_later`](crate::Ending) counts. Without it a sweep reports what it comes upon, perhaps nothing.
     pub listing: bool,
     /// `insert` can keep a limit.
     pub limits: bool,
