@@ -165,3 +165,23 @@ fn ending_one_many_or_everything_is_a_read_and_a_swap() {
         "the end is two, counting the ended two more"
     );
 }
+
+/// As memcached counts it: keys, values and what it keeps beside them, not what its slabs round up to.
+#[test]
+fn a_session_takes_230_bytes_besides_its_record_and_80_more_where_it_is_alone_on_its_route() {
+    let (bench, mut fixtures) = (Bench::new(), Fixtures::new(1));
+    let sessions = 500;
+    let mut record = Vec::new();
+    cloakroom_store::encode_record(&fixtures.signed_in("alice").record, &mut record).unwrap();
+    let mut before = bench.stat("bytes");
+    for (is_alone, expected) in [(false, 230), (true, 310)] {
+        for number in 0..sessions {
+            let name = if is_alone { format!("user{number}") } else { "alice".to_owned() };
+            bench.node.file(&fixtures.signed_in(&name)).unwrap();
+        }
+        let bytes = bench.stat("bytes");
+        let beside = ((bytes - before) / sessions).saturating_sub(record.len());
+        assert!(beside.abs_diff(expected) <= 20, "{beside} bytes besides the record");
+        before = bytes;
+    }
+}
