@@ -52,7 +52,8 @@ pub(crate) fn parse(url: &str) -> Result<RedisOptions, UrlError> {
         None => (Credentials::default(), authority),
     };
     let default_port = if kind == Kind::Sentinel { SENTINEL_PORT } else { SERVER_PORT };
-    let hosts: Result<Vec<Host>, UrlError> = hosts.split(',').map(|text| host(text, default_port)).collect();
+    let hosts = (1..).zip(hosts.split(',')).map(|(position, text)| host(position, text, default_port));
+    let hosts: Result<Vec<Host>, UrlError> = hosts.collect();
     let hosts = hosts?;
     let (servers, database) = match kind {
         Kind::Standalone if hosts.len() > 1 => {
@@ -121,8 +122,9 @@ fn credentials(text: &str) -> Result<Credentials, UrlError> {
     Ok(Credentials { user, password })
 }
 
-fn host(text: &str, default_port: u16) -> Result<Host, UrlError> {
-    let malformed = || UrlError::new(format!("{text:?} is no host"), SHAPES);
+fn host(position: usize, text: &str, default_port: u16) -> Result<Host, UrlError> {
+    // Where somebody forgot the @, what stands here is a password.
+    let malformed = || UrlError::new(format!("host {position} of the URL is no host"), SHAPES);
     let (name, port) = match text.strip_prefix('[') {
         Some(rest) => {
             let (name, rest) = rest.split_once(']').ok_or_else(malformed)?;
@@ -143,7 +145,7 @@ fn database(path: &str) -> Result<i64, UrlError> {
     }
     let number = path.parse().ok().filter(|number| *number >= 0);
     number.ok_or_else(|| {
-        UrlError::new(format!("{path:?} is no number of a database"), "write a number such as /0")
+        UrlError::new("what follows the hosts is no number of a database", "write a number such as /0")
     })
 }
 
@@ -166,7 +168,7 @@ fn with_query(mut options: RedisOptions, query: &str) -> Result<RedisOptions, Ur
             }
             "sentinel_user" => options.sentinel_credentials.user = Some(value),
             "sentinel_password" => options.sentinel_credentials.password = Some(value),
-            _ => return Err(UrlError::new(format!("{name:?} is no option"), OPTIONS)),
+            _ => return Err(UrlError::new("what follows the ? has a name that is no option", OPTIONS)),
         }
     }
     options = match (certificate, key) {
@@ -283,6 +285,17 @@ mod tests {
 
     #[test]
     fn a_password_is_in_no_text() {
+        // Nor where it was taken for something else, because a mark was forgotten.
+        for url in [
+            "redis://hunter2:x",
+            "redis://a/hunter2",
+            "redis://a?hunter2",
+            "redis://u:hunter2",
+            "redis://u:hunter2/x@a",
+            "redis://u?hunter2@a",
+        ] {
+            assert!(!parse(url).unwrap_err().to_string().contains("hunter2"), "{url}");
+        }
         for url in ["redis://u:hunter2@a", "redis+sentinel://u:hunter2@a/m?sentinel_password=hunter2"] {
             assert!(!format!("{:?}", parse(url).unwrap()).contains("hunter2"));
         }
