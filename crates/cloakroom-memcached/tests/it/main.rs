@@ -16,3 +16,4 @@ mod meter;
 mod open;
 mod partition;
 mod stale;
+mod sweep;
