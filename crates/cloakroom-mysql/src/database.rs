@@ -2,12 +2,12 @@
 
 use std::future::Future;
 use std::pin::pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::task::{Context, Waker};
 use std::time::Duration;
 
-use cloakroom_store::{StoreError, Verb};
+use cloakroom_store::{ErrorKind, StoreError, Verb};
 use mysql_async::prelude::Queryable as _;
 use mysql_async::{Conn, Opts, Pool, Row, Value};
 
@@ -30,17 +30,39 @@ pub(crate) enum Effect {
     Writes,
 }
 
-/// A pool of connections to one database.
+/// Connections to one database.
 #[derive(Debug, Clone)]
 pub(crate) struct Database {
-    pool: Pool,
+    lines: Arc<RwLock<Arc<Lines>>>,
+    opts: Opts,
     place: Arc<str>,
     deadline: Duration,
 }
 
+/// A pool of connections, and what its server was seen to do with changes.
+#[derive(Debug)]
+struct Lines {
+    pool: Pool,
+    seen: AtomicU8,
+}
+
+impl Lines {
+    const ACCEPTS: u8 = 1;
+    const REFUSES: u8 = 2;
+
+    fn new(opts: Opts) -> Arc<Self> {
+        Arc::new(Self { pool: Pool::new(opts), seen: AtomicU8::default() })
+    }
+}
+
 impl Database {
     pub(crate) fn new(opts: Opts, options: &MysqlOptions) -> Self {
-        Self { pool: Pool::new(opts), place: options.place.to_string().into(), deadline: options.deadline }
+        Self {
+            lines: Arc::new(RwLock::new(Lines::new(opts.clone()))),
+            opts,
+            place: options.place.to_string().into(),
+            deadline: options.deadline,
+        }
     }
 
     /// Does `work`, within the deadline whatever happens.
@@ -71,9 +93,13 @@ impl Database {
         let mut pause = FIRST_PAUSE;
         for attempt in 1.. {
             progress.reach(Progress::WAITING);
-            let mut link = self.link(progress).await?;
+            let lines = Arc::clone(&self.lines.read().unwrap_or_else(PoisonError::into_inner));
+            let mut link = self.link(&lines, progress).await?;
             let outcome = work.attempt(&mut link).await;
             drop(link);
+            if W::EFFECT == Effect::Writes {
+                self.learn(&lines, outcome.as_ref().err());
+            }
             match outcome {
                 Err(problem) if attempt < MOST_ATTEMPTS && may_try_again::<W>(&problem) => {
                     tracing::debug!(verb = %W::VERB, attempt, %problem, "asking MySQL again");
@@ -86,9 +112,27 @@ impl Database {
         Err(Problem::Restless)
     }
 
+    /// Gives up all connections of a pool that was seen to accept changes and to refuse them: its server has become a
+    /// replica, or its name leads to another server by now. What is connected to the old one would go on answering
+    /// look-ups from the past.
+    fn learn(&self, lines: &Arc<Lines>, problem: Option<&Problem>) {
+        let seen = match problem.map(Problem::kind) {
+            None => Lines::ACCEPTS,
+            Some(ErrorKind::ReadOnly) => Lines::REFUSES,
+            Some(_) => return,
+        };
+        if lines.seen.fetch_or(seen, Ordering::Relaxed) | seen == Lines::ACCEPTS | Lines::REFUSES {
+            let mut current = self.lines.write().unwrap_or_else(PoisonError::into_inner);
+            if Arc::ptr_eq(&current, lines) {
+                tracing::warn!(place = %self.place, "MySQL became read-only, or writable again: connecting anew");
+                *current = Lines::new(self.opts.clone());
+            }
+        }
+    }
+
     /// A connection from the pool, or a new one.
-    async fn link(&self, progress: &Arc<Progress>) -> Result<Link, Problem> {
-        let conn = self.pool.get_conn().await.map_err(|error| refused(&self.place, error))?;
+    async fn link(&self, lines: &Lines, progress: &Arc<Progress>) -> Result<Link, Problem> {
+        let conn = lines.pool.get_conn().await.map_err(|error| refused(&self.place, error))?;
         progress.reach(Progress::LINKED);
         Ok(Link { conn: Some(conn), may_be_used_again: true, progress: Arc::clone(progress) })
     }

@@ -174,7 +174,7 @@ fn kind_of(code: u16) -> ErrorKind {
         // read_only, a read-only transaction, InnoDB in read-only mode, a table in read-only mode, a standby.
         1290 | 1792 | 1836 | 1874 | 1036 | 3100 => ErrorKind::ReadOnly,
         DEADLOCK | LOCK_WAIT_TIMEOUT | 1317 | 1969 | 3024 => ErrorKind::Timeout,
-        // Connections, rights, what is not there (another version, or a person, has changed it), the system below,
+        // Connections, a cluster's member that is not ready, rights, what is not there (another version, or a person, has changed it), the system below,
         // damaged or unreadable files, engines, replication.
         1040
         | 1044
@@ -246,6 +246,7 @@ mod tests {
             (1969, ErrorKind::Timeout),
             (3024, ErrorKind::Timeout),
             (1040, ErrorKind::Unavailable),
+            (1047, ErrorKind::Unavailable),
             (1053, ErrorKind::Unavailable),
             (1146, ErrorKind::Unavailable),
             (1305, ErrorKind::Unavailable),

@@ -16,7 +16,7 @@ use cloakroom_store::{Applied, ErrorKind, Inserted, Lookup, Replaced, Selector, 
 
 use crate::support::{
     Outsider, change, end, eventually, exchange, failure, file, is_live, note, open, options, runtime,
-    through, try_file, whole,
+    shared, through, try_file, whole,
 };
 
 /// What was acknowledged.
@@ -189,11 +189,12 @@ async fn futures_of<T: Send + 'static>(futures: impl Iterator<Item = impl Future
 
 #[test]
 fn a_link_that_hangs_in_the_middle_of_an_answer_takes_no_connection_with_it() {
-    let server = Mariadb::start().unwrap();
+    let server = shared();
+    let place = server.database("hangs").unwrap();
     let relay = Relay::to(server.port()).unwrap();
     runtime().block_on(async {
         let two = NonZeroUsize::new(2).unwrap();
-        let url = through(&server.url(), server.port(), relay.port());
+        let url = through(&place, server.port(), relay.port());
         let quick = options(&url).with_connections(two).with_deadline(Duration::from_millis(300));
         let store = Arc::new(MysqlStore::connect(quick).await.unwrap());
         let filing = Fixtures::new(1).signed_in("alice");
@@ -217,13 +218,14 @@ fn a_link_that_hangs_in_the_middle_of_an_answer_takes_no_connection_with_it() {
 /// Every verb with its answer cut after each number of bytes, until it gets through.
 #[test]
 fn an_answer_that_is_cut_anywhere_is_an_error_and_never_a_wrong_answer() {
-    let server = Mariadb::start().unwrap();
+    let server = shared();
+    let place = server.database("cut").unwrap();
     let relay = Relay::to(server.port()).unwrap();
     runtime().block_on(async {
         let one = NonZeroUsize::MIN;
-        let url = through(&server.url(), server.port(), relay.port());
+        let url = through(&place, server.port(), relay.port());
         let store = MysqlStore::connect(options(&url).with_connections(one)).await.unwrap();
-        let judge = open(&server.url()).await;
+        let judge = open(&place).await;
         let mut fixtures = Fixtures::new(1);
         let mut in_doubt = 0;
         for bytes in [0, 1, 4, 5, 11, 30, 60, 90, 140, 250, 600, 1_200] {
@@ -276,10 +278,10 @@ fn an_answer_that_is_cut_anywhere_is_an_error_and_never_a_wrong_answer() {
 
 #[test]
 fn callers_that_go_away_leave_no_answer_behind_for_the_next_one() {
-    let server = Mariadb::start().unwrap();
+    let server = shared();
+    let place = server.database("callers").unwrap();
     runtime().block_on(async {
-        let store =
-            MysqlStore::connect(options(&server.url()).with_connections(NonZeroUsize::MIN)).await.unwrap();
+        let store = MysqlStore::connect(options(&place).with_connections(NonZeroUsize::MIN)).await.unwrap();
         let mut fixtures = Fixtures::new(1);
         let filings: Vec<Filing> = (0..40).map(|_| fixtures.signed_in("alice")).collect();
         for filing in &filings {

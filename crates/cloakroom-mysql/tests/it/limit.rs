@@ -5,14 +5,13 @@ use std::sync::Arc;
 
 use cloakroom_conformance::{Filing, Fixtures};
 use cloakroom_core::{OnLimit, SessionLimit};
-use cloakroom_servers::Mariadb;
 use cloakroom_store::Inserted;
 
-use crate::support::{is_live, open, runtime, try_file};
+use crate::support::{is_live, open, runtime, shared, try_file};
 
 #[test]
 fn of_64_parallel_sign_ins_at_two_nodes_exactly_as_many_live_as_are_allowed() {
-    let server = Mariadb::start().unwrap();
+    let server = shared();
     for (number, on_limit) in
         [OnLimit::EndOldest, OnLimit::EndIdlest, OnLimit::Refuse].into_iter().enumerate()
     {

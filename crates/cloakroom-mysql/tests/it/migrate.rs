@@ -8,7 +8,7 @@ use cloakroom_servers::{Mariadb, Relay};
 use cloakroom_store::{ErrorKind, ListFilter, ListQuery, Selector, Store, SweepRequest, Version};
 
 use crate::support::{
-    change, end, exchange, file, is_live, note, open, options, runtime, through, try_file, whole,
+    change, end, exchange, file, is_live, note, open, options, runtime, shared, through, try_file, whole,
 };
 
 /// All there is in a database, as text.
@@ -23,11 +23,12 @@ fn schema(server: &Mariadb, database: &str) -> String {
 
 #[test]
 fn nodes_that_start_at_once_find_one_schema() {
-    let server = Mariadb::start().unwrap();
+    let server = shared();
+    let url = server.database("at_once").unwrap();
     runtime().block_on(async {
         let starts: Vec<_> = (0..8)
             .map(|_| {
-                let url = server.url();
+                let url = url.clone();
                 tokio::spawn(async move { open(&url).await })
             })
             .collect();
@@ -46,11 +47,12 @@ fn nodes_that_start_at_once_find_one_schema() {
 /// The link is cut after ever more of the server's answers: between any two steps, and between a step and the note of it.
 #[test]
 fn a_migration_that_was_interrupted_anywhere_goes_on_where_it_stopped() {
-    let server = Mariadb::start().unwrap();
+    let server = shared();
+    let url = server.database("whole").unwrap();
     let relay = Relay::to(server.port()).unwrap();
     runtime().block_on(async {
-        drop(open(&server.url()).await);
-        let whole_schema = schema(&server, "cloakroom");
+        drop(open(&url).await);
+        let whole_schema = schema(server, "whole");
         let mut interruptions = 0;
         for (number, stride) in [5, 23].into_iter().enumerate() {
             let name = format!("pieces_{number}");
@@ -66,7 +68,7 @@ fn a_migration_that_was_interrupted_anywhere_goes_on_where_it_stopped() {
                 interruptions += 1;
                 bytes += stride;
             };
-            assert_eq!(schema(&server, &name), whole_schema);
+            assert_eq!(schema(server, &name), whole_schema);
             // The order to cut, if it is still out, is used up.
             while relay.will_cut() {
                 let _ = store.ping().await;
@@ -78,11 +80,12 @@ fn a_migration_that_was_interrupted_anywhere_goes_on_where_it_stopped() {
 
 #[test]
 fn a_schema_of_a_later_version_is_refused_by_both_numbers() {
-    let server = Mariadb::start().unwrap();
+    let server = shared();
+    let url = server.database("later").unwrap();
     runtime().block_on(async {
-        drop(open(&server.url()).await);
-        server.sql("cloakroom", "UPDATE cloakroom_schema SET version = 7").unwrap();
-        let error = MysqlStore::connect(options(&server.url())).await.unwrap_err();
+        drop(open(&url).await);
+        server.sql("later", "UPDATE cloakroom_schema SET version = 7").unwrap();
+        let error = MysqlStore::connect(options(&url)).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Unavailable);
         assert!(
             whole(&error).contains("schema 7") && whole(&error).contains("schema 1"),
@@ -94,23 +97,25 @@ fn a_schema_of_a_later_version_is_refused_by_both_numbers() {
 
 #[test]
 fn a_database_of_another_program_is_refused_and_left_alone() {
-    let server = Mariadb::start().unwrap();
-    server.sql("cloakroom", "CREATE TABLE session (id INT); INSERT INTO session VALUES (1)").unwrap();
+    let server = shared();
+    let url = server.database("foreign").unwrap();
+    server.sql("foreign", "CREATE TABLE session (id INT); INSERT INTO session VALUES (1)").unwrap();
     runtime().block_on(async {
-        let error = MysqlStore::connect(options(&server.url())).await.unwrap_err();
+        let error = MysqlStore::connect(options(&url)).await.unwrap_err();
         assert!(whole(&error).contains("a database of its own"), "{}", whole(&error));
-        assert_eq!(server.sql("cloakroom", "SHOW TABLES").unwrap().trim(), "session");
+        assert_eq!(server.sql("foreign", "SHOW TABLES").unwrap().trim(), "session");
     });
 }
 
 #[test]
 fn without_the_right_to_migrate_the_error_says_what_to_grant() {
-    let server = Mariadb::start().unwrap();
+    let server = shared();
+    let url = server.database("rights").unwrap();
     server
-        .sql("mysql", "CREATE USER small@'%' IDENTIFIED BY ''; GRANT SELECT ON cloakroom.* TO small@'%';")
+        .sql("mysql", "CREATE USER small@'%' IDENTIFIED BY ''; GRANT SELECT ON rights.* TO small@'%';")
         .unwrap();
     runtime().block_on(async {
-        let url = server.url().replace("cloakroom@", "small@");
+        let url = url.clone().replace("cloakroom@", "small@");
         let error = MysqlStore::connect(options(&url)).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Unavailable);
         assert!(whole(&error).contains("CREATE ROUTINE"), "{}", whole(&error));
@@ -122,17 +127,18 @@ fn without_the_right_to_migrate_the_error_says_what_to_grant() {
 /// The grants that the book gives for a user who runs but does not migrate: enough for every verb.
 #[test]
 fn a_user_with_the_least_rights_can_do_everything_but_migrate() {
-    let server = Mariadb::start().unwrap();
+    let server = shared();
+    let url = server.database("least").unwrap();
     runtime().block_on(async {
-        drop(open(&server.url()).await);
+        drop(open(&url).await);
         server
             .sql(
                 "mysql",
                 "CREATE USER shop@'%' IDENTIFIED BY '';
-                 GRANT SELECT, INSERT, UPDATE, DELETE, EXECUTE ON cloakroom.* TO shop@'%';",
+                 GRANT SELECT, INSERT, UPDATE, DELETE, EXECUTE ON least.* TO shop@'%';",
             )
             .unwrap();
-        let store = open(&server.url().replace("cloakroom@", "shop@")).await;
+        let store = open(&url.replace("cloakroom@", "shop@")).await;
         let mut fixtures = Fixtures::new(1);
         let filing = fixtures.signed_in("alice");
         file(&store, &filing).await;
@@ -159,9 +165,10 @@ fn a_user_with_the_least_rights_can_do_everything_but_migrate() {
 /// Nodes that are already running are not disturbed by one that starts.
 #[test]
 fn a_start_beside_running_nodes_interrupts_none_of_their_calls() {
-    let server = Mariadb::start().unwrap();
+    let server = shared();
+    let url = server.database("beside").unwrap();
     runtime().block_on(async {
-        let store = open(&server.url()).await;
+        let store = open(&url).await;
         let working = Arc::clone(&store);
         let task = tokio::spawn(async move {
             let mut fixtures = Fixtures::new(1);
@@ -170,7 +177,7 @@ fn a_start_beside_running_nodes_interrupts_none_of_their_calls() {
             }
         });
         while !task.is_finished() {
-            drop(open(&server.url()).await);
+            drop(open(&url).await);
         }
         task.await.unwrap();
     });

@@ -1,11 +1,16 @@
 //! Servers that accept no changes, or have no room for them.
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
 use cloakroom_conformance::{Fixtures, T0};
 use cloakroom_mysql::MysqlStore;
 use cloakroom_servers::Mariadb;
 use cloakroom_store::{Applied, ErrorKind, Lookup, Selector, Store, Version};
 
-use crate::support::{change, end, failure, file, is_live, open, options, runtime, try_file, whole};
+use crate::support::{
+    change, end, eventually, failure, file, is_live, open, options, runtime, try_file, whole,
+};
 
 /// The account of the test server may change tables of a read-only server; an ordinary one may not.
 const ACCOUNT: &str = "CREATE USER ordinary@'%' IDENTIFIED BY '';
@@ -37,6 +42,49 @@ fn a_server_that_became_read_only_says_so_and_reads_go_on() {
         server.sql("mysql", "SET GLOBAL read_only = 0").unwrap();
         assert_eq!(end(&store, &one, T0).await.unwrap().ended.len(), 1);
         assert!(matches!(store.get(filing.digest, T0).await.unwrap(), Lookup::Ended(_)));
+    });
+}
+
+/// What is still connected to a server that became a replica would answer look-ups from the past.
+#[test]
+fn when_the_server_becomes_read_only_or_writable_again_every_connection_is_made_anew() {
+    let server = Mariadb::start().unwrap();
+    runtime().block_on(async {
+        drop(open(&server.url()).await);
+        server.sql("mysql", ACCOUNT).unwrap();
+        let store = open(&server.url().replace("cloakroom@", "ordinary@")).await;
+        let mut fixtures = Fixtures::new(1);
+        let filing = fixtures.signed_in("alice");
+        file(&store, &filing).await;
+        let connected = || -> BTreeSet<String> {
+            let ids = "SELECT id FROM information_schema.processlist WHERE user = 'ordinary'";
+            server.sql("mysql", ids).unwrap().lines().map(str::to_owned).collect()
+        };
+        for read_only in [1, 0] {
+            let lookups: Vec<_> = (0..8)
+                .map(|_| {
+                    let (store, digest) = (Arc::clone(&store), filing.digest);
+                    tokio::spawn(async move { store.get(digest, T0).await.unwrap() })
+                })
+                .collect();
+            for lookup in lookups {
+                lookup.await.unwrap();
+            }
+            let before = connected();
+            server.sql("mysql", &format!("SET GLOBAL read_only = {read_only}")).unwrap();
+            let written = store.ping().await;
+            assert_eq!(written.is_err(), read_only == 1, "{written:?}");
+            // Where it was refused first, the connections that came after that are those to be given up.
+            eventually(|| {
+                let left: Vec<String> = connected().intersection(&before).cloned().collect();
+                std::future::ready(if left.is_empty() { Ok(()) } else { Err(left) })
+            })
+            .await;
+            if read_only == 1 {
+                assert_eq!(failure(store.ping()).await, (ErrorKind::ReadOnly, Applied::No));
+            }
+        }
+        assert!(is_live(&store, &filing).await);
     });
 }
 

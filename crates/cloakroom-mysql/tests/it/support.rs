@@ -1,12 +1,13 @@
 //! Stores on servers of a test's own, and what lies beside them.
 
 use std::future::Future;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use cloakroom_conformance::{Filing, T0};
 use cloakroom_core::{EndReason, SessionLimit, Timestamp};
 use cloakroom_mysql::{MysqlOptions, MysqlStore};
+use cloakroom_servers::Mariadb;
 use cloakroom_store::{
     Applied, EndRequest, Ending, ErrorKind, InsertRequest, Inserted, Lookup, RekeyRequest, Rekeyed,
     ReplaceRequest, Replaced, Selector, Store, StoreError, Touch, TouchReport, Version,
@@ -14,6 +15,12 @@ use cloakroom_store::{
 use mysql_async::prelude::Queryable as _;
 use mysql_async::{Conn, Opts};
 use tokio::runtime::Runtime;
+
+/// One server for the tests that do it no harm, with a database for each. It ends with this process.
+pub(crate) fn shared() -> &'static Mariadb {
+    static SERVER: LazyLock<Mariadb> = LazyLock::new(|| Mariadb::start().unwrap());
+    &SERVER
+}
 
 /// Threads for what awaits; servers are harmed beside it.
 pub(crate) fn runtime() -> Runtime {
