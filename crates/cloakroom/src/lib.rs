@@ -64,7 +64,7 @@ pub use error::SessionError;
 pub use event::{Actor, Event, EventKind, EventSink};
 pub use guard::{BreakerState, GuardPolicy, GuardedStore, Refused};
 pub use issue::{Carry, Issue, IssueOutcome, Issued};
-pub use moving::{Carried, CarriedPage, MovingStore};
+pub use moving::{Beginning, Carried, CarriedPage, MovingStore};
 pub use observe::describe_metrics;
 pub use revoke::{Revocation, Revoked};
 pub use sessions::Sessions;

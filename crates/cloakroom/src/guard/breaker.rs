@@ -125,11 +125,16 @@ impl Breaker {
         }
     }
 
-    /// Leave to ask the store, or how long to wait before asking for it again.
+    /// Leave to ask the store, or how long to wait before asking for it again. Only a call that shows quickly how the store
+    /// is may be the one that tries it.
     ///
     /// # Cost
     /// Two loads while all is well; the time is not asked for then.
-    pub(super) fn admit(&self, now: impl FnOnce() -> Instant) -> Result<Ticket<'_>, Duration> {
+    pub(super) fn admit(
+        &self,
+        may_probe: bool,
+        now: impl FnOnce() -> Instant,
+    ) -> Result<Ticket<'_>, Duration> {
         let epoch = self.epoch.load(Ordering::Acquire);
         let ticket = |probes, epoch| Ticket { breaker: self, epoch, probes, settled: false };
         if self.closed.load(Ordering::Acquire) == 1 {
@@ -144,6 +149,9 @@ impl Breaker {
                 let now = now();
                 if now < until {
                     return Err(until - now);
+                }
+                if !may_probe {
+                    return Err(self.policy.rest);
                 }
                 course.phase = Phase::Probing;
                 Ok(ticket(true, epoch))
@@ -300,7 +308,7 @@ mod tests {
     }
 
     fn settle(breaker: &Breaker, sign: Sign, now: Instant) -> Change {
-        let ticket = breaker.admit(|| now).expect("calls are let through");
+        let ticket = breaker.admit(true, || now).expect("calls are let through");
         ticket.settle(sign, || now, || u32::MAX)
     }
 
@@ -324,7 +332,7 @@ mod tests {
         }
         assert_eq!(breaker.standing().state, BreakerState::Closed, "two in five");
         opened(&breaker, now);
-        assert_eq!(breaker.admit(|| now).unwrap_err(), 100 * MILLI);
+        assert_eq!(breaker.admit(true, || now).unwrap_err(), 100 * MILLI);
     }
 
     #[test]
@@ -344,11 +352,11 @@ mod tests {
         let breaker = Breaker::new(policy());
         opened(&breaker, now);
         for rest in [100, 200, 400, 800, 800] {
-            assert!(breaker.admit(|| now + rest * MILLI - MILLI).is_err());
+            assert!(breaker.admit(true, || now + rest * MILLI - MILLI).is_err());
             now += rest * MILLI;
-            let probe = breaker.admit(|| now).unwrap();
+            let probe = breaker.admit(true, || now).unwrap();
             assert!(probe.probes());
-            assert!(breaker.admit(|| now).is_err(), "another one is probing");
+            assert!(breaker.admit(true, || now).is_err(), "another one is probing");
             let next = (2 * rest).min(800) * MILLI;
             assert_eq!(probe.settle(Sign::Failed, || now, || u32::MAX), Change::Opened { rest: next });
         }
@@ -360,8 +368,18 @@ mod tests {
         let breaker = Breaker::new(policy());
         opened(&breaker, now);
         let later = now + Duration::from_secs(1);
-        drop(breaker.admit(|| later).unwrap());
-        assert!(breaker.admit(|| later).unwrap().probes());
+        drop(breaker.admit(true, || later).unwrap());
+        assert!(breaker.admit(true, || later).unwrap().probes());
+    }
+
+    #[test]
+    fn a_list_does_not_probe() {
+        let now = crate::system::timer_now();
+        let breaker = Breaker::new(policy());
+        opened(&breaker, now);
+        let later = now + Duration::from_secs(1);
+        assert!(breaker.admit(false, || later).is_err());
+        assert!(breaker.admit(true, || later).unwrap().probes());
     }
 
     #[test]
@@ -396,7 +414,7 @@ mod tests {
     fn what_a_call_from_before_the_outage_came_to_says_nothing_now() {
         let now = crate::system::timer_now();
         let breaker = Breaker::new(policy());
-        let old: Vec<Ticket<'_>> = (0..8).map(|_| breaker.admit(|| now).unwrap()).collect();
+        let old: Vec<Ticket<'_>> = (0..8).map(|_| breaker.admit(true, || now).unwrap()).collect();
         opened(&breaker, now);
         let later = now + Duration::from_secs(1);
         settle(&breaker, Sign::Answered, later);
@@ -424,7 +442,7 @@ mod tests {
             let mut in_flight: Vec<Ticket<'_>> = Vec::new();
             for (step, millis) in steps {
                 match step {
-                    0 => in_flight.extend(breaker.admit(|| now)),
+                    0 => in_flight.extend(breaker.admit(true, || now)),
                     1 => if let Some(ticket) = in_flight.pop() {
                         ticket.settle(Sign::Failed, || now, || u32::from(millis) << 16);
                     },
@@ -435,14 +453,14 @@ mod tests {
                 }
                 let probing = in_flight.iter().filter(|t| t.probes() && t.epoch == breaker.epoch.load(Ordering::Relaxed));
                 prop_assert!(probing.count() <= 1);
-                if let Err(wait) = breaker.admit(|| now).map(drop) {
+                if let Err(wait) = breaker.admit(true, || now).map(drop) {
                     prop_assert!(wait <= 800 * MILLI);
                 }
             }
             drop(in_flight);
             now += Duration::from_secs(1);
             for _ in 0..200 {
-                let ticket = breaker.admit(|| now).expect("nobody probes, and every rest is over");
+                let ticket = breaker.admit(true, || now).expect("nobody probes, and every rest is over");
                 ticket.settle(Sign::Answered, || now, || 0);
             }
             prop_assert_eq!(breaker.standing().state, BreakerState::Closed);

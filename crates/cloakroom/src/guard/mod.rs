@@ -20,6 +20,7 @@ use parking_lot::Mutex;
 use tokio::time::timeout_at;
 
 use self::breaker::{Breaker, Change, Sign, Standing, Ticket};
+use self::policy::is_browsing;
 use self::refused::{Overdue, Why};
 use self::room::{Entry, Room, Seat};
 use self::watch::Watch;
@@ -39,7 +40,7 @@ pub(crate) use self::watch::describe;
 ///   refused at once; one call now and then tries the store, after rests that double and differ from node to node. The
 ///   first answer ends the outage: nothing has to be restarted. Only
 ///   [`Unavailable`](ErrorKind::Unavailable) and [`Timeout`](ErrorKind::Timeout) count as failing: a store that says it is
-///   full, read-only or has a damaged record is there.
+///   full, read-only or has a damaged record is there. Lists, counts and sweeps that take too long count for nothing.
 /// - **No herd.** At most [`max_in_flight`](GuardPolicy::max_in_flight) calls are with the store and
 ///   [`max_waiting`](GuardPolicy::max_waiting) behind them; the rest is refused at once. A store that has just come back
 ///   gets few at a time, twice as many with each round of answers.
@@ -112,13 +113,13 @@ impl GuardedStore {
         verb: Verb,
         call: impl FnOnce() -> StoreFuture<'a, T>,
     ) -> StoreFuture<'a, T> {
-        let ticket = match self.breaker.admit(timer_now) {
+        let ticket = match self.breaker.admit(!is_browsing(verb), timer_now) {
             Ok(ticket) => ticket,
             Err(wait) => return StoreFuture::ready(Err(self.refuse(verb, Why::Resting, wait))),
         };
         match call().into_ready() {
             Ok(answer) => {
-                self.settle(ticket, sign_of(&answer));
+                self.settle(ticket, sign_of(verb, &answer));
                 StoreFuture::ready(answer)
             }
             Err(waiting) => StoreFuture::waiting(self.bounded(verb, ticket, waiting)),
@@ -146,14 +147,14 @@ impl GuardedStore {
                 },
             }
         };
-        let flight = Flight { guard: self, ticket: Some(ticket), began: timer_now(), _seat: seat };
+        let flight = Flight { guard: self, verb, ticket: Some(ticket), began: timer_now(), _seat: seat };
         match timeout_at(until, call).await {
             Ok(answer) => {
-                flight.land(sign_of(&answer));
+                flight.land(sign_of(verb, &answer));
                 answer
             }
             Err(_) => {
-                flight.land(Sign::Failed);
+                flight.land((!is_browsing(verb)).then_some(Sign::Failed));
                 let error = StoreError::new(ErrorKind::Timeout, self.inner.name(), verb);
                 let error = error.caused_by(Overdue(deadline));
                 Err(if is_write(verb) { error.maybe_applied() } else { error })
@@ -161,7 +162,9 @@ impl GuardedStore {
         }
     }
 
-    fn settle(&self, ticket: Ticket<'_>, sign: Sign) {
+    fn settle(&self, ticket: Ticket<'_>, sign: Option<Sign>) {
+        // What says nothing is let go of.
+        let Some(sign) = sign else { return };
         let change = ticket.settle(sign, timer_now, || self.jitter());
         if change == Change::None {
             return;
@@ -195,13 +198,14 @@ impl GuardedStore {
 /// A call that is with the store.
 struct Flight<'a> {
     guard: &'a GuardedStore,
+    verb: Verb,
     ticket: Option<Ticket<'a>>,
     began: tokio::time::Instant,
     _seat: Seat,
 }
 
 impl Flight<'_> {
-    fn land(mut self, sign: Sign) {
+    fn land(mut self, sign: Option<Sign>) {
         if let Some(ticket) = self.ticket.take() {
             self.guard.settle(ticket, sign);
         }
@@ -215,15 +219,17 @@ impl Drop for Flight<'_> {
         if let Some(ticket) = self.ticket.take()
             && timer_now().saturating_duration_since(self.began) >= GIVEN_UP_AFTER
         {
-            self.guard.settle(ticket, Sign::Failed);
+            self.guard.settle(ticket, (!is_browsing(self.verb)).then_some(Sign::Failed));
         }
     }
 }
 
-fn sign_of<T>(answer: &Result<T, StoreError>) -> Sign {
-    match answer {
-        Err(error) if matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::Timeout) => Sign::Failed,
-        Ok(_) | Err(_) => Sign::Answered,
+/// What an answer shows of the store. A list that takes too long shows that it was a long list.
+fn sign_of<T>(verb: Verb, answer: &Result<T, StoreError>) -> Option<Sign> {
+    match answer.as_ref().map_err(StoreError::kind) {
+        Err(ErrorKind::Timeout) if is_browsing(verb) => None,
+        Err(ErrorKind::Unavailable | ErrorKind::Timeout) => Some(Sign::Failed),
+        Ok(_) | Err(_) => Some(Sign::Answered),
     }
 }
 

@@ -57,11 +57,13 @@ impl GuardPolicy {
     }
 
     pub(super) fn deadline_of(&self, verb: Verb) -> Duration {
-        match verb {
-            Verb::List | Verb::Count | Verb::Sweep | Verb::Export => self.browsing_deadline,
-            _ => self.deadline,
-        }
+        if is_browsing(verb) { self.browsing_deadline } else { self.deadline }
     }
+}
+
+/// Whether a verb looks at many sessions: how long that takes says little about how the store is.
+pub(super) fn is_browsing(verb: Verb) -> bool {
+    matches!(verb, Verb::List | Verb::Count | Verb::Sweep | Verb::Export)
 }
 
 impl Default for GuardPolicy {

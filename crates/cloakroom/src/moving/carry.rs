@@ -25,6 +25,9 @@ pub struct Carried {
     pub ended: u64,
     /// Entries that were there already, or over.
     pub settled: u64,
+    /// Live sessions that the new store keeps out, since they left it in an earlier move or are still arriving: they stay
+    /// where they are.
+    pub kept_out: u64,
     /// Entries that cannot be read: their sessions are lost, in either store.
     pub damaged: u64,
 }
@@ -33,7 +36,7 @@ impl Carried {
     /// Everything looked at.
     #[must_use]
     pub fn seen(&self) -> u64 {
-        [self.sessions, self.tombstones, self.retired, self.ended, self.settled, self.damaged]
+        [self.sessions, self.tombstones, self.retired, self.ended, self.settled, self.kept_out, self.damaged]
             .into_iter()
             .fold(0, u64::saturating_add)
     }
@@ -41,7 +44,11 @@ impl Carried {
     /// Whether there was nothing left to do.
     #[must_use]
     pub fn is_settled(&self) -> bool {
-        self.sessions == 0 && self.tombstones == 0 && self.retired == 0 && self.ended == 0
+        self.sessions == 0
+            && self.tombstones == 0
+            && self.retired == 0
+            && self.ended == 0
+            && self.kept_out == 0
     }
 
     /// Both together.
@@ -53,6 +60,7 @@ impl Carried {
             retired: self.retired.saturating_add(other.retired),
             ended: self.ended.saturating_add(other.ended),
             settled: self.settled.saturating_add(other.settled),
+            kept_out: self.kept_out.saturating_add(other.kept_out),
             damaged: self.damaged.saturating_add(other.damaged),
         }
     }
@@ -74,6 +82,7 @@ enum Step {
     Retired,
     Ended,
     Settled,
+    KeptOut,
 }
 
 impl MovingStore {
@@ -103,6 +112,7 @@ impl MovingStore {
                 Step::Retired => &mut done.retired,
                 Step::Ended => &mut done.ended,
                 Step::Settled => &mut done.settled,
+                Step::KeptOut => &mut done.kept_out,
             };
             *counted = counted.saturating_add(1);
         }
@@ -139,15 +149,19 @@ impl MovingStore {
     async fn carry_live(&self, digest: TokenDigest, live: &Live, now: Timestamp) -> Result<Step, StoreError> {
         // What has left and not been seen off: somebody stopped half-way.
         if let Some(own) = seal_of(live, digest) {
-            self.arrive(own, live.clone(), now).await?;
-            return Ok(Step::Session);
+            let arrived = self.try_arrive(own, live.clone(), now).await?;
+            return Ok(if arrived.is_some() { Step::Session } else { Step::KeptOut });
         }
         match self.look(digest, now).await? {
             Home::Old(live) => match self.bring(digest, live, now).await? {
                 Lookup::Live(_) => Ok(Step::Session),
                 Lookup::Ended(_) | Lookup::Retired(_) | Lookup::Unknown => Ok(Step::Settled),
             },
-            Home::New(_) => Ok(Step::Settled),
+            // It may have left since the page was made; one that has not is one that cannot.
+            Home::New(_) => match self.old.get(digest, now).await? {
+                Lookup::Live(_) => Ok(Step::KeptOut),
+                Lookup::Ended(_) | Lookup::Retired(_) | Lookup::Unknown => Ok(Step::Settled),
+            },
         }
     }
 
@@ -166,8 +180,8 @@ impl MovingStore {
     async fn carry_retired(&self, filed: &Filed, now: Timestamp) -> Result<Step, StoreError> {
         match self.old.get(sealed(filed.digest), now).await? {
             Lookup::Live(left) if seal_of(&left, sealed(filed.digest)) == Some(filed.digest) => {
-                self.arrive(filed.digest, left, now).await?;
-                Ok(Step::Session)
+                let arrived = self.try_arrive(filed.digest, left, now).await?;
+                Ok(if arrived.is_some() { Step::Session } else { Step::KeptOut })
             }
             Lookup::Ended(_) => Ok(Step::Settled),
             Lookup::Live(_) | Lookup::Retired(_) | Lookup::Unknown => {

@@ -7,10 +7,10 @@
 
 use std::sync::Arc;
 
-use cloakroom_core::{AttributeKey, EndReason, SessionRecord, Timestamp, TokenDigest, Tombstone};
+use cloakroom_core::{AttributeKey, EndReason, SessionId, SessionRecord, Timestamp, TokenDigest, Tombstone};
 use cloakroom_store::{
-    EndRequest, Entry, ErrorKind, Filed, Live, Lookup, RekeyRequest, Rekeyed, Selector, StoreError, Verb,
-    Version,
+    EndRequest, Entry, ErrorKind, Filed, Imported, ListFilter, ListItem, ListQuery, Live, Lookup,
+    RekeyRequest, Rekeyed, Selector, StateFilter, StoreError, Verb, Version,
 };
 
 use super::MovingStore;
@@ -114,13 +114,32 @@ impl MovingStore {
         left: Live,
         now: Timestamp,
     ) -> Result<Lookup, StoreError> {
+        self.try_arrive(digest, left, now).await?.ok_or_else(|| {
+            let error = StoreError::new(ErrorKind::Unavailable, self.new.name(), Verb::Import);
+            error.caused_by(
+                "the new store keeps this session out: it is still arriving there, or left it once",
+            )
+        })
+    }
+
+    /// The same; `None` where the new store keeps it out. Then it stays where it is.
+    pub(super) async fn try_arrive(
+        &self,
+        digest: TokenDigest,
+        left: Live,
+        now: Timestamp,
+    ) -> Result<Option<Lookup>, StoreError> {
         let session = left.record.id;
         // Sealing counted the version up without changing a thing: whoever read the session before still reads the same.
         let version = Version::from_u64(left.version.as_u64().saturating_sub(1));
         let live =
             Live { record: Arc::new(unsealed(&left.record)), version, last_seen_at: left.last_seen_at };
         let filed = Filed { digest, entry: Entry::Live(live) };
-        self.new.import(&filed, now).await?;
+        if self.new.import(&filed, now).await? == Imported::AlreadyExists
+            && !self.has_arrived(digest, session, now).await?
+        {
+            return Ok(None);
+        }
         // What is left in the old store ends, so that it is not counted, listed or reported there any more. That it ends
         // by this call shows that no decision had ended it before.
         let selector = Selector::One(session);
@@ -132,7 +151,41 @@ impl MovingStore {
         {
             self.end_in_new(&tombstone, now).await?;
         }
-        self.new.get(digest, now).await
+        self.new.get(digest, now).await.map(Some)
+    }
+
+    /// Whether the new store has this session, or had it since it left: under this digest, or under one that its token was
+    /// exchanged for.
+    async fn has_arrived(
+        &self,
+        digest: TokenDigest,
+        session: SessionId,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        match unless_damaged(self.new.get(digest, now).await)? {
+            Lookup::Live(live) => Ok(live.record.id == session),
+            Lookup::Ended(tombstone) => Ok(tombstone.session == session && tombstone.reason != MOVED),
+            Lookup::Retired(retired) if !self.new.capabilities().listing => Ok(retired.session == session),
+            Lookup::Retired(retired) => Ok(retired.session == session && !self.was_left(session, now).await?),
+            Lookup::Unknown => Ok(!self.was_left(session, now).await?),
+        }
+    }
+
+    /// Whether the new store lacks a session, or knows it as one that left it in an earlier move. One that cannot say so
+    /// lacks it: what is sealed may be the only copy, and stays.
+    async fn was_left(&self, session: SessionId, now: Timestamp) -> Result<bool, StoreError> {
+        if !self.new.capabilities().listing {
+            return Ok(true);
+        }
+        let mut filter = ListFilter::default();
+        filter.session = Some(session);
+        filter.state = StateFilter::Any;
+        let found = self.new.list(&ListQuery::new(filter), now).await?.items.pop();
+        Ok(match found {
+            Some(ListItem::Live(_)) => false,
+            Some(ListItem::Ended { tombstone, .. }) => tombstone.reason == MOVED,
+            None => true,
+        })
     }
 
     /// Ends in the new store what a decision has ended in the old one.

@@ -31,8 +31,9 @@ impl Stage {
             }
             *asked_at = Some(asked);
         }
-        let (in_new, in_old) = tokio::join!(new.get(mark_digest(), now), old.get(mark_digest(), now));
-        let begun = [in_new, in_old].iter().any(is_mark);
+        let (arriving, leaving) = (Mark::Arriving.digest(), Mark::Leaving.digest());
+        let (in_new, in_old) = tokio::join!(new.get(arriving, now), old.get(leaving, now));
+        let begun = is_mark(&in_new, Mark::Arriving) || is_mark(&in_old, Mark::Leaving);
         if begun {
             self.begun.store(true, Ordering::Release);
             tracing::info!(event = "session_store_moving", "sessions are being moved to the new store");
@@ -40,46 +41,77 @@ impl Stage {
         begun
     }
 
-    /// Leaves the mark in both stores: either is enough, and one of them may forget.
+    /// Leaves a mark in each store: either is enough, and one of them may forget.
     pub(super) async fn begin(
         &self,
         old: &dyn Store,
         new: &dyn Store,
         now: Timestamp,
-    ) -> Result<(), StoreError> {
-        let filed = mark(now);
-        new.import(&filed, now).await?;
-        old.import(&filed, now).await?;
+    ) -> Result<Beginning, StoreError> {
+        if is_mark(&Ok(new.get(Mark::Leaving.digest(), now).await?), Mark::Leaving) {
+            return Ok(Beginning::TargetWasLeft);
+        }
+        new.import(&Mark::Arriving.filed(now), now).await?;
+        old.import(&Mark::Leaving.filed(now), now).await?;
         self.begun.store(true, Ordering::Release);
-        Ok(())
+        Ok(Beginning::Begun)
     }
 }
 
-/// Whether this entry is the mark.
+/// What came of the wish to begin.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[must_use = "nothing may be moved into a store that was left"]
+pub enum Beginning {
+    /// Every server that knows both stores begins within a second.
+    Begun,
+    /// Sessions were moved away from the target before. It still knows them as gone, so that they could not come back: take
+    /// another place, or an empty one. Nothing has changed.
+    TargetWasLeft,
+}
+
+/// What a store is to a move. The same store may be left later by another.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Mark {
+    Leaving,
+    Arriving,
+}
+
+impl Mark {
+    const ALL: [Self; 2] = [Self::Leaving, Self::Arriving];
+
+    /// The mark: the tombstone of a session that never was. It grants nothing, counts as nothing, and needs nothing of a
+    /// store that it has not.
+    fn filed(self, now: Timestamp) -> Filed {
+        let session = self.session();
+        let tombstone = Tombstone { session, principal: None, ended_at: now, reason: EndReason::Replaced };
+        let entry = Entry::Ended { tombstone, created_at: now, kept_until: now.plus(MARK_KEPT) };
+        Filed { digest: self.digest(), entry }
+    }
+
+    /// No token has this digest: finding one would be a pre-image.
+    fn digest(self) -> TokenDigest {
+        TokenDigest::from_bytes(&[self.byte(); TokenDigest::LENGTH]).expect("it has the length of a digest")
+    }
+
+    fn session(self) -> SessionId {
+        SessionId::from_bytes([self.byte(); SessionId::LENGTH])
+    }
+
+    const fn byte(self) -> u8 {
+        match self {
+            Self::Leaving => 0x4c,
+            Self::Arriving => 0x41,
+        }
+    }
+}
+
+/// Whether this entry is a mark.
 pub(super) fn is_mark_digest(digest: TokenDigest) -> bool {
-    digest == mark_digest()
+    Mark::ALL.iter().any(|mark| mark.digest() == digest)
 }
 
-fn is_mark(answer: &Result<Lookup, StoreError>) -> bool {
-    matches!(answer, Ok(Lookup::Ended(tombstone)) if tombstone.session == mark_id())
-}
-
-/// The mark: the tombstone of a session that never was. It grants nothing, counts as nothing, and needs nothing of a
-/// store that it has not.
-fn mark(now: Timestamp) -> Filed {
-    let tombstone =
-        Tombstone { session: mark_id(), principal: None, ended_at: now, reason: EndReason::Replaced };
-    let entry = Entry::Ended { tombstone, created_at: now, kept_until: now.plus(MARK_KEPT) };
-    Filed { digest: mark_digest(), entry }
-}
-
-/// No token has this digest: finding one would be a pre-image.
-fn mark_digest() -> TokenDigest {
-    TokenDigest::from_bytes(&[0x4d; TokenDigest::LENGTH]).expect("it has the length of a digest")
-}
-
-fn mark_id() -> SessionId {
-    SessionId::from_bytes([0x4d; SessionId::LENGTH])
+fn is_mark(answer: &Result<Lookup, StoreError>, mark: Mark) -> bool {
+    matches!(answer, Ok(Lookup::Ended(tombstone)) if tombstone.session == mark.session())
 }
 
 /// How soon a node notices that moving has begun.

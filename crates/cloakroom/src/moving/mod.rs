@@ -21,6 +21,7 @@ use self::home::Home;
 use self::mark::Stage;
 
 pub use self::carry::{Carried, CarriedPage};
+pub use self::mark::Beginning;
 
 /// Two stores as one, while sessions move from the old to the new: nobody is signed out, nothing that ended comes back, no
 /// change is lost.
@@ -64,7 +65,7 @@ impl MovingStore {
     ///
     /// # Errors
     /// [`StoreError`] where either store cannot be written to; some servers may have begun then.
-    pub async fn begin(&self, now: Timestamp) -> Result<(), StoreError> {
+    pub async fn begin(&self, now: Timestamp) -> Result<Beginning, StoreError> {
         self.stage.begin(&*self.old, &*self.new, now).await
     }
 
@@ -169,7 +170,8 @@ impl Store for MovingStore {
         both.durable &= old.durable;
         both.shared &= old.shared;
         both.listing &= old.listing;
-        both.limits &= old.limits;
+        // What the old store holds of a principal is taken off the limit; one that cannot say leaves it to the new store.
+        both.limits &= old.limits && old.listing;
         both
     }
 

@@ -121,6 +121,18 @@ async fn what_a_store_that_is_there_says_never_opens_the_breaker() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn lists_that_take_too_long_keep_nobody_from_signing_in() {
+    let Guarded { faulty, store, .. } = guarded(patience());
+    faulty.go_down(ErrorKind::Timeout);
+    for _ in 0..20 {
+        assert_eq!(store.count(Timestamp::EPOCH).await.unwrap_err().kind(), ErrorKind::Timeout);
+    }
+    assert_eq!(store.state(), BreakerState::Closed);
+    faulty.heal();
+    get(&store).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
 async fn nobody_waits_longer_than_the_deadline_and_a_write_that_was_cut_off_may_have_been_applied() {
     let (gated, store) = gated(patience());
     let held = gated.hold(Verb::Get, Moment::Before);

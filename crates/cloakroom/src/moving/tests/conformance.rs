@@ -35,20 +35,19 @@ impl Harness for Both {
 fn two_stores_as_one_pass_the_suite_before_moving_begins_and_after() {
     for begun in [false, true] {
         let suite = Suite::new("moving", Both { begun });
-        let mut failed = Vec::new();
+        let (mut failed, mut skipped) = (Vec::new(), 0);
         for case in suite.cases() {
-            // One move at a time: what is under way is not moved itself.
-            if case.contains("export")
-                || case.contains("import")
-                || case.contains("what_came")
-                || case.contains("what_comes_after")
-            {
-                continue;
-            }
             if let Err(failure) = suite.check(case) {
-                failed.push(format!("{case}: {failure}"));
+                let why = failure.to_string();
+                // What is under way is not moved itself; every other rule holds.
+                if why.contains("one move at a time") || why.contains("(Unsupported, Export)") {
+                    skipped += 1
+                } else {
+                    failed.push(format!("{case}: {why}"))
+                }
             }
         }
+        assert!(skipped < suite.cases().count() / 4, "{skipped} cases need export or import");
         assert!(failed.is_empty(), "begun: {begun}\n{}", failed.join("\n"));
     }
 }

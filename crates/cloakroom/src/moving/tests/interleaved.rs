@@ -10,8 +10,8 @@ use cloakroom_store::{
     StateFilter, Store, Touch, Verb,
 };
 
-use super::super::MovingStore;
 use super::super::home::sealed;
+use super::super::{Beginning, MovingStore};
 use super::{Stores, end, file, live, pass, value, write};
 
 fn carry(node: &Arc<MovingStore>) -> tokio::task::JoinHandle<()> {
@@ -258,6 +258,68 @@ async fn silence_is_not_interrupted_by_moving() {
     pass(&node).await.unwrap();
     assert!(matches!(node.get(alice.digest, at(999)).await.unwrap(), Lookup::Live(_)));
     assert!(is_ended(&node.get(alice.digest, at(1_000)).await.unwrap(), EndReason::IdleTimeout));
+}
+
+#[tokio::test]
+async fn a_session_that_stopped_half_way_is_not_ended_by_the_silence_of_what_is_left() {
+    let stores = Stores::new();
+    let alice = Fixtures::new(15).signed_in("alice");
+    stores.issued(&alice).await;
+    let node = stores.moving().await;
+    let last_step = stores.old.hold(Verb::End, Moment::Before);
+    let carried = carry(&node);
+    last_step.reached().await;
+    carried.abort();
+    assert!(carried.await.unwrap_err().is_cancelled());
+    drop(last_step);
+    node.touch(&[Touch { digest: alice.digest, seen_at: at(900) }], at(900)).await.unwrap();
+    assert!(matches!(node.get(alice.digest, at(1_500)).await.unwrap(), Lookup::Live(_)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_has_not_noticed_yet_finds_what_has_left_all_the_same() {
+    let stores = Stores::new();
+    let alice = Fixtures::new(16).signed_in("alice");
+    stores.issued(&alice).await;
+    let behind = stores.node();
+    live(&*behind, alice.digest).await;
+    pass(&*stores.moving().await).await.unwrap();
+    live(&*behind, alice.digest).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_move_after_another_begins_when_it_is_begun_and_no_earlier() {
+    let mut fixtures = Fixtures::new(17);
+    let first = Stores::new();
+    let alice = fixtures.signed_in("alice");
+    first.issued(&alice).await;
+    pass(&*first.moving().await).await.unwrap();
+    // From the store that was new to a third one: its servers serve the second until that move begins.
+    let second = Stores { old: first.new.clone(), new: Stores::new().new };
+    let (node, bob) = (second.node(), fixtures.signed_in("bob"));
+    file(&*node, &bob).await;
+    assert_eq!(second.new.get(bob.digest, at(20)).await.unwrap(), Lookup::Unknown);
+    pass(&*second.moving().await).await.unwrap();
+    for filing in [&alice, &bob] {
+        live(&*second.new, filing.digest).await;
+    }
+}
+
+#[tokio::test]
+async fn sessions_do_not_move_back_to_where_they_are_known_as_gone() {
+    let there = Stores::new();
+    let alice = Fixtures::new(18).signed_in("alice");
+    there.issued(&alice).await;
+    pass(&*there.moving().await).await.unwrap();
+    let back = Stores { old: there.new.clone(), new: there.old.clone() };
+    assert_eq!(back.node().begin(at(20)).await.unwrap(), Beginning::TargetWasLeft);
+    // Nor where somebody forces it: they stay where they are, alive, and that is told.
+    let node = back.node();
+    for _ in 0..2 {
+        let done = pass(&node).await.unwrap();
+        assert_eq!((done.sessions, done.kept_out), (0, 1), "{done:?}");
+    }
+    live(&*back.old, alice.digest).await;
 }
 
 #[tokio::test]

@@ -15,7 +15,7 @@ use cloakroom_store::{
     Store, StoreError,
 };
 
-use super::{Carried, MovingStore};
+use super::{Beginning, Carried, MovingStore};
 
 /// Two stores in which calls can be stopped.
 struct Stores {
@@ -37,7 +37,7 @@ impl Stores {
     /// The same, and moving has begun.
     async fn moving(&self) -> Arc<MovingStore> {
         let node = self.node();
-        node.begin(at(0)).await.unwrap();
+        assert_eq!(node.begin(at(0)).await.unwrap(), Beginning::Begun);
         node
     }
 

@@ -9,7 +9,7 @@ use cloakroom_memory::MemoryStore;
 use cloakroom_store::{Live, Lookup, RekeyRequest, Rekeyed, ReplaceRequest, Replaced, Store, StoreError};
 use parking_lot::Mutex;
 
-use super::super::MovingStore;
+use super::super::{Beginning, MovingStore};
 use super::{end, file, pass};
 
 /// What people know of a session: what they were told, and what they were told may have happened.
@@ -207,7 +207,7 @@ async fn rolling_restart(seed: u64) {
     );
     // Then all know both, and sessions move while people go on.
     let mover = MovingStore::new(world.old.clone(), world.new.clone());
-    while mover.begin(at(20)).await.is_err() {}
+    while mover.begin(at(20)).await.ok() != Some(Beginning::Begun) {}
     tokio::join!(
         carried(&mover),
         world.serve(both.clone(), seed ^ 4, 25),
