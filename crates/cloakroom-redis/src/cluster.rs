@@ -105,13 +105,21 @@ impl Cluster {
         if self.read().edition != edition {
             return Ok(());
         }
-        let mut detail = String::from("none was asked");
+        let lost = self.read().lost.clone();
+        let (mut second_best, mut detail) = (None, String::from("none was asked"));
         for host in self.candidates() {
+            if second_best.is_some() && lost.as_ref() == Some(&host) {
+                break;
+            }
             let drawn = match self.node_at(&host) {
                 Ok(node) => self.ask(&node).await,
                 Err(problem) => Err(problem),
             };
             match drawn {
+                // Nobody has taken the lost one's place yet, or this node was cut off and does not know.
+                Ok(owners) if owners.iter().flatten().any(|owner| lost.as_ref() == Some(owner)) => {
+                    second_best.get_or_insert((owners, host));
+                }
                 Ok(owners) => return self.replace(&owners, host),
                 Err(problem) => {
                     detail = match std::error::Error::source(&problem) {
@@ -121,7 +129,10 @@ impl Cluster {
                 }
             }
         }
-        Err(Problem::NoMap { detail })
+        match second_best {
+            Some((owners, host)) => self.replace(&owners, host),
+            None => Err(Problem::NoMap { detail }),
+        }
     }
 
     /// Whom to ask: whoever answered last, then everybody known, and whoever was lost at the end.
