@@ -14,8 +14,7 @@ use std::{
 use rustix::net::sockopt::set_socket_linger;
 
 use crate::{
-    Outcome, Port,
-    failure::Doing as _,
+    Failure, Outcome, Port,
     patience::{Look, PATIENCE, until},
 };
 
@@ -153,7 +152,15 @@ impl Relay {
             return Ok(());
         }
         let listening = || format!("listening on port {}", self.port());
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, self.port())).doing(listening)?;
+        // The port is ours, and still somebody may listen on it for a moment: a program that another thread is starting
+        // holds copies of our sockets until it has become that program.
+        let listener = until("a listener to be gone", PATIENCE, || {
+            match TcpListener::bind((Ipv4Addr::LOCALHOST, self.port())) {
+                Ok(listener) => Look::Done(listener),
+                Err(error) if error.kind() == ErrorKind::AddrInUse => Look::NotYet(error.to_string()),
+                Err(error) => Look::Hopeless(Failure::new(listening(), error)),
+            }
+        })?;
         let is_closing = Arc::new(AtomicBool::new(false));
         let (inner, closing) = (Arc::clone(&self.inner), Arc::clone(&is_closing));
         let thread = thread::spawn(move || {

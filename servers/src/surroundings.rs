@@ -63,6 +63,12 @@ impl Clock {
         Self { ahead: 0 }
     }
 
+    /// Later than it is by so many seconds, or earlier.
+    #[must_use]
+    pub const fn ahead_by(seconds: i64) -> Self {
+        Self { ahead: seconds }
+    }
+
     /// Later than it is, by whole seconds.
     #[must_use]
     pub fn ahead(by: Duration) -> Self {
