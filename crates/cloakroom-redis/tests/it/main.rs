@@ -6,10 +6,12 @@
 )]
 
 mod access;
+mod clock;
 mod cost;
 mod failover;
 mod fault;
 mod full;
+mod full_disk;
 mod keys;
 mod migration;
 
