@@ -57,7 +57,8 @@
 //! else knows it, the answer is *unavailable*. An end of one session is done where the session is; where it is found
 //! nowhere and a server could not be asked, it is an error. Ends by principal and of everything have to be acknowledged
 //! by every server; else they are an error, after they were done wherever that was possible. So an end that was
-//! acknowledged holds whoever comes back with whatever memory.
+//! acknowledged holds, whichever of the servers on the list comes back with whatever memory. A server that was off the
+//! list when something ended has not heard of it: it has to be emptied before it is put on again.
 //!
 //! # What is weaker than elsewhere
 //! - A limit is exact on each server: who signed in on another while their home was away does not count at home.

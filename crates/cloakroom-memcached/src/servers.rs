@@ -2,6 +2,7 @@
 
 use std::num::NonZeroU64;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use cloakroom_core::{Route, Timestamp};
@@ -26,6 +27,7 @@ pub(crate) struct Servers {
     pub(crate) passes: Passes,
     pub(crate) recent: Recent,
     turns: Vec<Mutex<()>>,
+    filings: AtomicU64,
     ring: Ring,
     list: Vec<Server>,
     /// How long a server may be silent, about.
@@ -53,12 +55,18 @@ impl Servers {
             settling: Settling::default(),
             passes: Passes::default(),
             recent: Recent::default(),
+            filings: AtomicU64::new(0),
             turns: (0..TURNS.get()).map(|_| Mutex::new(())).collect(),
             ring: Ring::new(options.servers.iter().map(String::as_str)),
             list: options.servers.iter().map(start).collect(),
             patience: options.patience(),
             handle,
         }
+    }
+
+    /// A number that no other filing has: not another one of this handle, nor one of another handle.
+    pub(crate) fn filer(&self) -> u64 {
+        mix(self.handle ^ mix(self.filings.fetch_add(1, Ordering::Relaxed))).max(1)
     }
 
     /// How many there are.

@@ -47,6 +47,7 @@ impl Filed {
         match reader.byte()? {
             kind @ (OPEN | HELD) => {
                 let version = Version::from_u64(reader.number()?);
+                let _filer = reader.number()?;
                 let state = if kind == OPEN { State::Open } else { State::Held };
                 let record = Arc::new(decode_record(reader.rest())?);
                 Ok(Self::Record(Record { record, version, state }))
@@ -79,9 +80,20 @@ pub(crate) fn encode_live(
     version: Version,
     state: State,
 ) -> Result<Vec<u8>, Problem> {
+    encode_filed_by(record, version, state, 0)
+}
+
+/// The same as somebody files it who has to know their own again: `filer` is a number that nobody else has.
+pub(crate) fn encode_filed_by(
+    record: &SessionRecord,
+    version: Version,
+    state: State,
+    filer: u64,
+) -> Result<Vec<u8>, Problem> {
     let mut writer = Writer::new(FORMAT);
     writer.byte(if state == State::Open { OPEN } else { HELD });
     writer.number(version.as_u64());
+    writer.number(filer);
     let mut bytes = writer.finish();
     encode_record(record, &mut bytes)?;
     if bytes.len() > LARGEST {

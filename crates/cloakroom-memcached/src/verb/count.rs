@@ -21,20 +21,24 @@ pub(super) async fn routes(place: &Place<'_>) -> Result<Vec<Route>, Problem> {
         let entered = item(reply)?.and_then(|found| Page::decode(&found.value).ok());
         match entered {
             Some(entered) => routes.extend(Page::routes(page).filter(|route| entered.has(*route))),
-            None => routes.extend(lost_page(place, page).await?),
+            None => routes.extend(make_page(place, page, None).await?),
         }
     }
     Ok(routes)
 }
 
-/// Makes a page anew that the server has lost, or never had.
-async fn lost_page(place: &Place<'_>, page: u8) -> Result<Vec<Route>, Problem> {
+/// Makes a page anew that the server has lost: of the ledgers that are there, and of `also`, which will be.
+pub(super) async fn make_page(
+    place: &Place<'_>,
+    page: u8,
+    also: Option<Route>,
+) -> Result<Vec<Route>, Problem> {
     let routes: Vec<Route> = Page::routes(page).collect();
     let there: Vec<Route> = present(place, &routes).await?.into_iter().map(|(route, _)| route).collect();
     let mut made = Page::empty();
-    there.iter().for_each(|route| made.put(*route));
+    there.iter().chain(&also).for_each(|route| made.put(*route));
     let item = Item { value: made.encode(), expiry: Expiry::NEVER, flags: 0 };
-    // Where somebody else has made one meanwhile, that one has at least whom they entered; the rest comes by here again.
+    // Where somebody else has made one meanwhile, it was made of the same ledgers.
     place.link.ask(Batch::default().add(&place.keys.directory(page), item)).await?;
     Ok(there)
 }

@@ -4,6 +4,7 @@ use std::hash::Hash;
 
 use cloakroom_core::{SessionId, SessionRecord, Timestamp, TokenDigest};
 
+use super::count::make_page;
 use super::settle::settle;
 use crate::client::{Batch, Expiry, Found, Item, Reply};
 use crate::error::Problem;
@@ -33,6 +34,15 @@ pub(super) struct Desk {
     page: Option<Found>,
 }
 
+/// Where what is filed came from.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Origin {
+    /// There was nothing.
+    Added,
+    /// It, or something that nobody needs any more, was there. Whoever filed it may be about to list it: it stays.
+    TakenOver,
+}
+
 /// How long the record of a live session may be of interest.
 pub(super) fn record_expiry(record: &SessionRecord, now: Timestamp) -> Expiry {
     let kept_until = record.lifetime.absolute_expires_at.plus(record.lifetime.tombstone_retention);
@@ -45,26 +55,48 @@ impl Paper {
     }
 
     /// Files it under its digest, and reads what decides about it, in one round trip; `None` where the digest is taken.
-    pub(super) async fn file(&self, place: &Place<'_>, now: Timestamp) -> Result<Option<Desk>, Problem> {
+    pub(super) async fn file(
+        &self,
+        place: &Place<'_>,
+        now: Timestamp,
+    ) -> Result<Option<(Desk, Origin)>, Problem> {
         let key = place.keys.record(self.digest);
         let batch = self.desk_batch(place, Batch::default().add(&key, self.item()));
         let mut replies = place.link.ask(batch).await?.into_iter();
         if replies.next() == Some(Reply::Done) {
-            return desk_of(place, replies).map(Some);
+            return Ok(Some((desk_of(place, replies)?, Origin::Added)));
         }
         // What is left of another session whose retention is over may give its place away, once its ledger knows no
         // more of it: whoever writes it down there would write over what is filed now.
         settle(place, now).await?;
-        let [filed] = place.read([key.clone()]).await?;
-        let Some(found) = filed else { return Ok(None) };
-        let is_free =
-            matches!(Filed::decode(&found.value), Ok(Filed::Remains { keep_until, .. }) if keep_until <= now);
-        if !is_free
-            || place.link.ask(Batch::default().swap(&key, found.cas, self.item())).await? != [Reply::Done]
-        {
-            return Ok(None);
+        for _ in 0..MOST_TRIES {
+            let desk = self.read_desk(place).await?;
+            if desk.scene.living().is_some_and(|(ledger, _)| self.is_digest_listed(ledger)) {
+                return Ok(None);
+            }
+            let [filed] = place.read([key.clone()]).await?;
+            let swap = match filed {
+                None => Batch::default().add(&key, self.item()),
+                Some(found) if self.may_take_over(&found.value, now) => {
+                    Batch::default().swap(&key, found.cas, self.item())
+                }
+                Some(_) => return Ok(None),
+            };
+            if place.link.ask(swap).await? == [Reply::Done] {
+                return Ok(Some((self.read_desk(place).await?, Origin::TakenOver)));
+            }
         }
-        self.read_desk(place).await.map(Some)
+        Err(Problem::Damaged("record that changes all the time"))
+    }
+
+    /// Whether what is filed may become this: what is left of somebody, after its retention; or the same record, filed by
+    /// somebody who has not listed it, and may be dead. Whoever lists it first has filed it.
+    fn may_take_over(&self, found: &[u8], now: Timestamp) -> bool {
+        match (Filed::decode(found), Filed::decode(&self.value)) {
+            (Ok(Filed::Remains { keep_until, .. }), _) => keep_until <= now,
+            (Ok(there), Ok(own)) => there == own,
+            _ => false,
+        }
     }
 
     /// Reads again what decides about it.
@@ -73,8 +105,11 @@ impl Paper {
         desk_of(place, replies.into_iter())
     }
 
-    /// Removes it where it was refused, as far as it is still what was filed.
-    pub(super) async fn withdraw(&self, place: &Place<'_>) {
+    /// Removes it where it was refused, as far as it was added and nobody has taken it over since.
+    pub(super) async fn withdraw(&self, place: &Place<'_>, origin: Origin) {
+        if origin == Origin::TakenOver {
+            return;
+        }
         let key = place.keys.record(self.digest);
         if let Ok([Some(found)]) = place.read([key.clone()]).await
             && found.value == self.value
@@ -161,28 +196,30 @@ pub(super) async fn begin_era(place: &Place<'_>, occasion: &impl Hash) -> Result
 
 /// Enters a route into the directory, before there is a ledger that a sweep would miss.
 async fn enter(place: &Place<'_>, page: Option<&Found>) -> Result<(), Problem> {
-    let key = place.keys.directory(Page::of(place.route));
+    let number = Page::of(place.route);
+    let key = place.keys.directory(number);
     let mut page = page.cloned();
     loop {
-        let batch = match &page {
-            None => {
-                let mut entered = Page::empty();
-                entered.put(place.route);
-                Batch::default().add(&key, Item { value: entered.encode(), expiry: Expiry::NEVER, flags: 0 })
-            }
-            Some(found) => {
-                let mut entered = Page::decode(&found.value).unwrap_or(Page::empty());
-                if entered.has(place.route) {
-                    return Ok(());
-                }
-                entered.put(place.route);
-                let item = Item { value: entered.encode(), expiry: Expiry::NEVER, flags: 0 };
-                Batch::default().swap(&key, found.cas, item)
-            }
+        if page.is_none() {
+            // It may have been made meanwhile, with the era; else it was lost, and has to be made of what is there.
+            [page] = place.read([key.clone()]).await?;
+        }
+        let Some(found) = &page else {
+            make_page(place, number, Some(place.route)).await?;
+            continue;
         };
-        if place.link.ask(batch).await? == [Reply::Done] {
+        let mut entered = Page::decode(&found.value).unwrap_or(Page::empty());
+        if entered.has(place.route) {
             return Ok(());
         }
-        [page] = place.read([key.clone()]).await?;
+        entered.put(place.route);
+        let item = Item { value: entered.encode(), expiry: Expiry::NEVER, flags: 0 };
+        if place.link.ask(Batch::default().swap(&key, found.cas, item)).await? == [Reply::Done] {
+            return Ok(());
+        }
+        page = None;
     }
 }
+
+/// Takes over what somebody else files at the same time at most so often.
+const MOST_TRIES: usize = 16;

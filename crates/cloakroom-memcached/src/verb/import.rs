@@ -7,7 +7,7 @@ use super::desk::{Desk, Paper, record_expiry};
 use crate::client::{Batch, Expiry, Item};
 use crate::error::Problem;
 use crate::layout::epochs::Epochs;
-use crate::layout::filed::{Filed, State, encode_live, encode_used};
+use crate::layout::filed::{Filed, State, encode_filed_by, encode_used};
 use crate::layout::ledger::{Entry, Remains};
 use crate::place::Place;
 use crate::servers::Call;
@@ -19,7 +19,8 @@ pub(crate) async fn import(call: Call<'_>, arrival: &Arrival) -> Result<Imported
             if live.record.id.route() != arrival.digest.route() {
                 return Err(Problem::Misuse("an id and a digest of different routes"));
             }
-            let value = encode_live(&live.record, live.version, State::Open)?;
+            let filer = call.servers.filer();
+            let value = encode_filed_by(&live.record, live.version, State::Open, filer)?;
             let (id, expiry) = (live.record.id, record_expiry(&live.record, call.now));
             (Paper { digest: arrival.digest, id, replaces: None, value, expiry }, None)
         }
@@ -36,7 +37,9 @@ pub(crate) async fn import(call: Call<'_>, arrival: &Arrival) -> Result<Imported
     let (home, _) = call.servers.order(arrival.digest.route());
     let place = call.servers.place(home, arrival.digest.route()).await?;
     let _turn = call.servers.turn(home, place.route).await;
-    let Some(desk) = paper.file(&place, call.now).await? else { return Ok(Imported::AlreadyExists) };
+    let Some((desk, origin)) = paper.file(&place, call.now).await? else {
+        return Ok(Imported::AlreadyExists);
+    };
     let answer = match &arrival.entry {
         Told::Live(live) => list(call, &place, live, &paper, desk).await,
         Told::Ended { .. } => note_id(call, &place, arrival, &paper, &desk).await,
@@ -46,7 +49,7 @@ pub(crate) async fn import(call: Call<'_>, arrival: &Arrival) -> Result<Imported
         }),
     };
     if matches!(answer, Ok(Imported::AlreadyExists)) {
-        paper.withdraw(&place).await;
+        paper.withdraw(&place, origin).await;
     }
     answer
 }

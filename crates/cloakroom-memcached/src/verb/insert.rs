@@ -12,7 +12,7 @@ use super::settle::Settling;
 use crate::client::{Batch, Reply};
 use crate::error::Problem;
 use crate::layout::epochs::Epochs;
-use crate::layout::filed::{State, encode_live};
+use crate::layout::filed::{State, encode_filed_by};
 use crate::layout::ledger::{Entry, Ledger};
 use crate::place::Place;
 use crate::servers::Call;
@@ -26,7 +26,7 @@ pub(crate) async fn insert(call: Call<'_>, request: InsertRequest<'_>) -> Result
     if record.id.route() != digest.route() {
         return Err(Problem::Misuse("an id and a digest of different routes"));
     }
-    let value = encode_live(record, Version::FIRST, State::Open)?;
+    let value = encode_filed_by(record, Version::FIRST, State::Open, call.servers.filer())?;
     let paper = Paper { digest, id: record.id, replaces, value, expiry: record_expiry(record, now) };
     let (home, others) = call.servers.order(digest.route());
     let mut away = None;
@@ -49,7 +49,9 @@ async fn insert_at(
 ) -> Result<Inserted, Problem> {
     let place = call.servers.place(position, paper.digest.route()).await?;
     let turn = call.servers.turn(position, place.route).await;
-    let Some(desk) = paper.file(&place, call.now).await? else { return Ok(Inserted::AlreadyExists) };
+    let Some((desk, origin)) = paper.file(&place, call.now).await? else {
+        return Ok(Inserted::AlreadyExists);
+    };
     let elsewhere = elsewhere(call, position, request, &desk).await?;
     let mut answer = list(call, &place, request, (paper, desk)).await;
     drop(turn);
@@ -60,7 +62,7 @@ async fn insert_at(
         Ok(Inserted::Done { ended }) if ended.is_empty() => {}
         Ok(Inserted::Done { .. }) => Settling::begin(call.servers, position, place.route, call.now),
         // Nothing refers to the record, and nothing will.
-        Ok(_) => paper.withdraw(&place).await,
+        Ok(_) => paper.withdraw(&place, origin).await,
         Err(_) => {}
     }
     answer

@@ -6,6 +6,7 @@
     reason = "every function here is part of a test, which the lints cannot see without #[test]"
 )]
 
+mod arrival;
 mod cost;
 mod cut;
 mod fleet;

@@ -12,10 +12,18 @@ use cloakroom_store::{Lookup, Selector, Store as _, SweepRequest, Swept};
 use crate::fleet::{Fleet, Node, PATIENCE, hexadecimal};
 
 fn sessions(node: &Node, count: usize) -> Vec<Filing> {
-    let mut fixtures = Fixtures::new(1);
+    sessions_of(node, count, 1)
+}
+
+fn sessions_of(node: &Node, count: usize, seed: u64) -> Vec<Filing> {
+    let mut fixtures = Fixtures::new(seed);
     let filings: Vec<Filing> = (0..count)
         .map(|number| {
-            if number % 3 == 0 { fixtures.anonymous() } else { fixtures.signed_in(&format!("user{number}")) }
+            if number % 3 == 0 {
+                fixtures.anonymous()
+            } else {
+                fixtures.signed_in(&format!("user{number}of{seed}"))
+            }
         })
         .collect();
     for filing in &filings {
@@ -78,17 +86,23 @@ fn whoever_an_end_of_everything_ended_is_counted_and_reported_once() {
     assert!(matches!(node.get(filings[0].digest, at(11)).unwrap(), Lookup::Ended(_)), "it keeps its end");
 }
 
+/// By the next sweep, or by the next session that comes to a page.
 #[test]
 fn a_directory_that_was_lost_is_made_anew_from_what_is_there() {
-    let fleet = Fleet::start(1);
-    let node = fleet.node_beside();
-    let filings = sessions(&node, 20);
-    let command = |line: &str| fleet.servers[0].command(line).unwrap();
-    for page in 0..64_u8 {
-        assert_eq!(command(&format!("md cloakroom:d{page:02x}")), "HD");
+    for has_more in [false, true] {
+        let fleet = Fleet::start(1);
+        let node = fleet.node_beside();
+        let mut filings = sessions(&node, 40);
+        let command = |line: &str| fleet.servers[0].command(line).unwrap();
+        for page in 0..64_u8 {
+            assert_eq!(command(&format!("md cloakroom:d{page:02x}")), "HD");
+        }
+        if has_more {
+            filings.extend(sessions_of(&node, 40, 2));
+        }
+        assert_eq!(sweep(&node, at(1_000), 100, IdleTimeout), ids(&filings));
+        assert_eq!(command("mg cloakroom:d00"), "HD", "there is a page again");
     }
-    assert_eq!(sweep(&node, at(1_000), 100, IdleTimeout), ids(&filings));
-    assert_eq!(command("mg cloakroom:d00"), "HD", "there is a page again");
 }
 
 /// Whoever ended somebody, and died before it was written down where their token points.
