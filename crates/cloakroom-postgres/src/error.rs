@@ -44,6 +44,9 @@ pub(crate) enum Problem {
     Migration { schema: String, version: i32, message: String, code: SqlState, remedy: &'static str },
     #[error("the database is encoded in {0}: create one with ENCODING 'UTF8'")]
     Encoding(String),
+    // Whoever waited for a lock has to see what was committed meanwhile: limits would not be exact.
+    #[error("transactions are {0}: set default_transaction_isolation to 'read committed' for this role")]
+    Isolation(String),
     #[error("the server is PostgreSQL {0}: use 14 or later")]
     OldServer(i32),
     #[error("a row that changed while it was looked at, again and again")]

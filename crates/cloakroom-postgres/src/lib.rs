@@ -40,6 +40,7 @@
 mod connect;
 mod database;
 mod error;
+mod facts;
 mod lanes;
 mod map;
 mod options;
@@ -50,6 +51,7 @@ mod tls;
 mod url;
 mod verb;
 
+pub use facts::PostgresFacts;
 pub use options::{PostgresOptions, TlsMode, UrlError};
 pub use store::PostgresStore;
 

@@ -202,6 +202,11 @@ impl PostgresOptions {
         self.authorities.as_deref()
     }
 
+    /// Whether every host is this computer.
+    pub(crate) fn is_local(&self) -> bool {
+        self.hosts.iter().all(is_local)
+    }
+
     /// The hosts, for a message.
     pub(crate) fn place(&self) -> String {
         let places: Vec<String> = self.hosts.iter().map(place).collect();

@@ -19,13 +19,17 @@ pub(crate) fn localized(sql: &str, schema: &str) -> String {
 /// and find it done. A failure, or a process killed on the way, leaves the schema as it was.
 pub(crate) async fn prepare(client: &Client, options: &PostgresOptions) -> Result<(), Problem> {
     let schema = options.schema();
-    let sql = "SELECT current_setting('server_encoding'), current_setting('server_version_num')::integer";
+    let sql = "SELECT current_setting('server_encoding'), current_setting('server_version_num')::integer,
+                   current_setting('transaction_isolation')";
     let server = client.query_one(sql, &[]).await?;
     if server.get::<_, &str>(0) != "UTF8" {
         return Err(Problem::Encoding(server.get(0)));
     }
     if server.get::<_, i32>(1) < OLDEST_SERVER {
         return Err(Problem::OldServer(server.get::<_, i32>(1) / 10_000));
+    }
+    if server.get::<_, &str>(2) != "read committed" {
+        return Err(Problem::Isolation(server.get(2)));
     }
     let found = version(client, schema).await?;
     if found == VERSION {

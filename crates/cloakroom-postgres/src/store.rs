@@ -11,6 +11,7 @@ use crate::NAME;
 use crate::connect::{Connection, Connector};
 use crate::database::Database;
 use crate::error::{Problem, Sent};
+use crate::facts::{self, PostgresFacts, Way};
 use crate::options::{Migrate, PostgresOptions, TlsMode};
 use crate::patience::Patience;
 use crate::schema::{self, MIGRATION_PATIENCE};
@@ -24,6 +25,7 @@ use crate::verb::{self, Change, Changed, Statements};
 pub struct PostgresStore {
     database: Database,
     statements: Statements,
+    way: Way,
     /// The name of this handle among all on the schema: who holds the sweeping lease.
     handle: String,
 }
@@ -43,6 +45,17 @@ impl PostgresStore {
     /// One connection and three statements where the schema is up to date.
     pub async fn connect(options: PostgresOptions) -> Result<Self, StoreError> {
         Self::open(options).await.map_err(|problem| problem.into_error(Verb::Open, Sent::Nothing))
+    }
+
+    /// What the server says of itself and of these connections, for whoever has to judge whether sessions are safe there.
+    ///
+    /// # Errors
+    /// As every verb; nothing has changed.
+    ///
+    /// # Cost
+    /// One statement.
+    pub async fn facts(&self) -> Result<PostgresFacts, StoreError> {
+        facts::facts(&self.database, self.way).await
     }
 
     async fn open(options: PostgresOptions) -> Result<Self, Problem> {
@@ -65,6 +78,7 @@ impl PostgresStore {
         Ok(Self {
             statements: Statements::new(options.schema()),
             database: Database::new(&options, connector, look_up)?,
+            way: Way::of(&options),
             handle,
         })
     }

@@ -16,9 +16,15 @@ pub(crate) fn parse(url: &str) -> Result<PostgresOptions, UrlError> {
     let (place, query) = url.split_once('?').unwrap_or((url, ""));
     let (mut own, mut theirs) = (Vec::new(), Vec::new());
     for pair in query.split('&').filter(|pair| !pair.is_empty()) {
-        let (key, value) = pair
-            .split_once('=')
-            .ok_or_else(|| UrlError::new(format!("{pair:?} has no value"), "write key=value"))?;
+        // Nothing is quoted that is no key: an @, / or ? that was not escaped may have made it a part of the password.
+        let key_value =
+            pair.split_once('=').filter(|(key, _)| key.bytes().all(|b| b.is_ascii_lowercase() || b == b'_'));
+        let (key, value) = key_value.ok_or_else(|| {
+            UrlError::new(
+                "what follows the ? is no list of options",
+                "write key=value&key=value, and ? in a password as %3F",
+            )
+        })?;
         if OWN_KEYS.contains(&key) { own.push((key, decoded(key, value)?)) } else { theirs.push(pair) }
     }
     let places = one_host_each(place);
@@ -185,6 +191,8 @@ mod tests {
             ("postgres://u:hunter2@h/x?sslrootcert=%2", "%25"),
             ("postgres://u:hunter2@h/x?shema=web", "shema"),
             ("postgres://u:hunter2@h/x?schema", "key=value"),
+            ("postgres://u:x?hunter2@h/x", "%3F"),
+            ("postgres://u:x?hunter2@h/x?schema=web", "%3F"),
             ("postgres://u:hunter2@h:port/x", "postgres://"),
             ("postgres:///x", "host"),
         ] {

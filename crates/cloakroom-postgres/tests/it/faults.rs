@@ -13,7 +13,7 @@ use cloakroom_store::{
 };
 
 use crate::support::{
-    change, database, end, file, healed, is_live, kind, open, runtime, shared, through, try_file,
+    change, database, end, file, healed, is_live, open, runtime, shared, through, try_file, undoubted,
 };
 
 /// What was acknowledged.
@@ -41,6 +41,7 @@ fn what_was_acknowledged_survives_kill_9_of_the_server_under_load() {
             .collect();
         // Another moment in each round, somewhere in a transaction.
         while said.lock().unwrap().filed.len() < 200 + 57 * usize::try_from(round).unwrap() {
+            assert!(tasks.iter().all(|task| !task.is_finished()), "they go on until the server is gone");
             std::thread::yield_now();
         }
         server.kill();
@@ -151,9 +152,7 @@ fn a_server_that_is_gone_is_unavailable_at_once_and_used_again_when_it_is_back()
     });
     server.kill();
     // Connections that end are noticed in their own time; from then on nothing is in doubt.
-    runtime.block_on(async {
-        while try_file(&store, &filing).await.unwrap_err().applied() == Applied::Unknown {}
-    });
+    runtime.block_on(undoubted(|| try_file(&store, &filing)));
     runtime.block_on(bounded(&store, &filing, &[ErrorKind::Unavailable]));
     let error = runtime.block_on(PostgresStore::connect(crate::support::options(&url))).unwrap_err();
     let text = crate::support::whole(&error);
@@ -263,7 +262,7 @@ fn a_way_that_is_held_up_is_a_timeout_and_used_again_when_it_flows() {
         healed(|| store.get(filing.digest, T0)).await;
         relay.refuse();
         relay.cut();
-        while kind(try_file(&store, &filing).await).1 == Applied::Unknown {}
+        undoubted(|| try_file(&store, &filing)).await;
         bounded(&store, &filing, &[ErrorKind::Unavailable, ErrorKind::Timeout]).await;
         relay.accept().unwrap();
         healed(|| store.ping()).await;

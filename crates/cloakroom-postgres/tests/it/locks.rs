@@ -101,6 +101,7 @@ fn a_deadlock_with_somebody_else_is_survived_by_asking_again() {
         // The store holds the first row and waits for the second.
         let waits = "SELECT count(*) FROM pg_locks WHERE NOT granted";
         while operator.query_one(waits, &[]).await.unwrap().get::<_, i64>(0) == 0 {
+            assert!(!touching.is_finished(), "the store waits for the second row");
             tokio::task::yield_now().await;
         }
         hold(&operator, first.digest).await;

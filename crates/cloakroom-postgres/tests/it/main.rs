@@ -9,6 +9,7 @@
 mod clock;
 mod cost;
 mod disk;
+mod facts;
 mod faults;
 mod full_disk;
 mod judgement;

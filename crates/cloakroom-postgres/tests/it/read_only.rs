@@ -5,7 +5,9 @@ use cloakroom_core::SessionId;
 use cloakroom_servers::{Postgres, Relay};
 use cloakroom_store::{Applied, ErrorKind, Selector, Store, Touch, Version};
 
-use crate::support::{change, database, end, file, healed, is_live, kind, open, runtime, shared, try_file};
+use crate::support::{
+    change, database, end, file, healed, is_live, kind, open, runtime, shared, try_file, undoubted,
+};
 
 #[test]
 fn a_server_that_takes_no_writes_is_read_only_and_answers_look_ups() {
@@ -19,7 +21,7 @@ fn a_server_that_takes_no_writes_is_read_only_and_answers_look_ups() {
                          SELECT pg_terminate_backend(pid, 20000) FROM pg_stat_activity WHERE usename = 'cloakroom';";
         server.sql("postgres", read_only).unwrap();
         // The first one may find that its connection was ended.
-        while kind(try_file(&store, &other).await).0 == ErrorKind::Unavailable {}
+        undoubted(|| try_file(&store, &other)).await;
         let refused = (ErrorKind::ReadOnly, Applied::No);
         let touch = [Touch { digest: filing.digest, seen_at: T0.plus(std::time::Duration::from_millis(5)) }];
         assert_eq!(kind(try_file(&store, &other).await), refused);

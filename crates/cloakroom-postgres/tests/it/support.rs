@@ -91,6 +91,21 @@ where
     panic!("it heals: {last:?}")
 }
 
+/// Asks until an answer leaves no doubt: connections that have ended are noticed one by one.
+pub(crate) async fn undoubted<T, F>(mut ask: impl FnMut() -> F) -> (ErrorKind, Applied)
+where
+    T: std::fmt::Debug,
+    F: Future<Output = Result<T, StoreError>>,
+{
+    for _ in 0..100 {
+        let found = kind(ask().await);
+        if found.1 == Applied::No {
+            return found;
+        }
+    }
+    panic!("doubts end with the connections that were open")
+}
+
 /// What went wrong.
 pub(crate) fn kind<T: std::fmt::Debug>(answer: Result<T, StoreError>) -> (ErrorKind, Applied) {
     let error = answer.expect_err("it cannot be done now");
