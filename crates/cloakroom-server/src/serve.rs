@@ -222,6 +222,10 @@ async fn announce(
     for warning in config.warnings() {
         tracing::warn!(event = "weak_configuration", key = warning.key(), "{}", warning.cause());
     }
+    // A store that answers no more questions is noticed by whoever needs it.
+    for weakness in stores::weaknesses(&config.store).await.unwrap_or_default() {
+        tracing::warn!(event = "weak_store", store = %config.store, "{weakness}");
+    }
     let closed = |error: io::Error| ServeError::new(error, "keep standard output open");
     writeln!(out, "Cloakroom listens on {}", config.public_url.join("/")).map_err(closed)?;
     let link = app.accounts.begin_setup(surroundings.clock.now()).await;

@@ -194,6 +194,9 @@ pub enum StoreCommand {
         /// Where they shall live [default: store of the configuration]
         #[arg(long, value_name = "URL")]
         to: Option<String>,
+        /// No server runs: the configuration need not name both stores
+        #[arg(long)]
+        offline: bool,
     },
     /// Try a store out with sessions of its own, which it ends; safe on a store in use
     Check {

@@ -167,14 +167,15 @@ async fn check_store(config: &Config, host: &Host<'_>) -> Result<String, CliErro
             let differs = format!("its clock differs by {}", format_duration(skew));
             if skew > MOST_SKEW { format!("{differs}, which is too much: set both by NTP") } else { differs }
         }
-        None => "it shares this machine's clock".to_owned(),
+        None if config.sessions_path().is_some() => "it shares this machine's clock".to_owned(),
+        None => "its clock is not compared".to_owned(),
     };
     let mut told = format!("The store {} answers in {took:.1?}; {skew}", config.store);
     if sessions.store().capabilities().listing {
         told.push_str(&format!("; {}", live_sessions(&sessions).await?));
     }
     told.push('.');
-    for sentence in sentences_of_store(sessions.store().capabilities()) {
+    for sentence in sentences_of_store(sessions.store().name(), sessions.store().capabilities()) {
         told.push_str(&format!("\n  {sentence}"));
     }
     if let Some(from) = &config.store_moving_from {

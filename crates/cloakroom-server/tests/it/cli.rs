@@ -406,7 +406,7 @@ async fn the_doctor_says_what_the_configuration_means_and_how_the_stores_are() {
             "readable and writable: 1 account.",
             "1 session signed in, 0 anonymous.\n",
             "What it acknowledged is there after a restart.",
-            "Any number of servers may share it.",
+            "Any number of servers on this machine may share it.",
         ],
     );
     let report = desk.run(&["doctor", "--json"]).json();

@@ -108,6 +108,44 @@ async fn a_move_that_was_killed_goes_on_where_it_stopped() {
     check(&desk, &rest).await;
 }
 
+#[tokio::test]
+async fn a_store_that_sessions_were_moved_away_from_takes_none_back_and_says_so() {
+    let desk = Desk::new();
+    let issued = populated(&desk, 5).await;
+    assert_eq!(desk.run(&MOVE).code, Some(0));
+    let back = desk.run(&["store", "migrate", "--from", "sqlite:new.db", "--to", "sqlite:old.db"]);
+    assert_eq!((back.code, back.stdout.as_str()), (Some(1), ""), "{back:?}");
+    assert!(back.stderr.contains("moved away from sqlite:old.db before"), "{back:?}");
+    check(&desk, &issued).await;
+    // Another place takes them.
+    let on = desk
+        .run(&["store", "migrate", "--from", "sqlite:new.db", "--to", "sqlite:third.db", "--json"])
+        .json();
+    assert_eq!(on["moved"]["sessions"], 4, "{on}");
+}
+
+#[test]
+fn a_move_that_would_sign_people_out_of_running_servers_is_refused() {
+    let desk = Desk::configured("store = \"sqlite:old.db\"\n");
+    drop(engine(&desk, "old.db"));
+    let refused = desk.run(&MOVE);
+    assert_eq!(refused.code, Some(1), "{refused:?}");
+    assert!(
+        refused.stderr.contains("know sqlite:old.db alone") && refused.stderr.contains("store_moving_from"),
+        "{refused:?}"
+    );
+    assert!(!desk.path("new.db").exists());
+    assert_eq!(desk.run(&[&MOVE[..], &["--offline"]].concat()).code, Some(0));
+    // The other way round than the servers move.
+    let swapped = "store = \"sqlite:old.db\"\nstore_moving_from = \"sqlite:new.db\"\n";
+    std::fs::write(desk.path("cloakroom.toml"), swapped).unwrap();
+    let refused = desk.run(&MOVE);
+    assert!(
+        refused.code == Some(1) && refused.stderr.contains("move from sqlite:new.db to sqlite:old.db"),
+        "{refused:?}"
+    );
+}
+
 #[test]
 fn what_cannot_be_moved_is_refused_before_anything_happens() {
     let desk = Desk::new();

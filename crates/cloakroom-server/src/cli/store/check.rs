@@ -10,8 +10,8 @@ use cloakroom_core::{
     TokenDigest,
 };
 use cloakroom_store::{
-    Capabilities, EndRequest, ErrorKind, ExportQuery, InsertRequest, Inserted, ListFilter, ListQuery, Lookup,
-    RekeyRequest, Rekeyed, ReplaceRequest, Replaced, Selector, Store, StoreError, Touch, Verb, Version,
+    EndRequest, ErrorKind, ExportQuery, InsertRequest, Inserted, ListFilter, ListQuery, Lookup, RekeyRequest,
+    Rekeyed, ReplaceRequest, Replaced, Selector, Store, StoreError, Touch, Verb, Version,
 };
 use serde_json::json;
 
@@ -35,7 +35,7 @@ pub(super) async fn run(
     // Whatever happened: nothing of it stays alive.
     let cleared = trial.end_own().await;
     let Trial { findings, .. } = trial;
-    let report = Report { url, capabilities: store.capabilities(), findings };
+    let report = Report { url, capabilities: sentences(store.name(), store.capabilities()), findings };
     report.write(global, host)?;
     tried?;
     cleared?;
@@ -270,7 +270,7 @@ fn is_done(answer: &Inserted) -> bool {
 
 struct Report<'a> {
     url: &'a StoreUrl,
-    capabilities: Capabilities,
+    capabilities: Vec<&'static str>,
     findings: Vec<Finding>,
 }
 
@@ -280,17 +280,17 @@ impl Report<'_> {
             let findings: Vec<_> = self.findings.iter().map(|f| {
                 json!({ "verb": f.verb.as_str(), "rule": f.rule, "ok": f.wrong.is_none(), "answer": f.wrong, "milliseconds": millis(f.took) })
             }).collect();
-            let report = json!({ "store": self.url.to_string(), "capabilities": sentences(self.capabilities), "checks": findings });
+            let report = json!({ "store": self.url.to_string(), "capabilities": self.capabilities, "checks": findings });
             writeln!(host.stdout, "{report:#}")?;
             return Ok(());
         }
         writeln!(host.stdout, "{}", self.url)?;
-        for sentence in sentences(self.capabilities) {
+        for sentence in &self.capabilities {
             writeln!(host.stdout, "  {sentence}")?;
         }
         let round_trip = self.round_trip();
         let rows: Vec<[String; 5]> = self.findings.iter().map(|finding| row(finding, round_trip)).collect();
-        write!(host.stdout, "\n{}", table(["", "VERB", "RULE", "TIME", "LOOK-UPS"], &rows))?;
+        write!(host.stdout, "\n{}", table(["", "VERB", "RULE", "TIME", "AS LOOK-UPS"], &rows))?;
         for finding in &self.findings {
             if let Some(wrong) = &finding.wrong {
                 writeln!(host.stderr, "wrong: {} {}: {wrong}", finding.verb, finding.rule)?;

@@ -4,7 +4,7 @@ use std::num::NonZeroU16;
 use std::sync::Arc;
 use std::time::Duration;
 
-use cloakroom::{Carried, CarriedPage, MovingStore};
+use cloakroom::{Beginning, Carried, CarriedPage, MovingStore};
 use cloakroom_store::{Counts, ExportCursor, ExportQuery, Store, StoreError};
 use serde_json::json;
 
@@ -27,7 +27,7 @@ pub(super) async fn run(
     let new = stores::open_bare(to, config).await?;
     let file = BookmarkFile::new(&config.data_dir, from, to);
     let mut mover = Mover { both: MovingStore::new(Arc::clone(&old), Arc::clone(&new)), file, host };
-    mover.begin().await?;
+    mover.begin(to).await?;
     if !old.capabilities().listing {
         return mover.leave_to_time(from, config, global);
     }
@@ -37,6 +37,25 @@ pub(super) async fn run(
     let (in_old, in_new) = (old.count(now).await?, new.count(now).await?);
     mover.file.remove()?;
     Report { done: verified, passes, in_old, in_new }.write(to, global, host)
+}
+
+/// Refuses a move that would sign people out of the servers of this configuration.
+pub(super) fn check_servers(from: &StoreUrl, to: &StoreUrl, config: &Config) -> Result<(), CliError> {
+    let remedy = "set `store` to the new store and `store_moving_from` to the old one, restart every server, then run this without \
+                  --from and --to; where no server runs, add --offline";
+    match &config.store_moving_from {
+        None if config.store == *from => {
+            let cause = format!(
+                "servers of this configuration know {from} alone: whoever is signed in there would be signed out"
+            );
+            Err(CliError::failed(cause, remedy))
+        }
+        Some(moving_from) if moving_from != from || config.store != *to => {
+            let cause = format!("servers of this configuration move from {moving_from} to {}", config.store);
+            Err(CliError::failed(cause, remedy))
+        }
+        Some(_) | None => Ok(()),
+    }
 }
 
 fn check_addresses(from: &StoreUrl, to: &StoreUrl, config: &Config) -> Result<(), CliError> {
@@ -67,8 +86,12 @@ struct Mover<'a, 'h> {
 
 impl Mover<'_, '_> {
     /// Tells every server that moving has begun, and gives them time to notice.
-    async fn begin(&mut self) -> Result<(), CliError> {
-        self.both.begin(self.host.clock.now()).await?;
+    async fn begin(&mut self, to: &StoreUrl) -> Result<(), CliError> {
+        if self.both.begin(self.host.clock.now()).await? == Beginning::TargetWasLeft {
+            let cause = format!("sessions were moved away from {to} before: it knows them as gone");
+            let remedy = "move into another file, schema, database or key prefix, or empty this one first";
+            return Err(CliError::failed(cause, remedy));
+        }
         if self.file.read().is_none() {
             tokio::time::sleep(NOTICED_WITHIN).await;
         }
@@ -91,10 +114,15 @@ impl Mover<'_, '_> {
             let again = self.pass(None, first.seen()).await?;
             all = all.plus(again);
             // What the last pass saw, not what all of them did.
-            (all.settled, all.damaged) = (again.settled, again.damaged);
+            (all.settled, all.damaged, all.kept_out) = (again.settled, again.damaged, again.kept_out);
             if again.is_settled() {
                 return Ok((all, passes));
             }
+        }
+        if all.kept_out > 0 {
+            let cause = format!("the new store keeps {} out", counted(all.kept_out, "live session"));
+            let remedy = "run this again; if they left the new store in an earlier move, move into another place instead";
+            return Err(CliError::failed(cause, remedy));
         }
         let cause = format!("after {MAX_PASSES} passes there is still something new in the old store");
         Err(CliError::failed(

@@ -17,7 +17,7 @@ pub(super) async fn run(
     host: &mut Host<'_>,
 ) -> Result<(), CliError> {
     match command {
-        StoreCommand::Migrate { from, to } => {
+        StoreCommand::Migrate { from, to, offline } => {
             let from = match (from, &config.store_moving_from) {
                 (Some(text), _) => parse(text, "--from")?,
                 (None, Some(url)) => url.clone(),
@@ -29,6 +29,9 @@ pub(super) async fn run(
                 }
             };
             let to = to.as_deref().map_or_else(|| Ok(config.store.clone()), |text| parse(text, "--to"))?;
+            if !offline {
+                migrate::check_servers(&from, &to, config)?;
+            }
             migrate::run(&from, &to, config, global, host).await
         }
         StoreCommand::Check { url } => {
@@ -39,18 +42,26 @@ pub(super) async fn run(
 }
 
 /// What a store of these capabilities means for people, one sentence for each.
-pub(in crate::cli) fn sentences(capabilities: Capabilities) -> Vec<&'static str> {
+pub(in crate::cli) fn sentences(store: &str, capabilities: Capabilities) -> Vec<&'static str> {
     let Capabilities { durable, shared, listing, limits, .. } = capabilities;
     let sentence = |is: bool, yes: &'static str, no: &'static str| if is { yes } else { no };
     vec![
         sentence(
             durable,
-            "What it acknowledged is there after a restart.",
+            if store == "redis" {
+                "What it acknowledged is there after a restart as far as its server writes it to disk (AOF)."
+            } else {
+                "What it acknowledged is there after a restart."
+            },
             "It may forget sessions, at a restart or before: their users sign in again. What has ended stays ended.",
         ),
         sentence(
             shared,
-            "Any number of servers may share it.",
+            if store == "sqlite" {
+                "Any number of servers on this machine may share it."
+            } else {
+                "Any number of servers may share it."
+            },
             "It serves one server alone: behind a load balancer each user would have to stay with one server.",
         ),
         sentence(
