@@ -53,7 +53,8 @@ pub(crate) fn parse(url: &str) -> Result<MemcachedOptions, UrlError> {
             "leave out what follows the hosts; use ?prefix=",
         ));
     }
-    let servers: Result<Vec<String>, UrlError> = hosts.split(',').map(server).collect();
+    let servers: Result<Vec<String>, UrlError> =
+        (1..).zip(hosts.split(',')).map(|(number, text)| server(number, text)).collect();
     let mut options = MemcachedOptions::new(servers?);
     for pair in query.split('&').filter(|pair| !pair.is_empty()) {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
@@ -75,8 +76,9 @@ pub(crate) fn parse(url: &str) -> Result<MemcachedOptions, UrlError> {
     }
 }
 
-/// `host`, `host:port`, `[address]` or `[address]:port`, with its port.
-fn server(text: &str) -> Result<String, UrlError> {
+/// `host`, `host:port`, `[address]` or `[address]:port`, with its port. What is wrong with it is said by its number: the
+/// text may be a password that somebody put there.
+fn server(number: usize, text: &str) -> Result<String, UrlError> {
     let (host, port) = match text.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
         Some((address, "")) => (format!("[{address}]"), None),
         Some((address, rest)) => (format!("[{address}]"), Some(rest.strip_prefix(':').unwrap_or("-"))),
@@ -89,7 +91,7 @@ fn server(text: &str) -> Result<String, UrlError> {
     let is_address = host.starts_with('[');
     let fits = |c: char| c.is_ascii_alphanumeric() || "-._".contains(c) || (is_address && ":%".contains(c));
     if bare.is_empty() || !bare.chars().all(fits) {
-        return Err(UrlError::new(format!("`{}` is no server", text.escape_debug()), SHAPE));
+        return Err(UrlError::new(format!("server {number} of the store's URL is no server"), SHAPE));
     }
     let port: u16 = match port {
         None => PORT,
@@ -98,7 +100,7 @@ fn server(text: &str) -> Result<String, UrlError> {
     };
     if port == 0 {
         return Err(UrlError::new(
-            format!("`{}` has no port between 1 and 65535", text.escape_debug()),
+            format!("server {number} of the store's URL has no port between 1 and 65535"),
             SHAPE,
         ));
     }
@@ -192,6 +194,15 @@ mod tests {
             let error = parse(url).expect_err(url);
             assert!(error.cause().contains(cause), "{url}: {error}");
             assert!(!error.remedy().is_empty());
+        }
+        for url in [
+            "memcached://a,hunter2:x",
+            "memcached://hunter2@a",
+            "memcached://hunter2!",
+            "memcached://a/hunter2",
+        ] {
+            let error = parse(url).expect_err(url);
+            assert!(!error.to_string().contains("hunter2"), "{error}");
         }
         let longest = format!("memcached://a?prefix={}", "p".repeat(64));
         assert!(parse(&longest).is_ok());
