@@ -85,7 +85,9 @@ fn check(test: &'static str, url: &str, store: &[impl Process], memory: Memory) 
         sign_out(&world.server, &leaves).await?;
         store.iter().for_each(Process::kill);
         out_of_reach(&world.server, &[&stays, &leaves]).await.map_err(|f| f.while_doing("killed"))?;
-        store.iter().for_each(|process| process.restart().unwrap());
+        for process in store {
+            process.restart().map_err(|failure| Failure::new(failure.to_string()))?;
+        }
         match memory {
             Memory::Keeps => healed(&world.server, &stays).await?,
             Memory::Loses => forgotten(&world.server, &stays).await?,
