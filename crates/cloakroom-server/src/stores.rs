@@ -84,6 +84,12 @@ pub async fn beside_the_server(config: &Config) -> Result<Option<Sessions>, Stor
 /// [`StoreError`] where it cannot be reached.
 pub async fn weaknesses(url: &StoreUrl) -> Result<Vec<String>, StoreError> {
     match url {
+        #[cfg(feature = "postgres")]
+        StoreUrl::Remote(url) if url.kind() == StoreKind::Postgres => {
+            use cloakroom_postgres::{PostgresOptions, PostgresStore};
+            let options = PostgresOptions::from_url(url.expose()).map_err(|error| malformed(url, error))?;
+            Ok(PostgresStore::connect(options).await?.facts().await?.warnings())
+        }
         #[cfg(feature = "redis")]
         StoreUrl::Remote(url) if url.kind() == StoreKind::Redis => {
             use cloakroom_redis::{RedisOptions, RedisStore};
