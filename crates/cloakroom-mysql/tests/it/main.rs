@@ -5,8 +5,10 @@
     reason = "every function here is part of a test, which the lints cannot see without #[test]"
 )]
 
+mod clock;
 mod cost;
 mod faults;
+mod full_disk;
 mod limit;
 mod locks;
 mod migrate;
