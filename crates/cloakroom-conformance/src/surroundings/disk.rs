@@ -184,12 +184,15 @@ impl Story {
 
     /// The same store, never opened anew.
     async fn is_well_again(&mut self) {
+        let mut last = None;
         let healing = tokio::time::timeout(PATIENCE, async {
-            while self.sign_in("frank").await.is_err() {
+            while let Err(error) = self.sign_in("frank").await {
+                last = Some(error);
                 tokio::task::yield_now().await;
             }
         });
-        assert!(healing.await.is_ok(), "once there is room, people sign in");
+        let healed = healing.await.is_ok();
+        assert!(healed, "once there is room, people sign in: {last:?}; while it was full: {:?}", self.told);
     }
 
     async fn is_as_acknowledged(&mut self) {
