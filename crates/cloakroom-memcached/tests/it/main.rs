@@ -7,6 +7,7 @@
 )]
 
 mod arrival;
+mod clock;
 mod cost;
 mod cut;
 mod fleet;
