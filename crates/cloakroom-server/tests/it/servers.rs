@@ -77,6 +77,26 @@ fn memcached_checks_out_and_says_what_it_lacks() {
 }
 
 #[test]
+fn a_move_to_a_store_that_cannot_count_comes_to_its_end() {
+    let memcached = Memcached::start().unwrap();
+    let desk = Desk::new();
+    let url = memcached.url();
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let options = cloakroom_sqlite::SqliteOptions::new(desk.path("first.db"));
+    let store = cloakroom_sqlite::SqliteStore::open(options).unwrap();
+    let first = cloakroom::Sessions::builder(store).build().unwrap();
+    runtime.block_on(first.issue(cloakroom::Issue::anonymous())).unwrap();
+    drop(first);
+    let migrate = ["store", "migrate", "--from", "sqlite:first.db", "--to", &url];
+    let run = desk.run(&migrate);
+    assert_eq!(run.code, Some(0), "{run:?}");
+    assert!(run.stdout.contains("Moved 1 session") && run.stdout.contains("cannot count its own"), "{run:?}");
+    let report = desk.run(&[&migrate[..], &["--json"]].concat()).json();
+    assert_eq!((&report["verified"], &report["new"]), (&true.into(), &serde_json::Value::Null), "{report:#}");
+    assert!(!desk.path("cloakroom-data/store-migration.json").exists(), "nothing is left behind");
+}
+
+#[test]
 fn a_store_that_is_down_is_an_error_with_cause_and_remedy_and_without_its_password() {
     let redis = Redis::start().unwrap();
     let desk = Desk::new();
