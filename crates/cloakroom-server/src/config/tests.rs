@@ -228,7 +228,7 @@ fn settings_of_the_wrong_kind_are_refused_with_an_example() {
         ("[trust]\nreturn_hosts = [\"a/b\"]", ["which is no host", "app.example.org"]),
         ("data_dir = \"\"", ["is empty", "a path"]),
         ("a = ", ["cloakroom.toml:1", "TOML"]),
-        ("store = \"postgres://u:p@h/d\"", ["does not have", "sqlite:"]),
+        ("store = \"sealed:\"", ["does not have", "sqlite:"]),
         ("store_file = \"/nonexistent/file\"", ["cannot be read", "readable file"]),
         ("store = \"memory:\"\nstore_file = \"x\"", ["both", "remove one"]),
     ] {
