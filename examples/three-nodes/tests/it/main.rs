@@ -16,13 +16,20 @@ fn memory_loses_sign_ins_when_requests_go_round() {
 
 #[test]
 fn memory_with_sticky_routing_loses_nothing_until_a_node_restarts_and_a_sign_out_reaches_one_node_only() {
-    for balancing in [Balancing::Sticky, Balancing::NginxSticky] {
-        let row = played(Store::Memory, balancing);
-        assert_eq!(row.lost, 0, "{row:?}");
-        assert!((1..row.signed_in).contains(&row.lost_by_restart), "{row:?}");
-        assert!(row.not_reached > 0, "{row:?}");
-        assert_eq!(row.trouble, 0, "{row:?}");
-    }
+    // HAProxy hands out its nodes in turn: both browsers of a person are on different ones.
+    let row = played(Store::Memory, Balancing::Sticky);
+    assert_eq!((row.lost, row.trouble), (0, 0), "{row:?}");
+    assert!((1..row.signed_in).contains(&row.lost_by_restart), "{row:?}");
+    assert!(row.not_reached > 0, "{row:?}");
+}
+
+#[test]
+fn memory_with_routing_by_address_loses_nothing_until_something_happens() {
+    // nginx spreads addresses by a hash of the nodes' ports as well, which are others each time. That no browser was on
+    // the node that died, and both of everybody's on the same one of the other two, happens once in 100,000 runs.
+    let row = played(Store::Memory, Balancing::NginxSticky);
+    assert_eq!((row.lost, row.trouble), (0, 0), "{row:?}");
+    assert!(row.lost_by_restart + row.not_reached > 0, "{row:?}");
 }
 
 #[test]
