@@ -4,7 +4,7 @@ UPDATE JSON_TABLE(?, '$[*]' COLUMNS (
         digest  CHAR(68) CHARACTER SET ascii PATH '$[0]',
         seen_at BIGINT                       PATH '$[1]'
     )) AS touch
-STRAIGHT_JOIN session ON session.digest = UNHEX(touch.digest)
+STRAIGHT_JOIN session FORCE INDEX (session_digest) ON session.digest = UNHEX(touch.digest)
 SET session.last_seen_at = LEAST(touch.seen_at, session.absolute_expires_at)
 WHERE session.buried = 0
     AND session.last_seen_at < LEAST(touch.seen_at, session.absolute_expires_at)

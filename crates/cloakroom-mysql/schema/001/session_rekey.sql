@@ -16,7 +16,7 @@ whole: BEGIN
     ROLLBACK;
     START TRANSACTION;
     SELECT number, last_seen_at INTO v_number, v_seen_at
-    FROM session
+    FROM session FORCE INDEX (session_digest)
     WHERE digest = p_old AND version = p_version AND buried = 0 AND p_now < expires_at AND id = p_id
         AND principal <=> p_principal AND created_at = p_created_at
     FOR UPDATE;
@@ -37,7 +37,7 @@ whole: BEGIN
         LEAVE whole;
     END IF;
     SET v_seen_at = GREATEST(v_seen_at, LEAST(p_now, p_absolute_expires_at));
-    UPDATE session
+    UPDATE session FORCE INDEX (PRIMARY)
     SET digest = p_new, version = version + 1, last_seen_at = v_seen_at, idle_timeout = p_idle_timeout,
         absolute_expires_at = p_absolute_expires_at, retention = p_retention, ip = p_ip, body = p_body,
         due_at = LEAST(due_at, CAST(v_seen_at AS DECIMAL(20, 0)) + p_idle_timeout, p_absolute_expires_at)

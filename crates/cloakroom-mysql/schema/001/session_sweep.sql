@@ -80,7 +80,7 @@ whole: BEGIN
         IF (SELECT expires_at FROM session WHERE number = v_number) <= p_now THEN
             CALL session_bury(v_number, p_now, 'idle_timeout', -9223372036854775808, 0);
         ELSE
-            UPDATE session SET due_at = expires_at WHERE number = v_number AND buried = 0;
+            UPDATE session FORCE INDEX (PRIMARY) SET due_at = expires_at WHERE number = v_number AND buried = 0;
         END IF;
         FETCH due INTO v_number;
     END WHILE;
@@ -91,7 +91,7 @@ whole: BEGIN
     FETCH tombstones INTO v_number;
     WHILE v_done = 0 DO
         SET v_left = v_left - 1;
-        DELETE FROM session WHERE number = v_number AND buried = 1;
+        DELETE session FROM session FORCE INDEX (PRIMARY) WHERE number = v_number AND buried = 1;
         SET v_removed = v_removed + 1;
         FETCH tombstones INTO v_number;
     END WHILE;

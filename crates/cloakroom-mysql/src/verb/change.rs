@@ -151,7 +151,7 @@ impl Change {
 /// One statement, which commits by itself. No assignment reads a column that another one writes: in which order they
 /// happen differs between SQL modes.
 const REPLACE: &str = "
-UPDATE session
+UPDATE session FORCE INDEX (session_digest)
 SET version = version + 1, idle_timeout = ?, absolute_expires_at = ?, retention = ?, ip = ?, body = ?,
     due_at = LEAST(due_at, CAST(last_seen_at AS DECIMAL(20, 0)) + ?, ?)
 WHERE digest = ? AND version = ? AND buried = 0 AND ? < expires_at AND id = ? AND principal <=> ? AND created_at = ?

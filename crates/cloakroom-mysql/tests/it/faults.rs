@@ -291,10 +291,12 @@ fn callers_that_go_away_leave_no_answer_behind_for_the_next_one() {
             {
                 let mut abandoned = pin!(store.get(filings[(turn + 1) % filings.len()].digest, T0));
                 for _ in 0..turn % 5 {
-                    let _ = std::future::poll_fn(|context| {
+                    let answered = std::future::poll_fn(|context| {
                         Poll::Ready(abandoned.as_mut().poll(context).is_ready())
-                    })
-                    .await;
+                    });
+                    if answered.await {
+                        break;
+                    }
                     tokio::task::yield_now().await;
                 }
             }
