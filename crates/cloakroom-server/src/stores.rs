@@ -86,21 +86,15 @@ pub async fn weaknesses(url: &StoreUrl) -> Result<Vec<String>, StoreError> {
     match url {
         #[cfg(feature = "postgres")]
         StoreUrl::Remote(url) if url.kind() == StoreKind::Postgres => {
-            use cloakroom_postgres::{PostgresOptions, PostgresStore};
-            let options = PostgresOptions::from_url(url.expose()).map_err(|error| malformed(url, error))?;
-            Ok(PostgresStore::connect(options).await?.facts().await?.warnings())
+            Ok(postgres(url).await?.facts().await?.warnings())
         }
         #[cfg(feature = "redis")]
         StoreUrl::Remote(url) if url.kind() == StoreKind::Redis => {
-            use cloakroom_redis::{RedisOptions, RedisStore};
-            let options = RedisOptions::from_url(url.expose()).map_err(|error| malformed(url, error))?;
-            Ok(RedisStore::connect(options).await?.facts().await?.warnings())
+            Ok(redis(url).await?.facts().await?.warnings())
         }
         #[cfg(feature = "mysql")]
         StoreUrl::Remote(url) if url.kind() == StoreKind::Mysql => {
-            use cloakroom_mysql::{MysqlOptions, MysqlStore};
-            let options = MysqlOptions::from_url(url.expose()).map_err(|error| malformed(url, error))?;
-            Ok(MysqlStore::connect(options).await?.facts().await?.warnings())
+            Ok(mysql(url).await?.facts().await?.warnings())
         }
         _ => Ok(Vec::new()),
     }
@@ -115,23 +109,11 @@ pub fn may_come_up(error: &StoreError) -> bool {
 async fn connect(url: &RemoteUrl) -> Result<Arc<dyn Store>, StoreError> {
     match url.kind() {
         #[cfg(feature = "postgres")]
-        StoreKind::Postgres => {
-            use cloakroom_postgres::{PostgresOptions, PostgresStore};
-            let options = PostgresOptions::from_url(url.expose()).map_err(|error| malformed(url, error))?;
-            Ok(Arc::new(PostgresStore::connect(options).await?))
-        }
+        StoreKind::Postgres => Ok(Arc::new(postgres(url).await?)),
         #[cfg(feature = "mysql")]
-        StoreKind::Mysql => {
-            use cloakroom_mysql::{MysqlOptions, MysqlStore};
-            let options = MysqlOptions::from_url(url.expose()).map_err(|error| malformed(url, error))?;
-            Ok(Arc::new(MysqlStore::connect(options).await?))
-        }
+        StoreKind::Mysql => Ok(Arc::new(mysql(url).await?)),
         #[cfg(feature = "redis")]
-        StoreKind::Redis => {
-            use cloakroom_redis::{RedisOptions, RedisStore};
-            let options = RedisOptions::from_url(url.expose()).map_err(|error| malformed(url, error))?;
-            Ok(Arc::new(RedisStore::connect(options).await?))
-        }
+        StoreKind::Redis => Ok(Arc::new(redis(url).await?)),
         #[cfg(feature = "memcached")]
         StoreKind::Memcached => {
             use cloakroom_memcached::{MemcachedOptions, MemcachedStore};
@@ -142,6 +124,24 @@ async fn connect(url: &RemoteUrl) -> Result<Arc<dyn Store>, StoreError> {
         #[cfg(not(all(feature = "postgres", feature = "mysql", feature = "redis", feature = "memcached")))]
         kind => Err(not_built_in(kind.as_str())),
     }
+}
+
+#[cfg(feature = "postgres")]
+async fn postgres(url: &RemoteUrl) -> Result<cloakroom_postgres::PostgresStore, StoreError> {
+    let options = cloakroom_postgres::PostgresOptions::from_url(url.expose());
+    cloakroom_postgres::PostgresStore::connect(options.map_err(|error| malformed(url, error))?).await
+}
+
+#[cfg(feature = "mysql")]
+async fn mysql(url: &RemoteUrl) -> Result<cloakroom_mysql::MysqlStore, StoreError> {
+    let options = cloakroom_mysql::MysqlOptions::from_url(url.expose());
+    cloakroom_mysql::MysqlStore::connect(options.map_err(|error| malformed(url, error))?).await
+}
+
+#[cfg(feature = "redis")]
+async fn redis(url: &RemoteUrl) -> Result<cloakroom_redis::RedisStore, StoreError> {
+    let options = cloakroom_redis::RedisOptions::from_url(url.expose());
+    cloakroom_redis::RedisStore::connect(options.map_err(|error| malformed(url, error))?).await
 }
 
 /// An address that was read when the configuration was cannot fail to be read again, but for a file it names.
