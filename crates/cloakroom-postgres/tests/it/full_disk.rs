@@ -1,7 +1,9 @@
 //! A server whose disk is full: no room for rows, or none for the log.
 
+use std::time::Duration;
+
 use cloakroom_conformance::{Fullness, ServerDisk, check_full_disk};
-use cloakroom_servers::{Postgres, Surroundings};
+use cloakroom_servers::{Look, Postgres, Surroundings, until};
 use cloakroom_store::{Applied, ErrorKind};
 
 use crate::support::{open, runtime};
@@ -27,6 +29,12 @@ impl ServerDisk for Log {
         self.0.disk().fill(0).unwrap();
         let next = "SELECT pg_switch_wal(); SELECT pg_logical_emit_message(true, 'next', 'file');";
         self.0.sql("cloakroom", next).unwrap_err();
+        // Until it has put its other processes out, one of them may still answer that there is no room.
+        until("the server gives up", Duration::from_secs(30), || match self.0.log() {
+            log if log.contains("all server processes terminated") => Look::Done(()),
+            log => Look::NotYet(log),
+        })
+        .unwrap();
     }
 
     fn make_room(&self) {
