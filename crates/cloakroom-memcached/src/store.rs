@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use cloakroom_core::{Timestamp, TokenDigest};
 use cloakroom_store::{
-    Applied, Capabilities, Counts, EndRequest, Ending, ExportPage, ExportQuery, Filed, Imported,
-    InsertRequest, Inserted, ListPage, ListQuery, Lookup, RekeyRequest, Rekeyed, ReplaceRequest, Replaced,
-    Store, StoreError, StoreFuture, SweepRequest, Swept, Touch, TouchReport, Verb,
+    Applied, Capabilities, Counts, EndRequest, Ending, ErrorKind, ExportPage, ExportQuery, Feed, Filed,
+    Imported, InsertRequest, Inserted, ListPage, ListQuery, Lookup, Observer, RekeyRequest, Rekeyed,
+    ReplaceRequest, Replaced, Store, StoreError, StoreFuture, SweepRequest, Swept, Touch, TouchReport, Verb,
 };
 
 use crate::NAME;
@@ -78,7 +78,7 @@ impl Store for MemcachedStore {
     }
 
     fn capabilities(&self) -> Capabilities {
-        let mut claims = Capabilities::ALL;
+        let mut claims = Capabilities::ALL.unwatched();
         claims.durable = false;
         claims.listing = false;
         claims
@@ -143,6 +143,11 @@ impl Store for MemcachedStore {
         StoreFuture::waiting(
             self.within(Verb::Import, now, async move |call| verb::import(call, filed).await),
         )
+    }
+
+    fn watch(&self, observer: Arc<dyn Observer>) -> StoreFuture<'_, Box<dyn Feed>> {
+        let _ = observer;
+        StoreFuture::ready(Err(StoreError::new(ErrorKind::Unsupported, NAME, Verb::Watch)))
     }
 
     fn ping(&self) -> StoreFuture<'_, Option<Timestamp>> {

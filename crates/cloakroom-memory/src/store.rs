@@ -1,12 +1,15 @@
 //! The store: its shards, and the verbs.
 
+use std::sync::Arc;
+
 use std::fmt;
 
 use cloakroom_core::{Route, SessionId, SessionRecord, Timestamp, TokenDigest};
 use cloakroom_store::{
-    Capabilities, Counts, EndRequest, Ended, Ending, ErrorKind, ExportPage, ExportQuery, Filed, Imported,
-    InsertRequest, Inserted, ListFilter, ListPage, ListQuery, Lookup, RekeyRequest, Rekeyed, ReplaceRequest,
-    Replaced, Selector, Store, StoreError, StoreFuture, SweepRequest, Swept, Touch, TouchReport, Verb,
+    Capabilities, Counts, EndRequest, Ended, Ending, ErrorKind, ExportPage, ExportQuery, Feed, Filed,
+    Imported, InsertRequest, Inserted, ListFilter, ListPage, ListQuery, Lookup, Observer, RekeyRequest,
+    Rekeyed, ReplaceRequest, Replaced, Selector, Store, StoreError, StoreFuture, SweepRequest, Swept, Touch,
+    TouchReport, Verb,
 };
 use foldhash::quality::RandomState;
 use parking_lot::Mutex;
@@ -232,7 +235,7 @@ impl Store for MemoryStore {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities::ALL.in_process()
+        Capabilities::ALL.in_process().unwatched()
     }
 
     fn insert<'a>(&'a self, request: InsertRequest<'a>) -> StoreFuture<'a, Inserted> {
@@ -279,6 +282,11 @@ impl Store for MemoryStore {
 
     fn import<'a>(&'a self, filed: &'a Filed, now: Timestamp) -> StoreFuture<'a, Imported> {
         StoreFuture::ready(self.import_now(filed, now))
+    }
+
+    fn watch(&self, observer: Arc<dyn Observer>) -> StoreFuture<'_, Box<dyn Feed>> {
+        let _ = observer;
+        StoreFuture::ready(Err(StoreError::new(ErrorKind::Unsupported, NAME, Verb::Watch)))
     }
 
     fn ping(&self) -> StoreFuture<'_, Option<Timestamp>> {

@@ -1,10 +1,12 @@
 //! The trait: each verb as a piece of work for a connection.
 
+use std::sync::Arc;
+
 use cloakroom_core::{Timestamp, TokenDigest};
 use cloakroom_store::{
-    Capabilities, Counts, EndRequest, Ending, ExportPage, ExportQuery, Filed, Imported, InsertRequest,
-    Inserted, ListPage, ListQuery, Lookup, RekeyRequest, Rekeyed, ReplaceRequest, Replaced, Store,
-    StoreError, StoreFuture, SweepRequest, Swept, Touch, TouchReport, Verb,
+    Capabilities, Counts, EndRequest, Ending, ErrorKind, ExportPage, ExportQuery, Feed, Filed, Imported,
+    InsertRequest, Inserted, ListPage, ListQuery, Lookup, Observer, RekeyRequest, Rekeyed, ReplaceRequest,
+    Replaced, Store, StoreError, StoreFuture, SweepRequest, Swept, Touch, TouchReport, Verb,
 };
 
 use crate::NAME;
@@ -75,7 +77,7 @@ impl Store for MysqlStore {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities::ALL
+        Capabilities::ALL.unwatched()
     }
 
     fn insert<'a>(&'a self, request: InsertRequest<'a>) -> StoreFuture<'a, Inserted> {
@@ -140,6 +142,11 @@ impl Store for MysqlStore {
                 Import::new(filed).map_err(|problem| problem.into_error(Verb::Import, Sent::Nothing))?;
             self.database.perform(import).await
         })
+    }
+
+    fn watch(&self, observer: Arc<dyn Observer>) -> StoreFuture<'_, Box<dyn Feed>> {
+        let _ = observer;
+        StoreFuture::ready(Err(StoreError::new(ErrorKind::Unsupported, NAME, Verb::Watch)))
     }
 
     fn ping(&self) -> StoreFuture<'_, Option<Timestamp>> {

@@ -1,10 +1,12 @@
 //! The trait, and how a store is opened.
 
+use std::sync::Arc;
+
 use cloakroom_core::{Timestamp, TokenDigest};
 use cloakroom_store::{
-    Capabilities, Counts, EndRequest, Ending, ExportPage, ExportQuery, Filed, Imported, InsertRequest,
-    Inserted, ListPage, ListQuery, Lookup, RekeyRequest, Rekeyed, ReplaceRequest, Replaced, Store,
-    StoreError, StoreFuture, SweepRequest, Swept, Touch, TouchReport, Verb,
+    Capabilities, Counts, EndRequest, Ending, ErrorKind, ExportPage, ExportQuery, Feed, Filed, Imported,
+    InsertRequest, Inserted, ListPage, ListQuery, Lookup, Observer, RekeyRequest, Rekeyed, ReplaceRequest,
+    Replaced, Store, StoreError, StoreFuture, SweepRequest, Swept, Touch, TouchReport, Verb,
 };
 
 use crate::NAME;
@@ -96,7 +98,7 @@ impl Store for PostgresStore {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities::ALL
+        Capabilities::ALL.unwatched()
     }
 
     fn insert<'a>(&'a self, request: InsertRequest<'a>) -> StoreFuture<'a, Inserted> {
@@ -169,6 +171,11 @@ impl Store for PostgresStore {
 
     fn import<'a>(&'a self, filed: &'a Filed, _now: Timestamp) -> StoreFuture<'a, Imported> {
         StoreFuture::waiting(verb::import(&self.database, &self.statements, filed))
+    }
+
+    fn watch(&self, observer: Arc<dyn Observer>) -> StoreFuture<'_, Box<dyn Feed>> {
+        let _ = observer;
+        StoreFuture::ready(Err(StoreError::new(ErrorKind::Unsupported, NAME, Verb::Watch)))
     }
 
     fn ping(&self) -> StoreFuture<'_, Option<Timestamp>> {

@@ -5,9 +5,9 @@ use std::thread;
 
 use cloakroom_core::{Timestamp, TokenDigest};
 use cloakroom_store::{
-    Applied, Capabilities, Counts, EndRequest, Ending, ExportPage, ExportQuery, Filed, Imported,
-    InsertRequest, Inserted, ListPage, ListQuery, Lookup, RekeyRequest, Rekeyed, ReplaceRequest, Replaced,
-    Store, StoreError, StoreFuture, SweepRequest, Swept, Touch, TouchReport, Verb,
+    Applied, Capabilities, Counts, EndRequest, Ending, ErrorKind, ExportPage, ExportQuery, Feed, Filed,
+    Imported, InsertRequest, Inserted, ListPage, ListQuery, Lookup, Observer, RekeyRequest, Rekeyed,
+    ReplaceRequest, Replaced, Store, StoreError, StoreFuture, SweepRequest, Swept, Touch, TouchReport, Verb,
 };
 use tokio::sync::oneshot;
 
@@ -142,7 +142,7 @@ impl Store for SqliteStore {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities::ALL
+        Capabilities::ALL.unwatched()
     }
 
     fn insert<'a>(&'a self, request: InsertRequest<'a>) -> StoreFuture<'a, Inserted> {
@@ -228,6 +228,11 @@ impl Store for SqliteStore {
             let arrival = Arrival::new(filed).map_err(|problem| problem.into_error(Verb::Import))?;
             self.write(Verb::Import, move |transaction| verb::import(transaction, &arrival)).await
         })
+    }
+
+    fn watch(&self, observer: Arc<dyn Observer>) -> StoreFuture<'_, Box<dyn Feed>> {
+        let _ = observer;
+        StoreFuture::ready(Err(StoreError::new(ErrorKind::Unsupported, NAME, Verb::Watch)))
     }
 
     fn ping(&self) -> StoreFuture<'_, Option<Timestamp>> {

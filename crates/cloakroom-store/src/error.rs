@@ -136,6 +136,7 @@ pub enum Verb {
     Count,
     Export,
     Import,
+    Watch,
     Ping,
 }
 
@@ -156,6 +157,7 @@ impl Verb {
             Self::Count => "count",
             Self::Export => "export",
             Self::Import => "import",
+            Self::Watch => "watch",
             Self::Ping => "ping",
         }
     }

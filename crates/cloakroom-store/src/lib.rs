@@ -10,6 +10,7 @@
 
 mod codec;
 mod error;
+mod feed;
 mod future;
 mod list;
 mod moving;
@@ -19,6 +20,7 @@ mod store;
 
 pub use codec::{CodecError, FORMAT_VERSION, decode_record, encode_record};
 pub use error::{Applied, ErrorKind, StoreError, Verb};
+pub use feed::{Feed, News, Observer, Parts};
 pub use future::StoreFuture;
 pub use list::{Cursor, ListFilter, ListItem, ListPage, ListQuery, MalformedCursor, StateFilter};
 pub use moving::{Entry, ExportCursor, ExportPage, ExportQuery, Filed, Imported};

@@ -1,13 +1,14 @@
 //! The trait every store implements.
 
 use std::fmt::Debug;
+use std::sync::Arc;
 
 use cloakroom_core::{Timestamp, TokenDigest};
 
 use crate::{
-    Counts, EndRequest, Ending, ExportPage, ExportQuery, Filed, Imported, InsertRequest, Inserted, ListPage,
-    ListQuery, Lookup, RekeyRequest, Rekeyed, ReplaceRequest, Replaced, StoreFuture, SweepRequest, Swept,
-    Touch, TouchReport,
+    Counts, EndRequest, Ending, ExportPage, ExportQuery, Feed, Filed, Imported, InsertRequest, Inserted,
+    ListPage, ListQuery, Lookup, Observer, RekeyRequest, Rekeyed, ReplaceRequest, Replaced, StoreFuture,
+    SweepRequest, Swept, Touch, TouchReport,
 };
 
 /// Where sessions live.
@@ -132,6 +133,21 @@ pub trait Store: Debug + Send + Sync + 'static {
     /// answered from this store alone.
     fn import<'a>(&'a self, filed: &'a Filed, now: Timestamp) -> StoreFuture<'a, Imported>;
 
+    /// Tells `observer` of what changes from now on, whoever changes it: this handle, another node, or somebody behind the
+    /// product's back where the store can tell (an operator's `DELETE`, an eviction).
+    ///
+    /// Told of are: a `replace`, under its digest; a `rekey`, under the old one; every session that an `end`, or the
+    /// limit or the replacement of an `insert`, has ended; an end of everything, as [`News::Anything`](crate::News). News
+    /// may come for what has not changed, more than once, and more of it than asked. A `touch` makes no news, nor need
+    /// whatever only adds: `insert` of the newcomer, `import`; nor what only time has ended.
+    ///
+    /// A part is covered once [`Feed::prove`] has answered it, and until [`News::Anything`] is told of it.
+    ///
+    /// # Errors
+    /// Also [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) where the store does not claim it. An error where the
+    /// first connection could not be made; later ones are made by the feed itself.
+    fn watch(&self, observer: Arc<dyn Observer>) -> StoreFuture<'_, Box<dyn Feed>>;
+
     /// Whether the store can be written to; its own clock's reading, where it has one.
     fn ping(&self) -> StoreFuture<'_, Option<Timestamp>>;
 }
@@ -151,15 +167,23 @@ pub struct Capabilities {
     pub listing: bool,
     /// `insert` can keep a limit.
     pub limits: bool,
+    /// Whoever keeps a copy can be told of changes: `watch` works.
+    pub watch: bool,
 }
 
 impl Capabilities {
     /// All of them.
-    pub const ALL: Self = Self { durable: true, shared: true, listing: true, limits: true };
+    pub const ALL: Self = Self { durable: true, shared: true, listing: true, limits: true, watch: true };
 
     /// The same without surviving a restart, and for this process alone.
     #[must_use]
     pub const fn in_process(self) -> Self {
         Self { durable: false, shared: false, ..self }
+    }
+
+    /// The same without news of changes.
+    #[must_use]
+    pub const fn unwatched(self) -> Self {
+        Self { watch: false, ..self }
     }
 }

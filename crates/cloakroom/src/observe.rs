@@ -173,6 +173,7 @@ pub(crate) fn store_span(verb: Verb) -> Span {
         Verb::Count => debug_span!("store.count"),
         Verb::Export => debug_span!("store.export"),
         Verb::Import => debug_span!("store.import"),
+        Verb::Watch => debug_span!("store.watch"),
         Verb::Ping => debug_span!("store.ping"),
     }
 }
@@ -230,7 +231,7 @@ const CONFLICTS: &str = "cloakroom_conflicts_total";
 const RESURRECTIONS_BLOCKED: &str = "cloakroom_resurrections_blocked_total";
 const UNKNOWN_TOKENS: &str = "cloakroom_unknown_tokens_total";
 
-const VERBS: [Verb; 12] = [
+const VERBS: [Verb; 13] = [
     Verb::Get,
     Verb::Insert,
     Verb::Replace,
@@ -242,5 +243,6 @@ const VERBS: [Verb; 12] = [
     Verb::Count,
     Verb::Export,
     Verb::Import,
+    Verb::Watch,
     Verb::Ping,
 ];

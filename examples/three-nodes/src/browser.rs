@@ -55,7 +55,8 @@ impl Browser {
     }
 
     fn request(&self, method: Method, path: &str) -> RequestBuilder {
-        let cookies: Vec<String> = self.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        let cookies: Vec<String> =
+            self.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
         let request = self.client.request(method, format!("{}{path}", self.base));
         // What browsers say of a page's own requests.
         let request = request.header("sec-fetch-site", "same-origin");

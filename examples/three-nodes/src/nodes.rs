@@ -34,10 +34,12 @@ impl Nodes {
     ) -> Outcome<Self> {
         let directory = TempDir::with_prefix("three-nodes-")?;
         let ports = [Port::free()?, Port::free()?, Port::free()?];
-        let mut nodes =
-            Self { program: program.to_owned(), running: [const { None }; 3], ports, directory };
+        let mut nodes = Self { program: program.to_owned(), running: [const { None }; 3], ports, directory };
         for port in nodes.ports() {
-            fs::write(nodes.configuration(port), configuration(port, public_url, store, nodes.directory.path()))?;
+            fs::write(
+                nodes.configuration(port),
+                configuration(port, public_url, store, nodes.directory.path()),
+            )?;
         }
         for account in accounts {
             nodes.add_account(account)?;

@@ -158,7 +158,13 @@ impl Row {
     pub fn heading() -> String {
         format!(
             "{:<20} {:<16} {:>10} {:>10} {:>16} {:>22} {:>8}",
-            "sessions in", "balanced by", "signed in", "lost", "lost by restart", "sign-out didn't reach", "trouble"
+            "sessions in",
+            "balanced by",
+            "signed in",
+            "lost",
+            "lost by restart",
+            "sign-out didn't reach",
+            "trouble"
         )
     }
 }

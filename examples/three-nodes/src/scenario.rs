@@ -53,8 +53,14 @@ pub struct Scenario {
 
 impl Store {
     /// All of them that nodes can share.
-    pub const SHARED: [Self; 6] =
-        [Self::Redis, Self::RedisSentinel, Self::RedisCluster, Self::Postgres, Self::Mariadb, Self::Memcached];
+    pub const SHARED: [Self; 6] = [
+        Self::Redis,
+        Self::RedisSentinel,
+        Self::RedisCluster,
+        Self::Postgres,
+        Self::Mariadb,
+        Self::Memcached,
+    ];
 
     /// Starts what the store needs.
     pub(crate) fn start(self) -> Outcome<Running> {
@@ -66,11 +72,7 @@ impl Store {
             Self::Postgres => Running::Postgres(Postgres::start()?),
             Self::Mariadb => Running::Mariadb(Mariadb::start()?),
             Self::Memcached => {
-                Running::Memcached(Box::new([
-                Memcached::start()?,
-                Memcached::start()?,
-                Memcached::start()?,
-            ]))
+                Running::Memcached(Box::new([Memcached::start()?, Memcached::start()?, Memcached::start()?]))
             }
         })
     }
@@ -80,12 +82,8 @@ impl Scenario {
     /// What is worth comparing: each way to balance with memory, and each shared store without stickiness.
     #[must_use]
     pub fn all() -> Vec<Self> {
-        let memory = [
-            Balancing::RoundRobin,
-            Balancing::Sticky,
-            Balancing::NginxRoundRobin,
-            Balancing::NginxSticky,
-        ];
+        let memory =
+            [Balancing::RoundRobin, Balancing::Sticky, Balancing::NginxRoundRobin, Balancing::NginxSticky];
         let memory = memory.map(|balancing| Self { store: Store::Memory, balancing });
         let shared = Store::SHARED.map(|store| Self { store, balancing: Balancing::RoundRobin });
         [memory.as_slice(), shared.as_slice()].concat()

@@ -58,6 +58,7 @@ const PACKAGES: &[(&str, Kind)] = &[
     ("cloakroom-server", Kind::Server),
     ("e2e", Kind::EndToEnd),
     ("cloakroom-bench", Kind::Bench),
+    ("cloakroom-proof", Kind::EndToEnd),
     ("xtask", Kind::Tool),
 ];
 

@@ -73,6 +73,13 @@ macro_rules! intercept {
                 self.around(Verb::Import, move || self.inner.import(filed, now))
             }
 
+            fn watch(
+                &self,
+                observer: std::sync::Arc<dyn cloakroom_store::Observer>,
+            ) -> StoreFuture<'_, Box<dyn cloakroom_store::Feed>> {
+                self.around(Verb::Watch, move || self.inner.watch(std::sync::Arc::clone(&observer)))
+            }
+
             fn ping(&self) -> StoreFuture<'_, Option<Timestamp>> {
                 self.around(Verb::Ping, move || self.inner.ping())
             }

@@ -6,7 +6,7 @@ use cloakroom_store::Capabilities;
 use crate::reference::{Clearing, Defect, ReferenceHarness};
 
 fn suite(defect: Option<Defect>) -> Suite {
-    let mut claims = Capabilities::ALL;
+    let mut claims = Capabilities::ALL.unwatched();
     match defect {
         Some(Defect::UnderstatesDurability | Defect::UnderstatesSharing) => {
             (claims.shared, claims.durable) = (false, false);
@@ -29,7 +29,7 @@ fn the_reference_store_passes_every_case() {
 
 #[test]
 fn a_store_that_claims_nothing_and_does_nothing_more_passes_the_cases_for_it() {
-    let mut claims = Capabilities::ALL.in_process();
+    let mut claims = Capabilities::ALL.in_process().unwatched();
     (claims.listing, claims.limits) = (false, false);
     let modest =
         Suite::new("reference", ReferenceHarness { defect: None, claims, clearing: Clearing::BySweep });
@@ -50,7 +50,7 @@ fn a_store_that_forgets_by_itself_and_cannot_say_what_it_has_passes_every_case_f
         .into_iter()
         .flat_map(|listing| [(listing, Clearing::ByItself), (listing, Clearing::BySweep)])
     {
-        let mut claims = Capabilities::ALL;
+        let mut claims = Capabilities::ALL.unwatched();
         (claims.listing, claims.durable) = (listing, false);
         let cache = Suite::new("reference", ReferenceHarness { defect: None, claims, clearing });
         assert_eq!(failures(&cache), [], "{listing} {clearing:?}");

@@ -14,7 +14,8 @@ use cloakroom_store::{
 use crate::reference::{Clearing, ReferenceHarness};
 
 async fn reference() -> Arc<dyn Store> {
-    let harness = ReferenceHarness { defect: None, claims: Capabilities::ALL, clearing: Clearing::BySweep };
+    let harness =
+        ReferenceHarness { defect: None, claims: Capabilities::ALL.unwatched(), clearing: Clearing::BySweep };
     harness.open(&harness.place()).await
 }
 

@@ -12,9 +12,9 @@ use std::time::Duration;
 
 use cloakroom_core::{Timestamp, TokenDigest};
 use cloakroom_store::{
-    Capabilities, Counts, EndRequest, Ending, ErrorKind, ExportPage, ExportQuery, Filed, Imported,
-    InsertRequest, Inserted, ListPage, ListQuery, Lookup, RekeyRequest, Rekeyed, ReplaceRequest, Replaced,
-    Store, StoreError, StoreFuture, SweepRequest, Swept, Touch, TouchReport, Verb,
+    Capabilities, Counts, EndRequest, Ending, ErrorKind, ExportPage, ExportQuery, Feed, Filed, Imported,
+    InsertRequest, Inserted, ListPage, ListQuery, Lookup, Observer, RekeyRequest, Rekeyed, ReplaceRequest,
+    Replaced, Store, StoreError, StoreFuture, SweepRequest, Swept, Touch, TouchReport, Verb,
 };
 use parking_lot::Mutex;
 use tokio::time::timeout_at;
@@ -300,6 +300,11 @@ impl Store for GuardedStore {
 
     fn import<'a>(&'a self, filed: &'a Filed, now: Timestamp) -> StoreFuture<'a, Imported> {
         self.around(Verb::Import, move || self.inner.import(filed, now))
+    }
+
+    /// The feed has a connection and patience of its own: it is not guarded.
+    fn watch(&self, observer: Arc<dyn Observer>) -> StoreFuture<'_, Box<dyn Feed>> {
+        self.inner.watch(observer)
     }
 
     fn ping(&self) -> StoreFuture<'_, Option<Timestamp>> {

@@ -12,9 +12,9 @@ use std::sync::Arc;
 
 use cloakroom_core::{Timestamp, TokenDigest};
 use cloakroom_store::{
-    Capabilities, Counts, EndRequest, Ending, ErrorKind, ExportPage, ExportQuery, Filed, Imported,
-    InsertRequest, Inserted, ListPage, ListQuery, Lookup, RekeyRequest, Rekeyed, ReplaceRequest, Replaced,
-    Store, StoreError, StoreFuture, SweepRequest, Swept, Touch, TouchReport, Verb,
+    Capabilities, Counts, EndRequest, Ending, ErrorKind, ExportPage, ExportQuery, Feed, Filed, Imported,
+    InsertRequest, Inserted, ListPage, ListQuery, Lookup, Observer, RekeyRequest, Rekeyed, ReplaceRequest,
+    Replaced, Store, StoreError, StoreFuture, SweepRequest, Swept, Touch, TouchReport, Verb,
 };
 
 use self::home::Home;
@@ -172,7 +172,8 @@ impl Store for MovingStore {
         both.listing &= old.listing;
         // What the old store holds of a principal is taken off the limit; one that cannot say leaves it to the new store.
         both.limits &= old.limits && old.listing;
-        both
+        // While sessions move, every read asks: what one store tells says nothing of a session that is in both.
+        both.unwatched()
     }
 
     fn insert<'a>(&'a self, request: InsertRequest<'a>) -> StoreFuture<'a, Inserted> {
@@ -228,6 +229,11 @@ impl Store for MovingStore {
 
     fn import<'a>(&'a self, _: &'a Filed, _: Timestamp) -> StoreFuture<'a, Imported> {
         StoreFuture::ready(Err(self.one_move_at_a_time(Verb::Import)))
+    }
+
+    fn watch(&self, observer: Arc<dyn Observer>) -> StoreFuture<'_, Box<dyn Feed>> {
+        let _ = observer;
+        StoreFuture::ready(Err(StoreError::new(ErrorKind::Unsupported, self.name(), Verb::Watch)))
     }
 
     fn ping(&self) -> StoreFuture<'_, Option<Timestamp>> {

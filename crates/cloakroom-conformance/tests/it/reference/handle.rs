@@ -7,9 +7,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use cloakroom_conformance::{Corruption, Effort, Harness};
 use cloakroom_core::{EndReason, SessionId, Timestamp, TokenDigest};
 use cloakroom_store::{
-    Capabilities, Counts, EndRequest, Ending, ErrorKind, ExportPage, ExportQuery, Imported, InsertRequest,
-    Inserted, ListPage, ListQuery, Lookup, RekeyRequest, Rekeyed, ReplaceRequest, Replaced, Selector, Store,
-    StoreError, StoreFuture, SweepRequest, Swept, Touch, TouchReport, Verb,
+    Capabilities, Counts, EndRequest, Ending, ErrorKind, ExportPage, ExportQuery, Feed, Imported,
+    InsertRequest, Inserted, ListPage, ListQuery, Lookup, Observer, RekeyRequest, Rekeyed, ReplaceRequest,
+    Replaced, Selector, Store, StoreError, StoreFuture, SweepRequest, Swept, Touch, TouchReport, Verb,
 };
 
 use super::Defect;
@@ -413,6 +413,11 @@ impl Store for Reference {
             let taken = if self.has(Defect::ImportLooksThenFiles) { taken } else { shelf.is_taken_by(filed) };
             Ok(if taken { Imported::AlreadyExists } else { shelf.import(filed, now) })
         })
+    }
+
+    fn watch(&self, observer: Arc<dyn Observer>) -> StoreFuture<'_, Box<dyn Feed>> {
+        let _ = observer;
+        StoreFuture::ready(Err(StoreError::new(ErrorKind::Unsupported, self.name(), Verb::Watch)))
     }
 
     fn ping(&self) -> StoreFuture<'_, Option<Timestamp>> {

@@ -1,0 +1,1 @@
+//! The promise of reach (G5) on real servers.
