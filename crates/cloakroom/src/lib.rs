@@ -66,7 +66,7 @@ pub use guard::{BreakerState, GuardPolicy, GuardedStore, Refused};
 pub use issue::{Carry, Issue, IssueOutcome, Issued};
 pub use moving::{Beginning, Carried, CarriedPage, MovingStore};
 pub use observe::describe_metrics;
-pub use revoke::{Revocation, Revoked};
+pub use revoke::{Revocation, Revoked, Revoking};
 pub use sessions::Sessions;
 pub use system::{OsRandom, SystemClock};
 pub use upkeep::SweepSummary;

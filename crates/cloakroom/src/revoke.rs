@@ -1,5 +1,10 @@
 //! Ending sessions by decision.
 
+use std::fmt;
+use std::future::{Future, IntoFuture};
+use std::pin::Pin;
+use std::time::Duration;
+
 use cloakroom_core::EndReason;
 use cloakroom_store::{EndRequest, Ended, Selector, StoreError, Verb};
 
@@ -43,23 +48,89 @@ impl Revoked {
     }
 }
 
+/// A revocation on its way: await it, or its [settling](Self::settled).
+#[must_use = "nothing is revoked until it is awaited"]
+pub struct Revoking<'a> {
+    sessions: &'a Sessions,
+    selector: &'a Selector,
+    revocation: Revocation,
+}
+
+impl<'a> Revoking<'a> {
+    /// Ends the sessions, and returns once every node is known to refuse them: when a lease has passed since the store
+    /// acknowledged the end.
+    ///
+    /// At once for a store that belongs to this process alone.
+    ///
+    /// # Errors
+    /// As [`Sessions::revoke`]. The waiting itself cannot fail; where it is abandoned, the sessions have ended all the same.
+    ///
+    /// # Security
+    /// Holds where every node of the store has the same lease, or a shorter one than this. A node refuses by then because
+    /// it has heard of the end, or because it has heard nothing and asks the store: whatever state it is in, and however
+    /// its links fare.
+    pub async fn settled(self) -> Result<Revoked, StoreError> {
+        let sessions = self.sessions;
+        let revoked = self.await?;
+        tokio::time::sleep(sessions.settling_time()).await;
+        Ok(revoked)
+    }
+}
+
+impl<'a> IntoFuture for Revoking<'a> {
+    type Output = Result<Revoked, StoreError>;
+    type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send + 'a>>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(self.sessions.end(self.selector, self.revocation))
+    }
+}
+
+impl fmt::Debug for Revoking<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { sessions: _, selector, revocation } = self;
+        f.debug_struct("Revoking")
+            .field("selector", selector)
+            .field("revocation", revocation)
+            .finish_non_exhaustive()
+    }
+}
+
 impl Sessions {
     /// Ends the sessions that `selector` names. Idempotent: what has ended before is not counted again and keeps its
     /// reason.
     ///
     /// `IssuedBefore` an instant in the future means before now: it does not end sessions that do not exist yet.
     ///
+    /// Await what this returns; or await its [`settled`](Revoking::settled) where it has to be true everywhere:
+    ///
+    /// ```
+    /// # async fn example(sessions: &cloakroom::Sessions, alice: cloakroom::PrincipalId) -> Result<(), cloakroom::StoreError> {
+    /// use cloakroom::{EndReason, Revocation, Selector};
+    ///
+    /// let everywhere = Selector::Principal { principal: alice, except: None };
+    /// let because = Revocation::by_system(EndReason::Compromised);
+    /// let revoked = sessions.revoke(&everywhere, because).settled().await?;
+    /// // No node accepts any of them any more.
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// [`StoreError`]; the sessions live on, or do not, as the error says.
     ///
     /// # Security
-    /// When this returns, the store refuses every one of them, and so does every engine that asks it (G5). Nothing
-    /// brings them back (G4).
+    /// When this returns, the store refuses every one of them, and this node does; every other node does within its lease,
+    /// and normally within milliseconds (G5). Nothing brings them back (G4).
     ///
     /// # Cost
     /// One round trip, whatever the number of sessions.
+    pub fn revoke<'a>(&'a self, selector: &'a Selector, revocation: Revocation) -> Revoking<'a> {
+        Revoking { sessions: self, selector, revocation }
+    }
+
     #[tracing::instrument(name = "engine.revoke", level = "debug", skip_all)]
-    pub async fn revoke(&self, selector: &Selector, revocation: Revocation) -> Result<Revoked, StoreError> {
+    async fn end(&self, selector: &Selector, revocation: Revocation) -> Result<Revoked, StoreError> {
         let Revocation { reason, actor } = revocation;
         let now = self.now();
         let clamped = match selector {
@@ -74,4 +145,12 @@ impl Sessions {
         }
         Ok(Revoked { ended: ending.ended, swept_later: ending.swept_later })
     }
+
+    /// How long after an acknowledged end another node may still accept the session. A store that others share may be in
+    /// use by nodes that keep copies of it, whether or not this one does.
+    fn settling_time(&self) -> Duration {
+        if self.store().capabilities().shared { LEASE } else { Duration::ZERO }
+    }
 }
+
+const LEASE: Duration = Duration::from_secs(1);
