@@ -72,7 +72,7 @@ impl<'a> Revoking<'a> {
     pub async fn settled(self) -> Result<Revoked, StoreError> {
         let sessions = self.sessions;
         let revoked = self.await?;
-        tokio::time::sleep(sessions.settling_time()).await;
+        sessions.settle().await;
         Ok(revoked)
     }
 }
@@ -144,6 +144,12 @@ impl Sessions {
             self.report(&Event::ended(ended, &actor));
         }
         Ok(Revoked { ended: ending.ended, swept_later: ending.swept_later })
+    }
+
+    /// Returns once every node is known to refuse whatever had ended before this was called: for ends that came about
+    /// otherwise than by one [`revoke`](Self::revoke), for whose [`settled`](Revoking::settled) this is the second half.
+    pub async fn settle(&self) {
+        tokio::time::sleep(self.settling_time()).await;
     }
 
     /// How long after an acknowledged end another node may still accept the session. A store that others share may be in

@@ -106,6 +106,9 @@ pub enum UsersCommand {
     Disable {
         /// The account's name
         name: String,
+        /// Whether to wait
+        #[command(flatten)]
+        settling: SettlingArgs,
     },
     /// Let an account sign in again
     Enable {
@@ -119,6 +122,9 @@ pub enum UsersCommand {
         /// Where the password comes from
         #[command(flatten)]
         password: PasswordArgs,
+        /// Whether to wait
+        #[command(flatten)]
+        settling: SettlingArgs,
     },
     /// Replace an account's roles, and end its sessions, which carry the old ones
     #[command(group = ArgGroup::new("new_roles").required(true))]
@@ -131,7 +137,18 @@ pub enum UsersCommand {
         /// Take every role away
         #[arg(long, group = "new_roles")]
         none: bool,
+        /// Whether to wait
+        #[command(flatten)]
+        settling: SettlingArgs,
     },
+}
+
+/// Whether a call that ends sessions waits until that is true everywhere.
+#[derive(Clone, Copy, Debug, Args)]
+pub struct SettlingArgs {
+    /// Return only once every server is known to refuse the sessions that ended
+    #[arg(long)]
+    pub settled: bool,
 }
 
 /// Where a password comes from.
@@ -178,6 +195,9 @@ pub enum SessionsCommand {
         /// Why; the people signed in are told
         #[arg(long, value_parser = reason, default_value = "revoked_by_admin")]
         reason: EndReason,
+        /// Whether to wait
+        #[command(flatten)]
+        settling: SettlingArgs,
     },
 }
 

@@ -14,8 +14,8 @@ mod store;
 mod users;
 
 pub use args::{
-    Cli, Command, ConfigCommand, GlobalArgs, PasswordArgs, ServeArgs, SessionsCommand, StoreCommand,
-    UsersCommand,
+    Cli, Command, ConfigCommand, GlobalArgs, PasswordArgs, ServeArgs, SessionsCommand, SettlingArgs,
+    StoreCommand, UsersCommand,
 };
 pub use error::{CliError, ExitCode};
 pub use host::{AskSecret, Host};

@@ -38,7 +38,7 @@ pub(super) async fn run(
             filter.state = if *ended { StateFilter::Any } else { StateFilter::Active };
             list(&sessions, filter, *limit, global, host).await
         }
-        SessionsCommand::Revoke { session, principal, except, issued_before, all: _, reason } => {
+        SessionsCommand::Revoke { session, principal, except, issued_before, all: _, reason, settling } => {
             let selector = match (session, principal, issued_before) {
                 (Some(session), _, _) => Selector::One(*session),
                 (None, Some(principal), _) => {
@@ -47,11 +47,15 @@ pub(super) async fn run(
                 (None, None, Some(instant)) => Selector::IssuedBefore(*instant),
                 (None, None, None) => Selector::All,
             };
-            let revoked = sessions.revoke(&selector, Revocation::new(*reason, Actor::Operator)).await?;
+            let revoking = sessions.revoke(&selector, Revocation::new(*reason, Actor::Operator));
+            let settled = settling.settled;
+            let revoked = if settled { revoking.settled().await? } else { revoking.await? };
             if global.json {
-                writeln!(host.stdout, "{:#}", json!({ "revoked": revoked.count() }))?;
+                writeln!(host.stdout, "{:#}", json!({ "revoked": revoked.count(), "settled": settled }))?;
             } else {
-                writeln!(host.stdout, "{} ended.", counted(revoked.count(), "session"))?;
+                let ended = counted(revoked.count(), "session");
+                let everywhere = if settled && revoked.count() > 0 { SETTLED } else { "" };
+                writeln!(host.stdout, "{ended} ended{everywhere}.")?;
             }
             Ok(())
         }
@@ -114,5 +118,7 @@ fn principal_id(name: &str) -> Result<PrincipalId, CliError> {
         .map_err(|e| CliError::usage(e.to_string(), "name a principal as `sessions list` shows it"))
 }
 
+/// What is added where every server is known to refuse them.
+pub(super) const SETTLED: &str = ", and every server refuses them";
 /// Sessions asked for at once.
 const PAGE: NonZeroU16 = NonZeroU16::new(500).expect("not zero");

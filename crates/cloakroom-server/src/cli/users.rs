@@ -4,7 +4,8 @@ use cloakroom::{Actor, EndReason, Revocation, Selector};
 use serde_json::{Value, json};
 
 use super::output::{counted, table};
-use super::{CliError, GlobalArgs, Host, PasswordArgs, UsersCommand};
+use super::sessions::SETTLED;
+use super::{CliError, GlobalArgs, Host, PasswordArgs, SettlingArgs, UsersCommand};
 use crate::accounts::{
     Account, AccountName, AccountStore, Accounts, Added, Guard, HashingLimits, NewAccount, NewPassword,
     Password, PasswordSet, Roles, StoredHash,
@@ -25,20 +26,24 @@ pub(super) async fn run(
     match command {
         UsersCommand::Add { name, roles, password } => call.add(name, roles, *password, host).await,
         UsersCommand::List => call.list(host).await,
-        UsersCommand::Disable { name } => {
+        UsersCommand::Disable { name, settling } => {
             let now = host.clock.now();
             let account = call.accounts.disable(name, now).await?.ok_or_else(|| no_such_account(name))?;
-            call.changed(&account, "disabled", Some(EndReason::AccountDisabled), host).await
+            let ends = Some((EndReason::AccountDisabled, *settling));
+            call.changed(&account, "disabled", ends, host).await
         }
         UsersCommand::Enable { name } => {
             let account = call.accounts.enable(name).await?.ok_or_else(|| no_such_account(name))?;
             call.changed(&account, "enabled", None, host).await
         }
-        UsersCommand::SetPassword { name, password } => call.set_password(name, *password, host).await,
-        UsersCommand::SetRoles { name, roles, none: _ } => {
+        UsersCommand::SetPassword { name, password, settling } => {
+            call.set_password(name, *password, *settling, host).await
+        }
+        UsersCommand::SetRoles { name, roles, none: _, settling } => {
             let roles = read_roles(roles)?;
             let account = call.accounts.set_roles(name, roles).await?.ok_or_else(|| no_such_account(name))?;
-            call.changed(&account, "given other roles", Some(EndReason::RevokedByAdmin), host).await
+            let ends = Some((EndReason::RevokedByAdmin, *settling));
+            call.changed(&account, "given other roles", ends, host).await
         }
     }
 }
@@ -98,6 +103,7 @@ impl Call<'_> {
         &self,
         name: &str,
         password: PasswordArgs,
+        settling: SettlingArgs,
         host: &mut Host<'_>,
     ) -> Result<(), CliError> {
         if self.accounts.get(name).await?.is_none() {
@@ -106,7 +112,8 @@ impl Call<'_> {
         let hash = self.new_password(name, password, host).await?;
         match self.accounts.set_password(name, hash, Guard::None, host.clock.now()).await? {
             PasswordSet::Changed(account) => {
-                self.changed(&account, "given another password", Some(EndReason::PasswordChanged), host).await
+                let ends = Some((EndReason::PasswordChanged, settling));
+                self.changed(&account, "given another password", ends, host).await
             }
             PasswordSet::Stale => unreachable!("an unguarded change is never stale"),
             PasswordSet::NoSuchAccount => Err(no_such_account(name)),
@@ -141,18 +148,16 @@ impl Call<'_> {
         &self,
         account: &Account,
         what: &str,
-        reason: Option<EndReason>,
+        ends: Option<(EndReason, SettlingArgs)>,
         host: &mut Host<'_>,
     ) -> Result<(), CliError> {
         let done = format!("{} was {what}", account.name);
-        let ended = match reason {
-            Some(reason) => self.end_sessions(account, reason, host).await.map_err(|e| e.after(&done))?,
-            None => 0,
+        let Some((reason, settling)) = ends else {
+            return self.say(account, &format!("{done}."), 0, host);
         };
-        let sentence = match reason {
-            Some(_) => format!("{done}; {} ended.", counted(ended, "session")),
-            None => format!("{done}."),
-        };
+        let ended = self.end_sessions(account, reason, settling, host).await.map_err(|e| e.after(&done))?;
+        let everywhere = if settling.settled && ended > 0 { SETTLED } else { "" };
+        let sentence = format!("{done}; {} ended{everywhere}.", counted(ended, "session"));
         self.say(account, &sentence, ended, host)
     }
 
@@ -160,6 +165,7 @@ impl Call<'_> {
         &self,
         account: &Account,
         reason: EndReason,
+        settling: SettlingArgs,
         host: &mut Host<'_>,
     ) -> Result<u64, CliError> {
         if self.config.store.is_in_the_server() {
@@ -172,7 +178,9 @@ impl Call<'_> {
         }
         let Some(sessions) = stores::beside_the_server(self.config).await? else { return Ok(0) };
         let selector = Selector::Principal { principal: account.name.id().clone(), except: None };
-        Ok(sessions.revoke(&selector, Revocation::new(reason, Actor::Operator)).await?.count())
+        let revoking = sessions.revoke(&selector, Revocation::new(reason, Actor::Operator));
+        let revoked = if settling.settled { revoking.settled().await? } else { revoking.await? };
+        Ok(revoked.count())
     }
 
     fn say(

@@ -350,10 +350,14 @@ async fn sessions_are_listed_and_ended_beside_a_running_server() {
     desk.run(&args).says("1 session ended.\n");
     assert_eq!(end_of(&sessions, &second).await, Some(EndReason::Compromised));
     assert_eq!(end_of(&sessions, &first).await, None);
-    desk.run(&["sessions", "revoke", &id(&first)]).says("1 session ended.\n");
+    let settled = desk.run(&["sessions", "revoke", &id(&first), "--settled"]);
+    settled.says("1 session ended, and every server refuses them.\n");
     desk.run(&["sessions", "revoke", &id(&first)]).says("0 sessions ended.\n");
     assert_eq!(end_of(&sessions, &first).await, Some(EndReason::RevokedByAdmin));
-    assert_eq!(desk.run(&["sessions", "revoke", "--all", "--json"]).json(), json!({ "revoked": 1 }));
+    assert_eq!(
+        desk.run(&["sessions", "revoke", "--all", "--json"]).json(),
+        json!({ "revoked": 1, "settled": false })
+    );
     assert_eq!(end_of(&sessions, &other).await, Some(EndReason::RevokedByAdmin));
 
     assert_eq!(desk.run(&["sessions", "list", "--json"]).json()["sessions"], json!([]));

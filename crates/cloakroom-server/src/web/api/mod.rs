@@ -4,12 +4,16 @@ pub(super) mod session;
 pub(super) mod sessions;
 pub(super) mod sign_in;
 
+use axum::extract::Query;
+use axum::extract::rejection::QueryRejection;
 use axum::response::{IntoResponse as _, Response};
 use cloakroom::ActiveSession;
 use cloakroom_axum::Session;
-use serde::Serialize;
-use utoipa::ToSchema;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
 
+use super::App;
+use super::extract::MALFORMED;
 use super::refusal::Refusal;
 use crate::wire::SessionObject;
 
@@ -26,6 +30,33 @@ pub(super) struct SessionAnswer {
 #[derive(Serialize, ToSchema)]
 pub(super) struct RevokedAnswer {
     revoked: u64,
+    /// Whether every server is known to refuse them: always, where the call asked for `settled=true`. Otherwise they do
+    /// within a second, and normally within milliseconds.
+    settled: bool,
+}
+
+/// Whether the answer waits until the end has reached every server.
+#[derive(Clone, Copy, Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Settling {
+    /// `true`: the answer comes once every server is known to refuse what ended, after the lease of at most a few seconds.
+    #[serde(default)]
+    settled: bool,
+}
+
+impl Settling {
+    /// Waits, if that was asked for.
+    async fn settle(self, app: &App) {
+        if self.settled {
+            app.sessions.settle().await;
+        }
+    }
+}
+
+/// What a query string was that could be read, or why not.
+fn settling(query: Result<Query<Settling>, QueryRejection>) -> Result<Settling, Refusal> {
+    let malformed = |_| Refusal::new(MALFORMED).detail("the only parameter is settled=true or settled=false");
+    query.map(|Query(settling)| settling).map_err(malformed)
 }
 
 /// Answers with a session that keeps its token.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
 use axum::response::{IntoResponse as _, Response};
 use cloakroom::{AttributeKey, Changes, SessionError};
@@ -11,7 +12,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use utoipa::IntoParams;
 
-use super::{SessionAnswer, object, renewed_answer, session_answer};
+use super::{SessionAnswer, Settling, object, renewed_answer, session_answer, settling};
 use crate::web::App;
 use crate::web::extract::{Json, MALFORMED};
 use crate::web::refusal::Refusal;
@@ -32,7 +33,7 @@ pub(in crate::web) struct Look {
     (status = 503, description = "`store_unavailable`: nobody knows; nothing was signed out")))]
 pub(in crate::web) async fn show(
     session: Session,
-    look: Result<Query<Look>, axum::extract::rejection::QueryRejection>,
+    look: Result<Query<Look>, QueryRejection>,
 ) -> Result<Response, Refusal> {
     let Ok(Query(look)) = look else {
         return Err(Refusal::new(MALFORMED).detail("the only parameter is touch=true or touch=false"));
@@ -45,13 +46,20 @@ pub(in crate::web) async fn show(
 }
 
 /// Signs out.
-#[utoipa::path(delete, path = "/v1/session", tag = "session", responses(
-    (status = 204, description = "The token is worthless from now on"),
+#[utoipa::path(delete, path = "/v1/session", tag = "session", params(Settling), responses(
+    (status = 204, description = "The token is worthless from now on; with `settled=true`, on every server already"),
+    (status = 400, description = "`malformed_request`"),
     (status = 401, description = "Why there is no session"),
     (status = 503, description = "`store_unavailable`: still signed in")))]
-pub(in crate::web) async fn sign_out(session: Session) -> Result<Response, Refusal> {
+pub(in crate::web) async fn sign_out(
+    State(app): State<App>,
+    session: Session,
+    query: Result<Query<Settling>, QueryRejection>,
+) -> Result<Response, Refusal> {
+    let settling = settling(query)?;
     session.require_signed_in().await?;
     session.sign_out().await?;
+    settling.settle(&app).await;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 

@@ -12,7 +12,7 @@ use cloakroom_axum::{Rejection, Session};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::RevokedAnswer;
+use super::{RevokedAnswer, Settling, settling};
 use crate::web::App;
 use crate::web::extract::MALFORMED;
 use crate::web::refusal::Refusal;
@@ -42,6 +42,9 @@ pub(in crate::web) struct SessionsAnswer {
 pub(in crate::web) struct Spare {
     /// `current` spares the session that asks.
     except: Option<String>,
+    /// `true`: the answer comes once every server is known to refuse what ended.
+    #[serde(default)]
+    settled: bool,
 }
 
 /// Lists the live sessions of whoever asks.
@@ -80,8 +83,9 @@ pub(in crate::web) async fn list(
 
 /// Ends one session of whoever asks.
 #[utoipa::path(delete, path = "/v1/sessions/{id}", tag = "sessions",
-    params(("id" = String, Path, description = "`ses_…`")), responses(
+    params(("id" = String, Path, description = "`ses_…`"), Settling), responses(
     (status = 200, description = "It has ended", body = RevokedAnswer),
+    (status = 400, description = "`malformed_request`"),
     (status = 401, description = "Why there is no session"),
     (status = 403, description = "`reauthentication_required`"),
     (status = 404, description = "`not_found`: no such session of whoever asks"),
@@ -90,11 +94,14 @@ pub(in crate::web) async fn end_one(
     State(app): State<App>,
     session: Session,
     Path(id): Path<String>,
+    query: Result<Query<Settling>, QueryRejection>,
 ) -> Result<Response, Refusal> {
+    let settling = settling(query)?;
     let active = session.require_fresh(&app.fresh()).await?;
     let id = id.parse::<SessionId>().map_err(|_| Refusal::not_found())?;
     let revoked = app.end_own(&session, &active, id).await?;
-    Ok(axum::Json(RevokedAnswer { revoked }).into_response())
+    settling.settle(&app).await;
+    Ok(axum::Json(RevokedAnswer { revoked, settled: settling.settled }).into_response())
 }
 
 /// Ends all sessions of whoever asks, or all but the one that asks.
@@ -109,19 +116,22 @@ pub(in crate::web) async fn end_many(
     spare: Result<Query<Spare>, QueryRejection>,
 ) -> Result<Response, Refusal> {
     let active = session.require_fresh(&app.fresh()).await?;
-    let spares_current = match spare.as_ref().map(|Query(spare)| spare.except.as_deref()) {
-        Ok(None) => false,
-        Ok(Some("current")) => true,
-        Ok(Some(_)) | Err(_) => {
-            return Err(Refusal::new(MALFORMED).detail("the only parameter is except=current"));
-        }
+    let malformed = || {
+        Refusal::new(MALFORMED).detail("the parameters are except=current and settled=true or settled=false")
+    };
+    let Query(Spare { except, settled }) = spare.map_err(|_| malformed())?;
+    let spares_current = match except.as_deref() {
+        None => false,
+        Some("current") => true,
+        Some(_) => return Err(malformed()),
     };
     let mut revoked = app.end_others(&active, EndReason::RevokedByUser).await?;
     if !spares_current {
         session.sign_out().await?;
         revoked = revoked.saturating_add(1);
     }
-    Ok(axum::Json(RevokedAnswer { revoked }).into_response())
+    Settling { settled }.settle(&app).await;
+    Ok(axum::Json(RevokedAnswer { revoked, settled }).into_response())
 }
 
 impl App {

@@ -272,14 +272,23 @@ async fn ending_many_says_how_many() {
     server.plant("bob").await;
     server.plant("bob").await;
     let mut bob = program(&server, "bob").await;
-    for query in ["except=all", "except", "force=true"] {
+    for query in ["except=all", "except", "force=true", "settled=soon", "settled"] {
         let refused = bob.ask(Method::DELETE, &format!("/v1/sessions?{query}")).await;
         assert_eq!(refused.gist(), "400 malformed_request", "{query}");
     }
     assert_eq!(server.live("bob").await, 3, "a question that was not understood ended nothing");
-    assert_eq!(bob.ask(Method::DELETE, "/v1/sessions?except=current").await.json(), json!({ "revoked": 2 }));
-    assert_eq!(bob.ask(Method::DELETE, "/v1/sessions?except=current").await.json(), json!({ "revoked": 0 }));
-    assert_eq!(bob.ask(Method::DELETE, "/v1/sessions").await.json(), json!({ "revoked": 1 }));
+    assert_eq!(
+        bob.ask(Method::DELETE, "/v1/sessions?except=current").await.json(),
+        json!({ "revoked": 2, "settled": false })
+    );
+    assert_eq!(
+        bob.ask(Method::DELETE, "/v1/sessions?except=current").await.json(),
+        json!({ "revoked": 0, "settled": false })
+    );
+    let refused = bob.ask(Method::DELETE, "/v1/session?settled=soon").await;
+    assert_eq!(refused.gist(), "400 malformed_request");
+    let everywhere = bob.ask(Method::DELETE, "/v1/sessions?settled=true").await;
+    assert_eq!(everywhere.json(), json!({ "revoked": 1, "settled": true }));
     assert_eq!(bob.get("/v1/session").await.gist(), "401 session_ended");
 }
 
