@@ -1,10 +1,12 @@
 //! A shard behind its lock, and what the others see of it without taking the lock.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 
 use cloakroom_core::Timestamp;
 use parking_lot::{Mutex, MutexGuard};
 
+use crate::feed::{Feeds, Watched};
 use crate::shard::{Bytes, Shard};
 use crate::slot::Class;
 
@@ -16,6 +18,7 @@ pub(crate) struct Cell {
     /// When the first slot of each class was last active, or ended.
     oldest: [AtomicI64; 3],
     due: AtomicI64,
+    feeds: Arc<Feeds>,
 }
 
 /// The bytes that all shards and the waiting reports take.
@@ -26,24 +29,40 @@ pub(crate) struct Ledger {
 }
 
 impl Cell {
-    pub(crate) fn new(shard: Shard) -> Self {
-        Self { shard: Mutex::new(shard), oldest: [NEVER, NEVER, NEVER], due: NEVER }
+    pub(crate) fn new(shard: Shard, feeds: Arc<Feeds>) -> Self {
+        Self { shard: Mutex::new(shard), oldest: [NEVER, NEVER, NEVER], due: NEVER, feeds }
     }
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, Shard> {
         self.shard.lock()
     }
 
-    /// Runs `work` under the lock and publishes what it changed.
+    /// Runs `work` under the lock, publishes what it changed, and tells whoever watches.
     pub(crate) fn with<T>(&self, ledger: &Ledger, work: impl FnOnce(&mut Shard) -> T) -> T {
+        let (result, watched) = self.with_untold(ledger, work);
+        if watched == Watched::Yes {
+            self.feeds.tell();
+        }
+        result
+    }
+
+    /// The same for a caller who holds another lock; whether there is something to tell once that is released.
+    pub(crate) fn with_untold<T>(&self, ledger: &Ledger, work: impl FnOnce(&mut Shard) -> T) -> (T, Watched) {
         let mut shard = self.shard.lock();
         let before = shard.bytes;
         let result = work(&mut shard);
+        let mut watched = Watched::No;
         if std::mem::take(&mut shard.is_changed) {
             ledger.move_on(before, shard.bytes);
             self.publish(&shard);
+            if let Some(news) = shard.news.as_mut().filter(|news| !news.is_empty()) {
+                watched = self.feeds.changed(std::mem::take(news));
+                if watched == Watched::No {
+                    shard.news = None;
+                }
+            }
         }
-        result
+        (result, watched)
     }
 
     /// When the slot that would make room first was last active, or ended; `None` where there is none.
@@ -83,16 +102,22 @@ impl Cell {
     }
 }
 
-/// Runs `work` on all shards at one instant; the sum of what it returns.
+/// Runs `work` on all shards at one instant, and tells that anything may have changed; the sum of what it returns.
 ///
 /// The one place where more than one lock is held. They are taken in the order of the shards, and whoever holds one
 /// elsewhere never waits for another.
-pub(crate) fn with_all(cells: &[Cell], mut work: impl FnMut(&mut Shard) -> u64) -> u64 {
+pub(crate) fn with_all(cells: &[Cell], feeds: &Feeds, mut work: impl FnMut(&mut Shard) -> u64) -> u64 {
     let mut shards: Vec<MutexGuard<'_, Shard>> = cells.iter().map(Cell::lock).collect();
     let mut sum = 0;
     for (cell, shard) in cells.iter().zip(&mut shards) {
         sum += work(shard);
         cell.publish(shard);
+    }
+    // Before anything can happen to a session that is filed from now on.
+    let watched = feeds.anything();
+    drop(shards);
+    if watched == Watched::Yes {
+        feeds.tell();
     }
     sum
 }

@@ -31,6 +31,7 @@ impl Shard {
         if slot.id != request.record.id || !slot.may_become(&packed, request.record.created_at) {
             return Err(StoreError::new(ErrorKind::Internal, NAME, Verb::Replace).caused_by(SAME));
         }
+        self.note(index);
         Ok(Replaced::Done(self.set_record(index, packed)))
     }
 
@@ -59,6 +60,7 @@ impl Shard {
         if !self.retire_token(index, request.now) {
             return Err(StoreError::new(ErrorKind::Full, NAME, Verb::Rekey));
         }
+        self.note(index);
         self.slots.get_mut(index).hash = *request.new.hash();
         self.directory.add_digest(&self.slots, index);
         self.see(index, request.now);

@@ -85,6 +85,7 @@ mod change;
 mod clearing;
 mod directory;
 mod epochs;
+mod feed;
 mod finish;
 mod insert;
 mod kin;

@@ -33,6 +33,8 @@ pub(crate) struct Shard {
     pub(crate) bytes: Bytes,
     /// Whether something changed that is published to the other shards.
     pub(crate) is_changed: bool,
+    /// What has changed or ended since it was last told; `None` while nobody watches.
+    pub(crate) news: Option<Vec<TokenDigest>>,
 }
 
 /// Slots of each class, in the order in which they make room.
@@ -74,6 +76,19 @@ impl Shard {
             counts: Counts::default(),
             bytes: Bytes::default(),
             is_changed: false,
+            news: None,
+        }
+    }
+
+    /// Notes changes from now on, for whoever watches.
+    pub(crate) fn watch(&mut self) {
+        self.news.get_or_insert_default();
+    }
+
+    /// Notes that what is filed under the digest of `index` changes.
+    pub(crate) fn note(&mut self, index: Index) {
+        if let Some(news) = &mut self.news {
+            news.push(self.slots.get(index).digest());
         }
     }
 
@@ -127,6 +142,7 @@ impl Shard {
     /// Makes a tombstone of a live session, where it is.
     pub(crate) fn bury(&mut self, index: Index, reason: EndReason, at: Timestamp) -> Ended {
         self.is_changed = true;
+        self.note(index);
         self.uncount(index);
         self.warm.forget(&mut self.slots, index);
         let class = self.slots.get(index).class();

@@ -15,6 +15,7 @@ use foldhash::quality::RandomState;
 use parking_lot::Mutex;
 
 use crate::cell::{self, Cell, Ledger};
+use crate::feed::{Feeds, Watched};
 use crate::finish::Decision;
 use crate::listing::Page;
 use crate::packed::Packed;
@@ -30,6 +31,7 @@ pub struct MemoryStore {
     /// Without the share of unpacked records.
     pub(crate) max_bytes: usize,
     pub(crate) reports: Reports,
+    feeds: Arc<Feeds>,
     /// The shard in which the round before stopped. One round at a time.
     sweeping: Mutex<usize>,
 }
@@ -43,12 +45,14 @@ impl MemoryStore {
     pub fn new(options: MemoryOptions) -> Self {
         let warm_max_bytes = options.max_bytes / WARM_SHARE;
         let hasher = RandomState::default();
-        let cell = |_| Cell::new(Shard::new(hasher.clone(), warm_max_bytes / SHARDS));
+        let feeds = Arc::new(Feeds::default());
+        let cell = |_| Cell::new(Shard::new(hasher.clone(), warm_max_bytes / SHARDS), Arc::clone(&feeds));
         Self {
             cells: (0..SHARDS).map(cell).collect(),
             ledger: Ledger::default(),
             max_bytes: options.max_bytes - warm_max_bytes,
             reports: Reports::default(),
+            feeds,
             sweeping: Mutex::default(),
         }
     }
@@ -137,10 +141,14 @@ impl MemoryStore {
                 let end = |cell: &Cell| {
                     cell.with(&self.ledger, |shard| shard.end_issued_before(*instant, decision))
                 };
-                Ending { ended: Vec::new(), swept_later: self.cells.iter().map(end).sum() }
+                let swept_later = self.cells.iter().map(end).sum();
+                if self.feeds.anything() == Watched::Yes {
+                    self.feeds.tell();
+                }
+                Ending { ended: Vec::new(), swept_later }
             }
             _ => {
-                let swept_later = cell::with_all(&self.cells, |shard| shard.end_all(decision));
+                let swept_later = cell::with_all(&self.cells, &self.feeds, |shard| shard.end_all(decision));
                 Ending { ended: Vec::new(), swept_later }
             }
         }
@@ -149,16 +157,23 @@ impl MemoryStore {
     fn sweep_now(&self, request: &SweepRequest) -> Swept {
         // The lease keeps other nodes away, and there are none.
         let SweepRequest { now, limit, .. } = *request;
+        let mut watched = Watched::No;
         let mut start = self.sweeping.lock();
         let mut swept = Swept { ended: self.reports.take(&self.ledger, limit), ..Swept::default() };
         let mut budget = limit - swept.ended.len();
         let (later, first) = self.cells.split_at_checked(*start).unwrap_or((&self.cells, &[]));
         for cell in first.iter().chain(later) {
-            cell.with(&self.ledger, |shard| shard.clear_up(now, &mut budget, &mut swept));
+            let clear_up = |shard: &mut Shard| shard.clear_up(now, &mut budget, &mut swept);
+            let ((), untold) = cell.with_untold(&self.ledger, clear_up);
+            watched = if untold == Watched::Yes { untold } else { watched };
             if budget == 0 {
                 break;
             }
             *start = (*start + 1) % SHARDS;
+        }
+        drop(start);
+        if watched == Watched::Yes {
+            self.feeds.tell();
         }
         swept.more = !self.reports.is_empty() || self.cells.iter().any(|cell| cell.is_due(now));
         swept
@@ -235,7 +250,7 @@ impl Store for MemoryStore {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities::ALL.in_process().unwatched()
+        Capabilities::ALL.in_process()
     }
 
     fn insert<'a>(&'a self, request: InsertRequest<'a>) -> StoreFuture<'a, Inserted> {
@@ -285,8 +300,10 @@ impl Store for MemoryStore {
     }
 
     fn watch(&self, observer: Arc<dyn Observer>) -> StoreFuture<'_, Box<dyn Feed>> {
-        let _ = observer;
-        StoreFuture::ready(Err(StoreError::new(ErrorKind::Unsupported, NAME, Verb::Watch)))
+        let feed = self.feeds.watch(observer);
+        // Whoever held one of these locks before has changed what they changed before now.
+        self.cells.iter().for_each(|cell| cell.lock().watch());
+        StoreFuture::ready(Ok(Box::new(feed)))
     }
 
     fn ping(&self) -> StoreFuture<'_, Option<Timestamp>> {

@@ -2,6 +2,7 @@
 
 #![expect(unsafe_code, reason = "an allocator that counts is an unsafe trait")]
 
+mod feed;
 mod full;
 
 use std::alloc::{GlobalAlloc, Layout, System};
