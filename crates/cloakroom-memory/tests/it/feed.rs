@@ -1,6 +1,6 @@
 //! News of what a store in memory does by itself, and observers that do what they must not.
 
-use std::sync::{Arc, Mutex, OnceLock, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 
 use cloakroom_conformance::{Filing, Fixtures, T0, at};
 use cloakroom_core::{EndReason, TokenDigest};
@@ -8,7 +8,9 @@ use cloakroom_memory::{MemoryOptions, MemoryStore};
 use cloakroom_store::{
     EndRequest, InsertRequest, Inserted, News, Observer, Parts, Selector, Store, SweepRequest,
 };
-use futures_util::FutureExt as _;
+use parking_lot::Mutex;
+
+use crate::answer;
 
 #[derive(Debug, Default)]
 struct Heard(Mutex<Vec<TokenDigest>>);
@@ -16,7 +18,7 @@ struct Heard(Mutex<Vec<TokenDigest>>);
 impl Observer for Heard {
     fn told(&self, news: News<'_>) {
         match news {
-            News::Changed(digests) => self.0.lock().unwrap().extend(digests),
+            News::Changed(digests) => self.0.lock().extend(digests),
             other => panic!("{other:?} is more than happened"),
         }
     }
@@ -25,7 +27,7 @@ impl Observer for Heard {
 fn insert(store: &MemoryStore, filing: &Filing) -> Vec<cloakroom_store::Ended> {
     let Filing { record, digest } = filing;
     let request = InsertRequest { record, digest: *digest, limit: None, replaces: None, now: T0 };
-    match store.insert(request).now_or_never().unwrap().unwrap() {
+    match answer(store.insert(request)) {
         Inserted::Done { ended } => ended,
         other => panic!("{other:?}"),
     }
@@ -34,14 +36,14 @@ fn insert(store: &MemoryStore, filing: &Filing) -> Vec<cloakroom_store::Ended> {
 fn end(store: &MemoryStore, filing: &Filing) {
     let selector = Selector::One(filing.id());
     let request = EndRequest { selector: &selector, reason: EndReason::SignedOut, now: T0 };
-    store.end(request).now_or_never().unwrap().unwrap();
+    answer(store.end(request));
 }
 
 #[test]
 fn whoever_goes_for_want_of_room_is_told_of() {
     let store = MemoryStore::new(MemoryOptions::default().with_max_bytes(1 << 20));
     let heard = Arc::new(Heard::default());
-    let feed = store.watch(heard.clone()).now_or_never().unwrap().unwrap();
+    let feed = answer(store.watch(heard.clone()));
     let mut fixtures = Fixtures::new(1);
     let (mut filed, mut ended) = (Vec::new(), Vec::new());
     while ended.len() < 100 {
@@ -50,7 +52,7 @@ fn whoever_goes_for_want_of_room_is_told_of() {
         filed.push(filing);
     }
     let gone: Vec<_> = filed.iter().filter(|filing| ended.contains(&filing.id())).collect();
-    let mut told = heard.0.lock().unwrap().clone();
+    let mut told = heard.0.lock().clone();
     let mut expected: Vec<_> = gone.iter().map(|filing| filing.digest).collect();
     told.sort();
     expected.sort();
@@ -62,10 +64,10 @@ fn whoever_goes_for_want_of_room_is_told_of() {
 fn what_a_sweep_buries_is_told_of_after_it() {
     let (store, heard, filing) = (MemoryStore::default(), Arc::new(Heard::default()), filing());
     insert(&store, &filing);
-    let _feed = store.watch(heard.clone()).now_or_never().unwrap().unwrap();
+    let _feed = answer(store.watch(heard.clone()));
     let request = SweepRequest { now: at(1_000_000), limit: 10, lease: std::time::Duration::ZERO };
-    assert_eq!(store.sweep(request).now_or_never().unwrap().unwrap().ended.len(), 1);
-    assert_eq!(*heard.0.lock().unwrap(), [filing.digest]);
+    assert_eq!(answer(store.sweep(request)).ended.len(), 1);
+    assert_eq!(*heard.0.lock(), [filing.digest]);
 }
 
 /// Calls the store it observes, and asks its feed for a proof.
@@ -79,14 +81,14 @@ struct Meddler {
 
 impl Observer for Meddler {
     fn told(&self, news: News<'_>) {
-        let store = self.store.upgrade().unwrap();
+        let store = self.store.upgrade().expect("the store tells");
         if news != News::Changed(&[self.other.digest]) {
             end(&store, &self.other);
             let request = SweepRequest { now: T0, limit: 10, lease: std::time::Duration::ZERO };
-            store.sweep(request).now_or_never().unwrap().unwrap();
+            answer(store.sweep(request));
         }
-        let proof = self.feed.get().unwrap().prove().now_or_never().unwrap().unwrap();
-        self.proofs.lock().unwrap().push(proof);
+        let proof = answer(self.feed.get().expect("who is told has a feed").prove());
+        self.proofs.lock().push(proof);
     }
 }
 
@@ -102,11 +104,11 @@ fn an_observer_that_calls_the_store_all_the_same_waits_for_nothing_and_is_told_a
         other,
         proofs: Mutex::default(),
     });
-    meddler.feed.set(store.watch(meddler.clone()).now_or_never().unwrap().unwrap()).unwrap();
+    meddler.feed.set(answer(store.watch(meddler.clone()))).unwrap();
     end(&store, &one);
     let feed = meddler.feed.get().unwrap();
-    assert_eq!(feed.prove().now_or_never().unwrap().unwrap(), Parts::ALL);
-    let proofs = meddler.proofs.lock().unwrap().clone();
+    assert_eq!(answer(feed.prove()), Parts::ALL);
+    let proofs = meddler.proofs.lock().clone();
     assert_eq!(proofs, [Parts::NONE; 2], "what is being told was not told yet");
 }
 
@@ -119,9 +121,9 @@ struct Fragile {
 
 impl Observer for Fragile {
     fn told(&self, news: News<'_>) {
-        let failed_before = std::mem::replace(&mut *self.failed.lock().unwrap(), true);
+        let failed_before = std::mem::replace(&mut *self.failed.lock(), true);
         assert!(failed_before, "on purpose");
-        self.told.lock().unwrap().push(matches!(news, News::Anything(Parts::ALL)));
+        self.told.lock().push(matches!(news, News::Anything(Parts::ALL)));
     }
 }
 
@@ -132,12 +134,12 @@ fn an_observer_that_panics_keeps_nobody_waiting_and_everybody_is_told_of_anythin
     insert(&store, &one);
     insert(&store, &other);
     let fragile = Arc::new(Fragile::default());
-    let feed = store.watch(fragile.clone()).now_or_never().unwrap().unwrap();
+    let feed = answer(store.watch(fragile.clone()));
     let ending = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| end(&store, &one)));
     assert!(ending.is_err());
     end(&store, &other);
-    assert_eq!(feed.prove().now_or_never().unwrap().unwrap(), Parts::ALL);
-    assert_eq!(*fragile.told.lock().unwrap(), [true, false], "first of what was lost, then of what came");
+    assert_eq!(answer(feed.prove()), Parts::ALL);
+    assert_eq!(*fragile.told.lock(), [true, false], "first of what was lost, then of what came");
 }
 
 fn filing() -> Filing {
