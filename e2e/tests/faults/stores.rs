@@ -103,6 +103,7 @@ fn check(test: &'static str, url: &str, store: &[impl Process], memory: Memory) 
 /// Every kind of request is answered with 503, when to come again, and no cookie.
 async fn out_of_reach(server: &Server, tokens: &[&str]) -> Outcome {
     for token in tokens {
+        noticed(server, token).await?;
         unavailable(&look(server, token).await?)?;
         unavailable(&ask(server, Method::DELETE, "/v1/session", token).await?)?;
         unavailable(&ask(server, Method::POST, "/v1/session/rotate", token).await?)?;
@@ -116,6 +117,19 @@ async fn out_of_reach(server: &Server, tokens: &[&str]) -> Outcome {
         (200, 503) => Ok(()),
         found => Err(Failure::new(format!("/livez and /readyz answered {found:?}"))),
     }
+}
+
+/// For a lease the server may still answer from memory: rightly, since nobody can have ended the session meanwhile
+/// without its hearing of it. From then on it says that it does not know.
+async fn noticed(server: &Server, token: &str) -> Outcome {
+    eventually("the server to stop trusting its memory", RECOVERY, async || {
+        let reply = look(server, token).await?;
+        if reply.status == 200 {
+            return Ok(None);
+        }
+        unavailable(&reply).map(Some)
+    })
+    .await
 }
 
 fn unavailable(reply: &Reply) -> Outcome {

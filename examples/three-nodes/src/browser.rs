@@ -50,7 +50,7 @@ impl Browser {
 
     /// Ends every session of whoever is signed in.
     pub(crate) async fn sign_out_everywhere(&mut self) -> Answer {
-        let request = self.request(Method::DELETE, "/v1/sessions");
+        let request = self.request(Method::DELETE, "/v1/sessions?settled=true");
         self.send(request).await
     }
 
