@@ -20,6 +20,7 @@ pub(crate) struct Database {
     access: Access,
     open: Option<Connection>,
     wal_pages: Arc<AtomicUsize>,
+    openings: u64,
 }
 
 /// What a connection is for.
@@ -32,7 +33,7 @@ pub(crate) enum Access {
 impl Database {
     /// A way to the file that is opened at first use.
     pub(crate) fn new(options: Arc<SqliteOptions>, access: Access) -> Self {
-        Self { options, access, open: None, wal_pages: Arc::default() }
+        Self { options, access, open: None, wal_pages: Arc::default(), openings: 0 }
     }
 
     /// Opens the file, which is created and given its schema where it does not exist.
@@ -51,6 +52,7 @@ impl Database {
         if self.open.is_none() {
             // Never created here: an empty file in place of a lost one would sign everybody out.
             self.open = Some(self.connect(Fresh::Refused)?);
+            self.openings += 1;
         }
         self.open.as_ref().ok_or(Problem::Closed)
     }
@@ -59,6 +61,11 @@ impl Database {
     pub(crate) fn give_up(&mut self) {
         self.open = None;
         self.wal_pages.store(0, Ordering::Relaxed);
+    }
+
+    /// How often [`connection`](Self::connection) had to open the file.
+    pub(crate) fn openings(&self) -> u64 {
+        self.openings
     }
 
     /// Pages in the write-ahead log as of the last commit here.

@@ -36,6 +36,11 @@ pub(crate) enum Problem {
     Schema { found: i64, known: i64 },
     #[error("the file system of {} has no write-ahead log (journal mode {mode:?}): use a local disk", path.display())]
     NoLog { path: PathBuf, mode: String },
+    #[error(
+        "the database lacks the triggers that write changes down: dump what is in it into a new file, \
+         or restore a backup"
+    )]
+    NoTriggers,
     #[error("cannot create {}", path.display())]
     Create { path: PathBuf, source: io::Error },
     #[error("cannot start a thread")]

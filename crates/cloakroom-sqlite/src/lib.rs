@@ -52,6 +52,8 @@
 mod database;
 mod epoch;
 mod error;
+mod feed;
+mod follower;
 mod map;
 mod options;
 mod patience;

@@ -5,15 +5,16 @@ use std::thread;
 
 use cloakroom_core::{Timestamp, TokenDigest};
 use cloakroom_store::{
-    Applied, Capabilities, Counts, EndRequest, Ending, ErrorKind, ExportPage, ExportQuery, Feed, Filed,
-    Imported, InsertRequest, Inserted, ListPage, ListQuery, Lookup, Observer, RekeyRequest, Rekeyed,
-    ReplaceRequest, Replaced, Store, StoreError, StoreFuture, SweepRequest, Swept, Touch, TouchReport, Verb,
+    Applied, Capabilities, Counts, EndRequest, Ending, ExportPage, ExportQuery, Feed, Filed, Imported,
+    InsertRequest, Inserted, ListPage, ListQuery, Lookup, Observer, RekeyRequest, Rekeyed, ReplaceRequest,
+    Replaced, Store, StoreError, StoreFuture, SweepRequest, Swept, Touch, TouchReport, Verb,
 };
 use tokio::sync::oneshot;
 
 use crate::NAME;
 use crate::database::{Access, Database};
 use crate::error::Problem;
+use crate::feed::Feeds;
 use crate::map::Filing;
 use crate::options::SqliteOptions;
 use crate::patience::Patience;
@@ -35,6 +36,7 @@ pub struct SqliteStore {
     lookups: Arc<Queue<Question>>,
     browsing: Arc<Queue<Question>>,
     patience: Arc<Patience>,
+    feeds: Arc<Feeds>,
     threads: Threads,
     /// The number of this handle among all on the file: who holds the sweeping lease.
     handle: i64,
@@ -70,6 +72,7 @@ impl SqliteStore {
         self.browsing.close();
         self.lookups.close();
         self.writes.close();
+        self.feeds.close();
         self.patience.stop();
         self.threads.join(self.options.answer_timeout()).map_err(|problem| problem.into_error(Verb::Open))
     }
@@ -77,16 +80,19 @@ impl SqliteStore {
     fn start(options: Arc<SqliteOptions>) -> Result<Self, Problem> {
         let mut database = Database::create(Arc::clone(&options))?;
         let handle = database.connection()?.query_row("SELECT random()", [], |row| row.get(0))?;
+        let patience = Arc::new(Patience::new(options.answer_timeout()));
+        let watching = Database::new(Arc::clone(&options), Access::Read);
         let store = Self {
             writes: Arc::new(Queue::new(QUEUE)),
             lookups: Arc::new(Queue::new(QUEUE)),
             browsing: Arc::new(Queue::new(QUEUE)),
-            patience: Arc::new(Patience::new(options.answer_timeout())),
+            feeds: Arc::new(Feeds::new(watching, Arc::clone(&patience))),
+            patience,
             threads: Threads::default(),
             handle,
             options,
         };
-        let writer = Writer::new(database, Arc::clone(&store.writes));
+        let writer = Writer::new(database, Arc::clone(&store.writes), Arc::clone(&store.feeds));
         store.threads.start("cloakroom-sqlite-write", move || writer.run())?;
         for _ in 0..store.options.readers().get() {
             store.start_reader("cloakroom-sqlite-read", &store.lookups, LOOKUPS_AT_ONCE)?;
@@ -142,7 +148,7 @@ impl Store for SqliteStore {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities::ALL.unwatched()
+        Capabilities::ALL
     }
 
     fn insert<'a>(&'a self, request: InsertRequest<'a>) -> StoreFuture<'a, Inserted> {
@@ -231,8 +237,7 @@ impl Store for SqliteStore {
     }
 
     fn watch(&self, observer: Arc<dyn Observer>) -> StoreFuture<'_, Box<dyn Feed>> {
-        let _ = observer;
-        StoreFuture::ready(Err(StoreError::new(ErrorKind::Unsupported, NAME, Verb::Watch)))
+        StoreFuture::waiting(self.feeds.watch(observer, &self.threads))
     }
 
     fn ping(&self) -> StoreFuture<'_, Option<Timestamp>> {

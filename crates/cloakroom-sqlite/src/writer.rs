@@ -11,6 +11,7 @@ use tokio::sync::oneshot;
 
 use crate::database::Database;
 use crate::error::Problem;
+use crate::feed::Feeds;
 use crate::queue::Queue;
 use crate::transaction::{Purpose, Transaction};
 
@@ -107,13 +108,14 @@ impl<T, F> fmt::Debug for Call<T, F> {
 pub(crate) struct Writer {
     database: Database,
     queue: Arc<Queue<Box<dyn Operation>>>,
+    feeds: Arc<Feeds>,
     /// Pages in the log at the last checkpoint.
     checkpointed_at: usize,
 }
 
 impl Writer {
-    pub(crate) fn new(database: Database, queue: Arc<Queue<Box<dyn Operation>>>) -> Self {
-        Self { database, queue, checkpointed_at: 0 }
+    pub(crate) fn new(database: Database, queue: Arc<Queue<Box<dyn Operation>>>, feeds: Arc<Feeds>) -> Self {
+        Self { database, queue, feeds, checkpointed_at: 0 }
     }
 
     /// Writes until the queue is closed and empty.
@@ -135,6 +137,8 @@ impl Writer {
     fn serve(&mut self, group: &mut Vec<Box<dyn Operation>>) {
         match self.write(group) {
             Ok(connected) => {
+                // Whoever watches knows before whoever asked.
+                self.feeds.committed();
                 settle(group, Ok(()));
                 if connected == Connected::No {
                     self.database.give_up();
@@ -240,9 +244,12 @@ const CHECKPOINT_PAGES_BUSY: usize = 16_000;
 mod tests {
     use std::sync::mpsc;
     use std::thread;
+    use std::time::Duration;
 
     use super::*;
     use crate::SqliteOptions;
+    use crate::database::Access;
+    use crate::patience::Patience;
 
     type Answer = Result<i64, StoreError>;
 
@@ -267,7 +274,11 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let options = Arc::new(SqliteOptions::new(directory.path().join("sessions.db")));
         let queue = Arc::new(Queue::new(16));
-        let writer = Writer::new(Database::create(options).unwrap(), Arc::clone(&queue));
+        let feeds = Feeds::new(
+            Database::new(Arc::clone(&options), Access::Read),
+            Arc::new(Patience::new(Duration::from_secs(5))),
+        );
+        let writer = Writer::new(Database::create(options).unwrap(), Arc::clone(&queue), Arc::new(feeds));
         calls.into_iter().for_each(|call| queue.push(call).unwrap());
         let (done, finished) = mpsc::channel();
         let thread = thread::spawn(move || {

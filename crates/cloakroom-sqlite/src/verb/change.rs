@@ -2,7 +2,7 @@
 
 use cloakroom_core::{Timestamp, TokenDigest, Tombstone};
 use cloakroom_store::{Live, Rekeyed, Replaced, Retired, Version};
-use rusqlite::params;
+use rusqlite::{ToSql, params, params_from_iter};
 
 use crate::error::Problem;
 use crate::map::{Filing, Head};
@@ -25,7 +25,7 @@ pub(crate) struct Change {
 pub(crate) fn replace(transaction: &Transaction<'_>, change: &Change) -> Result<Replaced, Problem> {
     match look(transaction, &change.filing.digest, change)? {
         Found::Current(head) => {
-            write(transaction, &head, &change.filing, head.last_seen_at).map(Replaced::Done)
+            write(transaction, &head, &change.filing, head.last_seen_at, Token::Stays).map(Replaced::Done)
         }
         Found::Conflict(live) => Ok(Replaced::Conflict(live)),
         Found::Ended(tombstone) => Ok(Replaced::Ended(tombstone)),
@@ -45,7 +45,7 @@ pub(crate) fn rekey(
         Found::Current(_) if is_taken(transaction, filing)? => Ok(Rekeyed::AlreadyExists),
         Found::Current(head) => {
             let seen_at = head.last_seen_at.max(filing.lifetime.absolute_expires_at.min(*now));
-            let next = write(transaction, &head, filing, seen_at)?;
+            let next = write(transaction, &head, filing, seen_at, Token::IsExchanged)?;
             retire(transaction, &head, old, change)?;
             Ok(Rekeyed::Done(next))
         }
@@ -90,6 +90,14 @@ fn look(
     }
 }
 
+/// What a change writes.
+macro_rules! columns {
+    () => {
+        "version = ?2, last_seen_at = ?3, idle_timeout = ?4, absolute_expires_at = ?5, retention = ?6, ip = ?7, \
+         body = ?8"
+    };
+}
+
 fn is_taken(transaction: &Transaction<'_>, filing: &Filing) -> Result<bool, Problem> {
     let mut statement = transaction.statement(
         "SELECT EXISTS (SELECT 1 FROM session WHERE digest = ?1) OR EXISTS (SELECT 1 FROM retired WHERE digest = ?1)",
@@ -97,30 +105,40 @@ fn is_taken(transaction: &Transaction<'_>, filing: &Filing) -> Result<bool, Prob
     Ok(statement.query_row([filing.digest], |row| row.get(0))?)
 }
 
+/// Whether a record stays under its digest.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Token {
+    Stays,
+    IsExchanged,
+}
+
 fn write(
     transaction: &Transaction<'_>,
     head: &Head,
     filing: &Filing,
     last_seen_at: Timestamp,
+    token: Token,
 ) -> Result<Version, Problem> {
     let next = head.version.next();
-    let mut statement = transaction.statement(
-        "UPDATE session
-         SET version = ?2, last_seen_at = ?3, idle_timeout = ?4, absolute_expires_at = ?5, retention = ?6, ip = ?7,
-             body = ?8
-         WHERE rowid = ?1",
-    )?;
-    statement.execute(params![
-        head.rowid,
-        i64::try_from(next.as_u64()).map_err(|_| Problem::Column("version"))?,
-        last_seen_at.as_millis(),
-        filing.idle_timeout(),
-        filing.lifetime.absolute_expires_at.as_millis(),
-        filing.retention(),
-        filing.ip,
-        filing.body,
-    ])?;
-    // Apart from the statement above, because naming the column rewrites its index.
+    // Naming a column rewrites its indices; and in one statement with the rest, an exchange is one change.
+    let sql = match token {
+        Token::Stays => concat!("UPDATE session SET ", columns!(), " WHERE rowid = ?1"),
+        Token::IsExchanged => concat!("UPDATE session SET ", columns!(), ", digest = ?9 WHERE rowid = ?1"),
+    };
+    let version = i64::try_from(next.as_u64()).map_err(|_| Problem::Column("version"))?;
+    let values: [&dyn ToSql; 9] = [
+        &head.rowid,
+        &version,
+        &last_seen_at.as_millis(),
+        &filing.idle_timeout(),
+        &filing.lifetime.absolute_expires_at.as_millis(),
+        &filing.retention(),
+        &filing.ip,
+        &filing.body,
+        &filing.digest,
+    ];
+    let count = if token == Token::Stays { values.len() - 1 } else { values.len() };
+    transaction.statement(sql)?.execute(params_from_iter(values.into_iter().take(count)))?;
     if filing.lifetime != head.lifetime {
         let mut statement =
             transaction.statement("UPDATE session SET due_at = ?2 WHERE rowid = ?1 AND due_at > ?2")?;
@@ -129,7 +147,7 @@ fn write(
     Ok(next)
 }
 
-/// Exchanges the token of a session, and remembers the old one.
+/// Remembers the token that a session had.
 fn retire(
     transaction: &Transaction<'_>,
     head: &Head,
@@ -137,8 +155,6 @@ fn retire(
     change: &Change,
 ) -> Result<(), Problem> {
     let Change { filing, now, .. } = change;
-    let mut statement = transaction.statement("UPDATE session SET digest = ?2 WHERE rowid = ?1")?;
-    statement.execute(params![head.rowid, filing.digest])?;
     let mut statement = transaction.statement(
         "INSERT INTO retired (digest, id, rotated_at, keep_until, due_at) VALUES (?1, ?2, ?3, ?4, ?4)",
     )?;
