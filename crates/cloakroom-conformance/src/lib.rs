@@ -30,7 +30,8 @@
 //! for what it does not claim, the case that checks it says so takes the place.
 //!
 //! Here are also the stores that tests of the engine wrap around a good one: one that fails by plan or by seed
-//! ([`FaultyStore`]), one that waits to be let through ([`GatedStore`]), one that counts ([`CountingStore`]).
+//! ([`FaultyStore`]), one that waits to be let through ([`GatedStore`]), one that counts ([`CountingStore`]), one whose news are held and lost
+//! ([`SwitchedStore`]).
 
 mod case;
 mod cases;
@@ -48,4 +49,4 @@ pub use golden::{Golden, golden_records};
 pub use harness::{Corruption, Effort, Harness};
 pub use suite::{Failure, Suite, run, run_suites};
 pub use surroundings::{Fullness, ServerClock, ServerDisk, check_clock, check_full_disk};
-pub use wrappers::{CountingStore, Fault, FaultyStore, Gate, GatedStore, Moment};
+pub use wrappers::{CountingStore, Fault, FaultyStore, Gate, GatedStore, Moment, SwitchedStore};

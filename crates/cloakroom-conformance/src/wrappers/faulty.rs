@@ -5,9 +5,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use cloakroom_core::{Timestamp, TokenDigest};
 use cloakroom_store::{
-    Capabilities, Counts, EndRequest, Ending, InsertRequest, Inserted, ListPage, ListQuery, Lookup,
-    RekeyRequest, Rekeyed, ReplaceRequest, Replaced, Store, StoreFuture, SweepRequest, Swept, Touch,
-    TouchReport, Verb,
+    Capabilities, Counts, EndRequest, Ending, Feed, InsertRequest, Inserted, ListPage, ListQuery, Lookup,
+    Observer, Parts, RekeyRequest, Rekeyed, ReplaceRequest, Replaced, Store, StoreFuture, SweepRequest,
+    Swept, Touch, TouchReport, Verb,
 };
 use cloakroom_store::{ErrorKind, StoreError};
 
@@ -18,7 +18,7 @@ use crate::fixtures::Seeded;
 #[derive(Debug)]
 pub struct FaultyStore {
     inner: Arc<dyn Store>,
-    plan: Mutex<Plan>,
+    plan: Arc<Planned>,
     answers: Mutex<HashMap<TokenDigest, Lookup>>,
 }
 
@@ -45,6 +45,13 @@ impl Fault {
         [Self::FailBefore, Self::FailAfterApply, Self::Delay, Self::Duplicate, Self::StaleRead];
 }
 
+/// The faults that are to come, of a store called so.
+#[derive(Debug)]
+struct Planned {
+    name: &'static str,
+    plan: Mutex<Plan>,
+}
+
 #[derive(Debug, Default)]
 struct Plan {
     script: VecDeque<(Verb, Fault)>,
@@ -63,7 +70,8 @@ impl FaultyStore {
     /// Passes everything on until told otherwise.
     #[must_use]
     pub fn new(inner: Arc<dyn Store>) -> Self {
-        Self { inner, plan: Mutex::default(), answers: Mutex::default() }
+        let plan = Arc::new(Planned { name: inner.name(), plan: Mutex::default() });
+        Self { inner, plan, answers: Mutex::default() }
     }
 
     /// Lets about `per_mille` of 1000 calls suffer one of `faults`, always the same ones for the same seed and order
@@ -71,35 +79,89 @@ impl FaultyStore {
     #[must_use]
     pub fn seeded(inner: Arc<dyn Store>, seed: u64, faults: &[Fault], per_mille: u16) -> Self {
         let store = Self::new(inner);
-        store.plan().random = Some(Random { source: Seeded::new(seed), faults: faults.to_vec(), per_mille });
+        store.plan.lock().random =
+            Some(Random { source: Seeded::new(seed), faults: faults.to_vec(), per_mille });
         store
     }
 
-    /// The next call of `verb` suffers `fault`; called again, the one after it.
+    /// The next call of `verb` suffers `fault`; called again, the one after it. A proof of a feed is a call of
+    /// [`Verb::Watch`].
     pub fn script(&self, verb: Verb, fault: Fault) {
-        self.plan().script.push_back((verb, fault));
+        self.plan.lock().script.push_back((verb, fault));
     }
 
     /// From now on every call fails with `kind` and changes nothing.
     pub fn go_down(&self, kind: ErrorKind) {
-        self.plan().down = Some(kind);
+        self.plan.lock().down = Some(kind);
     }
 
     /// From now on nothing fails.
     pub fn heal(&self) {
-        *self.plan() = Plan::default();
-    }
-
-    fn plan(&self) -> MutexGuard<'_, Plan> {
-        self.plan.lock().unwrap_or_else(PoisonError::into_inner)
+        *self.plan.lock() = Plan::default();
     }
 
     fn answers(&self) -> MutexGuard<'_, HashMap<TokenDigest, Lookup>> {
         self.answers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn around<'a, T: Send + Unpin + 'a>(
+        &'a self,
+        verb: Verb,
+        call: impl Fn() -> StoreFuture<'a, T> + Send + 'a,
+    ) -> StoreFuture<'a, T> {
+        self.plan.suffer(self.plan.next(verb), verb, call)
+    }
+
+    fn around_get<'a>(
+        &'a self,
+        digest: TokenDigest,
+        call: impl Fn() -> StoreFuture<'a, Lookup> + Send + 'a,
+    ) -> StoreFuture<'a, Lookup> {
+        let next = self.plan.next(Verb::Get);
+        if let Next::Suffer(Fault::StaleRead, _) = next
+            && let Some(stale) = self.answers().get(&digest)
+        {
+            return StoreFuture::ready(Ok(stale.clone()));
+        }
+        let answer = self.plan.suffer(next, Verb::Get, call);
+        StoreFuture::waiting(async move {
+            let answer = answer.await?;
+            self.answers().insert(digest, answer.clone());
+            Ok(answer)
+        })
+    }
+
+    fn around_watch(&self, observer: Arc<dyn Observer>) -> StoreFuture<'_, Box<dyn Feed>> {
+        let watch = self.around(Verb::Watch, move || self.inner.watch(Arc::clone(&observer)));
+        StoreFuture::waiting(async move {
+            let feed: Box<dyn Feed> =
+                Box::new(FaultyFeed { inner: watch.await?, plan: Arc::clone(&self.plan) });
+            Ok(feed)
+        })
+    }
+}
+
+intercept!(FaultyStore);
+
+#[derive(Debug)]
+struct FaultyFeed {
+    inner: Box<dyn Feed>,
+    plan: Arc<Planned>,
+}
+
+impl Feed for FaultyFeed {
+    fn prove(&self) -> StoreFuture<'_, Parts> {
+        self.plan.suffer(self.plan.next(Verb::Watch), Verb::Watch, || self.inner.prove())
+    }
+}
+
+impl Planned {
+    fn lock(&self) -> MutexGuard<'_, Plan> {
+        self.plan.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn next(&self, verb: Verb) -> Next {
-        let plan = &mut *self.plan();
+        let plan = &mut *self.lock();
         if let Some(kind) = plan.down {
             return Next::Down(kind);
         }
@@ -116,40 +178,13 @@ impl FaultyStore {
         faults.get(choice).map_or(Next::Pass, |fault| Next::Suffer(*fault, turns))
     }
 
-    fn around<'a, T: Send + Unpin + 'a>(
-        &'a self,
-        verb: Verb,
-        call: impl Fn() -> StoreFuture<'a, T> + Send + 'a,
-    ) -> StoreFuture<'a, T> {
-        self.suffer(self.next(verb), verb, call)
-    }
-
-    fn around_get<'a>(
-        &'a self,
-        digest: TokenDigest,
-        call: impl Fn() -> StoreFuture<'a, Lookup> + Send + 'a,
-    ) -> StoreFuture<'a, Lookup> {
-        let next = self.next(Verb::Get);
-        if let Next::Suffer(Fault::StaleRead, _) = next
-            && let Some(stale) = self.answers().get(&digest)
-        {
-            return StoreFuture::ready(Ok(stale.clone()));
-        }
-        let answer = self.suffer(next, Verb::Get, call);
-        StoreFuture::waiting(async move {
-            let answer = answer.await?;
-            self.answers().insert(digest, answer.clone());
-            Ok(answer)
-        })
-    }
-
     fn suffer<'a, T: Send + Unpin + 'a>(
-        &'a self,
+        &self,
         next: Next,
         verb: Verb,
         call: impl Fn() -> StoreFuture<'a, T> + Send + 'a,
     ) -> StoreFuture<'a, T> {
-        let error = |kind| StoreError::new(kind, self.inner.name(), verb);
+        let error = |kind| StoreError::new(kind, self.name, verb);
         match next {
             Next::Pass | Next::Suffer(Fault::StaleRead, _) => call(),
             Next::Down(kind) => StoreFuture::ready(Err(error(kind))),
@@ -173,8 +208,6 @@ impl FaultyStore {
         }
     }
 }
-
-intercept!(FaultyStore);
 
 #[derive(Clone, Copy)]
 enum Next {

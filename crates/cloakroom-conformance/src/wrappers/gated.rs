@@ -4,9 +4,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use cloakroom_core::{Timestamp, TokenDigest};
 use cloakroom_store::{
-    Capabilities, Counts, EndRequest, Ending, InsertRequest, Inserted, ListPage, ListQuery, Lookup,
-    RekeyRequest, Rekeyed, ReplaceRequest, Replaced, Store, StoreFuture, SweepRequest, Swept, Touch,
-    TouchReport, Verb,
+    Capabilities, Counts, EndRequest, Ending, Feed, InsertRequest, Inserted, ListPage, ListQuery, Lookup,
+    Observer, Parts, RekeyRequest, Rekeyed, ReplaceRequest, Replaced, Store, StoreFuture, SweepRequest,
+    Swept, Touch, TouchReport, Verb,
 };
 use tokio::sync::Semaphore;
 
@@ -30,8 +30,12 @@ use super::intercept;
 #[derive(Debug)]
 pub struct GatedStore {
     inner: Arc<dyn Store>,
-    gates: Mutex<Vec<Hold>>,
+    gates: Arc<Gates>,
 }
+
+/// The calls that are to be held.
+#[derive(Debug, Default)]
+struct Gates(Mutex<Vec<Hold>>);
 
 /// Where a call is held.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -46,15 +50,15 @@ impl GatedStore {
     /// Lets every call of `inner` through until [`hold`](Self::hold).
     #[must_use]
     pub fn new(inner: Arc<dyn Store>) -> Self {
-        Self { inner, gates: Mutex::default() }
+        Self { inner, gates: Arc::default() }
     }
 
-    /// Holds the next call of `verb` that no earlier gate holds.
+    /// Holds the next call of `verb` that no earlier gate holds. A proof of a feed is a call of [`Verb::Watch`].
     #[must_use = "dropping the gate lets the call through"]
     pub fn hold(&self, verb: Verb, moment: Moment) -> Gate {
         let latch = Arc::new(Latch { arrived: Semaphore::new(0), released: Semaphore::new(0) });
         let hold = Hold { verb, moment, latch: Arc::clone(&latch) };
-        self.gates.lock().unwrap_or_else(PoisonError::into_inner).push(hold);
+        self.gates.0.lock().unwrap_or_else(PoisonError::into_inner).push(hold);
         Gate { latch }
     }
 
@@ -63,8 +67,37 @@ impl GatedStore {
         verb: Verb,
         call: impl Fn() -> StoreFuture<'a, T> + Send + 'a,
     ) -> StoreFuture<'a, T> {
+        self.gates.around(verb, call)
+    }
+
+    fn around_get<'a>(
+        &'a self,
+        _: TokenDigest,
+        call: impl Fn() -> StoreFuture<'a, Lookup> + Send + 'a,
+    ) -> StoreFuture<'a, Lookup> {
+        self.around(Verb::Get, call)
+    }
+
+    fn around_watch(&self, observer: Arc<dyn Observer>) -> StoreFuture<'_, Box<dyn Feed>> {
+        let watch = self.around(Verb::Watch, move || self.inner.watch(Arc::clone(&observer)));
+        StoreFuture::waiting(async move {
+            let feed: Box<dyn Feed> =
+                Box::new(GatedFeed { inner: watch.await?, gates: Arc::clone(&self.gates) });
+            Ok(feed)
+        })
+    }
+}
+
+intercept!(GatedStore);
+
+impl Gates {
+    fn around<'a, T: Send + Unpin + 'a>(
+        &self,
+        verb: Verb,
+        call: impl Fn() -> StoreFuture<'a, T> + Send + 'a,
+    ) -> StoreFuture<'a, T> {
         let hold = {
-            let mut gates = self.gates.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut gates = self.0.lock().unwrap_or_else(PoisonError::into_inner);
             gates.iter().position(|hold| hold.verb == verb).map(|position| gates.remove(position))
         };
         let Some(Hold { moment, latch, .. }) = hold else { return call() };
@@ -78,17 +111,19 @@ impl GatedStore {
             answer
         })
     }
-
-    fn around_get<'a>(
-        &'a self,
-        _: TokenDigest,
-        call: impl Fn() -> StoreFuture<'a, Lookup> + Send + 'a,
-    ) -> StoreFuture<'a, Lookup> {
-        self.around(Verb::Get, call)
-    }
 }
 
-intercept!(GatedStore);
+#[derive(Debug)]
+struct GatedFeed {
+    inner: Box<dyn Feed>,
+    gates: Arc<Gates>,
+}
+
+impl Feed for GatedFeed {
+    fn prove(&self) -> StoreFuture<'_, Parts> {
+        self.gates.around(Verb::Watch, || self.inner.prove())
+    }
+}
 
 /// One held call. Dropping it lets the call through.
 #[derive(Debug)]

@@ -3,13 +3,16 @@
 mod counting;
 mod faulty;
 mod gated;
+mod switched;
 
 pub use counting::CountingStore;
 pub use faulty::{Fault, FaultyStore};
 pub use gated::{Gate, GatedStore, Moment};
+pub use switched::SwitchedStore;
 
 /// Implements `Store` for a type that has `inner` and `around`, which is given each verb and how to ask it of the inner
-/// store, as often as it likes. `get` goes through `around_get`, which is also told the digest.
+/// store, as often as it likes. `get` goes through `around_get`, which is also told the digest; `watch` through
+/// `around_watch`, which puts something around the feed.
 macro_rules! intercept {
     ($store:ty) => {
         impl cloakroom_store::Store for $store {
@@ -77,7 +80,7 @@ macro_rules! intercept {
                 &self,
                 observer: std::sync::Arc<dyn cloakroom_store::Observer>,
             ) -> StoreFuture<'_, Box<dyn cloakroom_store::Feed>> {
-                self.around(Verb::Watch, move || self.inner.watch(std::sync::Arc::clone(&observer)))
+                self.around_watch(observer)
             }
 
             fn ping(&self) -> StoreFuture<'_, Option<Timestamp>> {
