@@ -5,8 +5,9 @@ use std::sync::Arc;
 use cloakroom_core::{Policy, PolicyError};
 use cloakroom_store::Store;
 
+use crate::near::Harm;
 use crate::sessions::{Parts, Sessions};
-use crate::{Clock, EventSink, OsRandom, Random, SystemClock};
+use crate::{Clock, EventSink, NearCachePolicy, OsRandom, Random, SystemClock};
 
 /// What an engine is made of. Only the store has to be chosen; everything else has a safe default.
 #[derive(Debug)]
@@ -24,6 +25,8 @@ impl SessionsBuilder {
                 clock: Arc::new(SystemClock::default()),
                 random: Arc::new(OsRandom),
                 events: Vec::new(),
+                near_cache: NearCachePolicy::default(),
+                harm: Harm::default(),
             },
         }
     }
@@ -37,6 +40,29 @@ impl SessionsBuilder {
     /// Tells the time by `clock` instead of [`SystemClock`].
     pub fn clock(mut self, clock: impl Clock) -> Self {
         self.parts.clock = Arc::new(clock);
+        self
+    }
+
+    /// Keeps sessions of a shared store in memory by `policy` instead of the default.
+    ///
+    /// Without effect where the store belongs to this process alone or cannot tell of changes: [`Sessions::reach`] says
+    /// how it stands.
+    ///
+    /// # Security
+    /// The lease bounds how long after its end another node may still accept a session (G5): the same on all nodes of a
+    /// store.
+    pub fn near_cache(mut self, policy: NearCachePolicy) -> Self {
+        self.parts.near_cache = policy;
+        self
+    }
+
+    /// Breaks the near cache's protocol on purpose, to see whether a test notices.
+    ///
+    /// # Security
+    /// Sessions that were ended are accepted then. For tests only.
+    #[cfg(any(test, feature = "sabotage"))]
+    pub fn dangerously_sabotage_near_cache(mut self, sabotage: crate::Sabotage) -> Self {
+        self.parts.harm = Harm::by(sabotage);
         self
     }
 

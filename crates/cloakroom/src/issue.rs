@@ -213,7 +213,7 @@ impl Sessions {
             let token = self.new_token(route).map_err(SessionError::Random)?;
             let record = issue.record(self.new_id(route).map_err(SessionError::Random)?, self, now);
             let request = InsertRequest { record: &record, digest: token.digest(), limit, replaces, now };
-            match self.ask(Verb::Insert, self.store().insert(request)).await.map_err(SessionError::Store)? {
+            match self.ask(Verb::Insert, self.asked().insert(request)).await.map_err(SessionError::Store)? {
                 Inserted::Done { ended } => return Ok(Filed::Done { token, record, ended }),
                 Inserted::LimitReached => return Ok(Filed::LimitReached),
                 // Two of 2^112 ids met: draw again. A generator that repeats itself fails the store, not the caller,
@@ -231,13 +231,13 @@ impl Sessions {
         }
         let selector = Selector::One(old.session);
         let request = EndRequest { selector: &selector, reason: EndReason::Replaced, now };
-        Ok(self.ask(Verb::End, self.store().end(request)).await?.ended)
+        Ok(self.ask(Verb::End, self.asked().end(request)).await?.ended)
     }
 
     async fn take_back(&self, id: SessionId, now: Timestamp) {
         let selector = Selector::One(id);
         let request = EndRequest { selector: &selector, reason: EndReason::Replaced, now };
-        if self.ask(Verb::End, self.store().end(request)).await.is_err() {
+        if self.ask(Verb::End, self.asked().end(request)).await.is_err() {
             tracing::warn!("a session that nobody has the token of is left to time");
         }
     }

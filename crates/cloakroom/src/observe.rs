@@ -21,13 +21,8 @@ pub(crate) struct Metrics {
     issued_anonymous: Counter,
     issued_signed_in: Counter,
     ended: Vec<(EndReason, Counter)>,
-    pub(crate) validated_active: Counter,
-    pub(crate) validated_ended: Counter,
-    pub(crate) validated_retired: Counter,
-    pub(crate) validated_unknown: Counter,
-    pub(crate) validated_unreadable: Counter,
-    pub(crate) validation_failed: Counter,
-    validation_seconds: Histogram,
+    pub(crate) from_store: Validated,
+    pub(crate) from_cache: Validated,
     pub(crate) touches_written: Counter,
     pub(crate) touches_ignored: Counter,
     pub(crate) touches_failed: Counter,
@@ -40,7 +35,6 @@ pub(crate) struct Metrics {
 
 impl Metrics {
     pub(crate) fn new(store: &'static str) -> Self {
-        let validated = |outcome| metrics::counter!(VALIDATIONS, "outcome" => outcome, "source" => "store");
         let touches = |result| metrics::counter!(TOUCHES, "result" => result);
         let operation = |verb: Verb| {
             (verb, metrics::histogram!(OPERATION_SECONDS, "store" => store, "op" => verb.as_str()))
@@ -54,13 +48,8 @@ impl Metrics {
                 .into_iter()
                 .map(|reason| (reason, metrics::counter!(ENDED, "reason" => reason.as_str())))
                 .collect(),
-            validated_active: validated("active"),
-            validated_ended: validated("ended"),
-            validated_retired: validated("retired"),
-            validated_unknown: validated("unknown"),
-            validated_unreadable: validated("unreadable"),
-            validation_failed: validated("error"),
-            validation_seconds: metrics::histogram!(VALIDATION_SECONDS, "source" => "store"),
+            from_store: Validated::from("store"),
+            from_cache: Validated::from("cache"),
             touches_written: touches("written"),
             touches_ignored: touches("ignored"),
             touches_failed: touches("failed"),
@@ -103,7 +92,7 @@ impl Metrics {
             histogram.record(seconds);
         }
         if verb == Verb::Get {
-            self.validation_seconds.record(seconds);
+            self.from_store.seconds.record(seconds);
         }
         if let Err(error) = &answer {
             self.store_failed(error);
@@ -111,14 +100,31 @@ impl Metrics {
         answer
     }
 
-    fn store_failed(&self, error: &StoreError) {
+    /// Counts a proof of the watch that failed. Logged is what comes of it: that trust is lost.
+    pub(crate) fn proof_failed(&self, error: &StoreError) {
         let (op, kind) = (error.verb().as_str(), error.kind().as_str());
         metrics::counter!(STORE_ERRORS, "store" => self.store, "op" => op, "kind" => kind).increment(1);
+    }
+
+    fn store_failed(&self, error: &StoreError) {
+        self.proof_failed(error);
+        let (op, kind) = (error.verb().as_str(), error.kind().as_str());
         // A record that cannot be read is an event of its own; what a guard refused was logged when it began to refuse.
         if error.kind() != ErrorKind::Corrupt && Refused::cause_of(error).is_none() {
             let cause = std::error::Error::source(error).map(ToString::to_string).unwrap_or_default();
             tracing::error!(store = self.store, op, kind, cause, "the session store failed");
         }
+    }
+
+    /// Makes a look into memory, timing some of them.
+    pub(crate) fn timed_in_cache<T>(&self, clock: &dyn Clock, look: impl FnOnce() -> Option<T>) -> Option<T> {
+        if !is_timed() {
+            return look();
+        }
+        let started = clock.monotonic();
+        let found = look()?;
+        self.from_cache.seconds.record(clock.monotonic().saturating_sub(started).as_secs_f64());
+        Some(found)
     }
 
     /// Moves the metric and writes the log line that belong to an event.
@@ -154,6 +160,33 @@ impl Metrics {
                 tracing::warn!(event = name, %session, %principal, %reason, "the token of an ended session was used");
             }
             _ => tracing::warn!(event = name, %session, %principal, actor, "noticed"),
+        }
+    }
+}
+
+/// Validations by outcome, for one source of answers.
+#[derive(Debug)]
+pub(crate) struct Validated {
+    pub(crate) active: Counter,
+    pub(crate) ended: Counter,
+    pub(crate) retired: Counter,
+    pub(crate) unknown: Counter,
+    pub(crate) unreadable: Counter,
+    pub(crate) failed: Counter,
+    seconds: Histogram,
+}
+
+impl Validated {
+    fn from(source: &'static str) -> Self {
+        let validated = |outcome| metrics::counter!(VALIDATIONS, "outcome" => outcome, "source" => source);
+        Self {
+            active: validated("active"),
+            ended: validated("ended"),
+            retired: validated("retired"),
+            unknown: validated("unknown"),
+            unreadable: validated("unreadable"),
+            failed: validated("error"),
+            seconds: metrics::histogram!(VALIDATION_SECONDS, "source" => source),
         }
     }
 }
@@ -217,6 +250,7 @@ pub fn describe_metrics() {
     metrics::describe_counter!(RESURRECTIONS_BLOCKED, "Changes refused because their session had ended");
     metrics::describe_counter!(UNKNOWN_TOKENS, "Well-formed tokens that name no session");
     crate::guard::describe();
+    crate::near::describe();
 }
 
 const ACTIVE: &str = "cloakroom_sessions_active";

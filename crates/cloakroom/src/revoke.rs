@@ -139,7 +139,7 @@ impl Sessions {
             _ => None,
         };
         let request = EndRequest { selector: clamped.as_ref().unwrap_or(selector), reason, now };
-        let ending = self.ask(Verb::End, self.store().end(request)).await?;
+        let ending = self.ask(Verb::End, self.asked().end(request)).await?;
         for ended in &ending.ended {
             self.report(&Event::ended(ended, &actor));
         }

@@ -10,6 +10,8 @@ use cloakroom_store::{
 use tracing::Instrument as _;
 use zeroize::Zeroize as _;
 
+use crate::hub::Hub;
+use crate::near::{Harm, NearCachePolicy, NearStore};
 use crate::observe::{Metrics, store_span};
 use crate::touch::TouchQueue;
 use crate::{Clock, Event, EventSink, Random, RandomError, SessionError, SessionsBuilder};
@@ -32,6 +34,8 @@ pub(crate) struct Parts {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) random: Arc<dyn Random>,
     pub(crate) events: Vec<Arc<dyn EventSink>>,
+    pub(crate) near_cache: NearCachePolicy,
+    pub(crate) harm: Harm,
 }
 
 #[derive(Debug)]
@@ -39,6 +43,7 @@ struct Inner {
     parts: Parts,
     metrics: Metrics,
     touches: TouchQueue,
+    hub: Arc<Hub>,
 }
 
 impl Sessions {
@@ -54,7 +59,8 @@ impl Sessions {
 
     pub(crate) fn new(parts: Parts) -> Self {
         let metrics = Metrics::new(parts.store.name());
-        Self { inner: Arc::new(Inner { parts, metrics, touches: TouchQueue::default() }) }
+        let hub = Arc::new(Hub::new(near_of(&parts)));
+        Self { inner: Arc::new(Inner { parts, metrics, touches: TouchQueue::default(), hub }) }
     }
 
     /// The instant by the engine's clock.
@@ -89,7 +95,7 @@ impl Sessions {
     /// # Cost
     /// One round trip.
     pub async fn list(&self, query: &ListQuery) -> Result<ListPage, StoreError> {
-        self.ask(Verb::List, self.store().list(query, self.now())).await
+        self.ask(Verb::List, self.asked().list(query, self.now())).await
     }
 
     /// The session of this id, alive or ended, while the store knows it.
@@ -115,7 +121,7 @@ impl Sessions {
     /// # Cost
     /// One round trip.
     pub async fn count(&self) -> Result<Counts, StoreError> {
-        let counts = self.ask(Verb::Count, self.store().count(self.now())).await?;
+        let counts = self.ask(Verb::Count, self.asked().count(self.now())).await?;
         self.metrics().active_is(counts.anonymous.saturating_add(counts.signed_in));
         Ok(counts)
     }
@@ -128,7 +134,7 @@ impl Sessions {
     /// # Cost
     /// One round trip.
     pub async fn ping(&self) -> Result<Option<Timestamp>, StoreError> {
-        self.ask(Verb::Ping, self.store().ping()).await
+        self.ask(Verb::Ping, self.asked().ping()).await
     }
 
     /// Reports an event that happened around the engine: to every sink, as one metric and one log line.
@@ -137,6 +143,26 @@ impl Sessions {
         for sink in &self.inner.parts.events {
             sink.record(event);
         }
+    }
+
+    /// The store to ask: the near cache before it, where there is one.
+    pub(crate) fn asked(&self) -> &dyn Store {
+        match self.near() {
+            Some(near) => near,
+            None => &*self.inner.parts.store,
+        }
+    }
+
+    pub(crate) fn near(&self) -> Option<&NearStore> {
+        self.inner.hub.near()
+    }
+
+    pub(crate) fn hub(&self) -> &Arc<Hub> {
+        &self.inner.hub
+    }
+
+    pub(crate) fn near_cache_policy(&self) -> NearCachePolicy {
+        self.inner.parts.near_cache
     }
 
     pub(crate) fn metrics(&self) -> &Metrics {
@@ -182,4 +208,14 @@ impl Sessions {
         let limit = self.policy().attributes_max_bytes();
         if size > limit { Err(SessionError::AttributesTooLarge { size, limit }) } else { Ok(()) }
     }
+}
+
+/// The near cache, where the policy wants one and the store is one that others change, and that tells of it.
+fn near_of(parts: &Parts) -> Option<NearStore> {
+    let capabilities = parts.store.capabilities();
+    if !(parts.near_cache.is_on() && capabilities.watch && capabilities.shared) {
+        return None;
+    }
+    let (store, clock) = (Arc::clone(&parts.store), Arc::clone(&parts.clock));
+    Some(NearStore::new(store, parts.near_cache, clock, parts.harm))
 }

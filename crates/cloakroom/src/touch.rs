@@ -101,7 +101,7 @@ impl Sessions {
             if batch.is_empty() {
                 return Ok(written);
             }
-            match self.ask(Verb::Touch, self.store().touch(&batch, self.now())).await {
+            match self.ask(Verb::Touch, self.asked().touch(&batch, self.now())).await {
                 Ok(report) => {
                     written += report.touched;
                     self.count_touches(report.touched, report.ignored);
@@ -118,7 +118,7 @@ impl Sessions {
     /// Writes touches down at once. A failure is counted and logged, and ends no session: the next request tries
     /// again.
     pub(crate) async fn touch_now(&self, touches: &[Touch]) {
-        match self.ask(Verb::Touch, self.store().touch(touches, self.now())).await {
+        match self.ask(Verb::Touch, self.asked().touch(touches, self.now())).await {
             Ok(report) => self.count_touches(report.touched, report.ignored),
             Err(_) => self.metrics().touches_failed.increment(len(touches.len())),
         }

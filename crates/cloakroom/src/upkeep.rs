@@ -33,7 +33,18 @@ impl Sessions {
     ///
     /// A store that fails stops nothing: it is asked again at the next turn. Where several nodes share a store, one
     /// of them sweeps at a time.
+    ///
+    /// It also watches the store, where the store tells of changes, and proves the watch: without that nothing in the near
+    /// cache is believed, and every validation asks the store.
     pub async fn upkeep(&self, shutdown: impl Future<Output = ()>) {
+        // Side by side: a sweep that takes its time must not cost the lease.
+        tokio::select! {
+            () = self.clear_up(shutdown) => {}
+            never = self.keep_watch() => match never {},
+        }
+    }
+
+    async fn clear_up(&self, shutdown: impl Future<Output = ()>) {
         let served = self.touches().serve();
         let mut flushes = interval(FLUSH_INTERVAL);
         let mut sweeps = interval(SWEEP_INTERVAL);
@@ -76,7 +87,7 @@ impl Sessions {
 
     async fn sweep_round(&self, lease: Duration) -> Result<SweepSummary, StoreError> {
         let request = SweepRequest { now: self.now(), limit: SWEEP_LIMIT, lease };
-        let swept = self.ask(Verb::Sweep, self.store().sweep(request)).await?;
+        let swept = self.ask(Verb::Sweep, self.asked().sweep(request)).await?;
         for ended in &swept.ended {
             self.report(&Event::ended(ended, &Actor::System));
         }

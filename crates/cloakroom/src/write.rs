@@ -128,7 +128,7 @@ impl Sessions {
             self.check_size(record.attributes.size())?;
             let now = self.now();
             let request = ReplaceRequest { digest, version: current.version, record: &record, now };
-            match self.ask(Verb::Replace, self.store().replace(request)).await.map_err(SessionError::Store)? {
+            match self.ask(Verb::Replace, self.asked().replace(request)).await.map_err(SessionError::Store)? {
                 Replaced::Done(version) => {
                     let live = Live { record: Arc::new(record), version, last_seen_at: current.last_seen_at };
                     return Ok(Written::Done(ActiveSession::new(digest, live)));
@@ -173,7 +173,7 @@ impl Sessions {
             let mut renewed = SessionRecord::clone(&record);
             renewal.apply(&mut renewed, self, now)?;
             let request = RekeyRequest { old, new: token.digest(), version, record: &renewed, now };
-            match self.ask(Verb::Rekey, self.store().rekey(request)).await.map_err(SessionError::Store)? {
+            match self.ask(Verb::Rekey, self.asked().rekey(request)).await.map_err(SessionError::Store)? {
                 Rekeyed::Done(version) => {
                     let live = Live {
                         record: Arc::new(renewed),
