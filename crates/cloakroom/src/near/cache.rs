@@ -186,7 +186,8 @@ impl<C: Cells> Cache<C> {
         }
     }
 
-    fn forget(&self, digest: &TokenDigest) {
+    /// What is known of `digest` may be wrong.
+    pub(crate) fn forget(&self, digest: &TokenDigest) {
         self.counter_of(digest).with(|counter| {
             counter.advance();
             self.map.remove(digest);

@@ -26,6 +26,8 @@ mod policy;
 mod protocol;
 mod sabotage;
 mod store;
+#[cfg(test)]
+mod tests;
 
 use std::time::Duration;
 

@@ -289,13 +289,15 @@ impl Store for NearStore {
     }
 
     /// Activity moves forward in memory once the store has acknowledged that all of it took effect. Where some did not, because
-    /// another node's came first or a session is over, nobody says which: what is remembered stays behind, and the store is
-    /// asked before anyone is refused for that.
+    /// another node's came first or a session is over, nobody says which. A few are forgotten then, and read anew; many stay
+    /// behind in memory, and the store is asked before anyone is refused for that.
     fn touch<'a>(&'a self, touches: &'a [Touch], now: Timestamp) -> StoreFuture<'a, TouchReport> {
         StoreFuture::waiting(async move {
             let report = self.inner.touch(touches, now).await?;
             if report.ignored == 0 {
                 self.cache.touched(touches, now);
+            } else if touches.len() <= FEW_TOUCHES {
+                touches.iter().for_each(|touch| self.cache.forget(&touch.digest));
             }
             Ok(report)
         })
@@ -339,3 +341,7 @@ impl Store for NearStore {
         self.inner.ping()
     }
 }
+
+/// Touches that are read anew where some of them had no effect: more would cost more reads than they are worth, in every
+/// batch of a node whose sessions are active on others, too.
+const FEW_TOUCHES: usize = 8;

@@ -1,0 +1,4 @@
+//! What has to be true of a near cache, whatever happens around it.
+
+mod around;
+mod conformance;
