@@ -1,15 +1,16 @@
 //! Connections to the server.
 
 use std::fmt;
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use deadpool_postgres::Connect;
+use tokio::sync::Notify;
 use tokio::task::JoinHandle;
-use tokio_postgres::{Client, Config, Error};
+use tokio_postgres::{AsyncMessage, Client, Config, Error};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use crate::error::{Problem, remedy};
@@ -26,6 +27,8 @@ pub(crate) struct Connector {
     patience: Duration,
     tls: MakeRustlsConnect,
     place: String,
+    /// Told of every notification that comes on a connection.
+    heard: Option<Arc<Notify>>,
 }
 
 /// A connection of our own; dropping it closes it, whatever it waits for.
@@ -61,7 +64,13 @@ impl Connector {
             patience: options.deadline / number,
             tls: tls::connector(options.tls, options.authorities())?,
             place: options.place(),
+            heard: None,
         })
+    }
+
+    /// The same, for connections whose notifications somebody waits for.
+    pub(crate) fn hearing(&self, heard: Arc<Notify>) -> Self {
+        Self { heard: Some(heard), ..self.clone() }
     }
 
     /// What the pool calls its configuration; which host it is, is decided at each connection.
@@ -109,11 +118,19 @@ impl Connector {
     }
 
     async fn attempt(&self, host: &Config) -> Result<(Client, JoinHandle<()>), Error> {
-        let (client, connection) = host.connect(self.tls.clone()).await?;
+        let (client, mut connection) = host.connect(self.tls.clone()).await?;
+        let heard = self.heard.clone();
         let task = tokio::spawn(async move {
-            if let Err(error) = connection.await {
-                // Whoever waited on it has been told; this is for whoever reads the log.
-                tracing::debug!(error = %Problem::from(error), "a connection to PostgreSQL ended");
+            while let Some(message) = poll_fn(|context| connection.poll_message(context)).await {
+                match message {
+                    Ok(AsyncMessage::Notification(_)) => heard.iter().for_each(|heard| heard.notify_one()),
+                    Ok(_) => {}
+                    Err(error) => {
+                        // Whoever waited on it has been told; this is for whoever reads the log.
+                        tracing::debug!(error = %Problem::from(error), "a connection to PostgreSQL ended");
+                        return;
+                    }
+                }
             }
         });
         Ok((client, task))

@@ -49,6 +49,14 @@ pub(crate) enum Problem {
     Isolation(String),
     #[error("the server is PostgreSQL {0}: use 14 or later")]
     OldServer(i32),
+    #[error("the server is a standby: name the primary in the URL")]
+    Standby,
+    #[error(
+        "schema {0} does not tell of changes: its triggers told_of_… are missing or disabled; enable them (ALWAYS)"
+    )]
+    Silent(String),
+    #[error("the list of changes has no name, though it was given one")]
+    Nameless,
     #[error("a row that changed while it was looked at, again and again")]
     Restless,
     #[error("no connection became free within {0:?}")]
@@ -83,6 +91,7 @@ impl Problem {
             }
             Self::Record(_) | Self::Column(_) => ErrorKind::Corrupt,
             Self::Misuse(_) => ErrorKind::Internal,
+            Self::Standby => ErrorKind::ReadOnly,
             Self::Overdue(_) | Self::Crowded(_) | Self::Restless => ErrorKind::Timeout,
             _ => ErrorKind::Unavailable,
         }

@@ -41,6 +41,7 @@ mod connect;
 mod database;
 mod error;
 mod facts;
+mod feed;
 mod lanes;
 mod map;
 mod options;

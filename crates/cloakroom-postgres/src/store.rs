@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use cloakroom_core::{Timestamp, TokenDigest};
 use cloakroom_store::{
-    Capabilities, Counts, EndRequest, Ending, ErrorKind, ExportPage, ExportQuery, Feed, Filed, Imported,
-    InsertRequest, Inserted, ListPage, ListQuery, Lookup, Observer, RekeyRequest, Rekeyed, ReplaceRequest,
-    Replaced, Store, StoreError, StoreFuture, SweepRequest, Swept, Touch, TouchReport, Verb,
+    Capabilities, Counts, EndRequest, Ending, ExportPage, ExportQuery, Feed, Filed, Imported, InsertRequest,
+    Inserted, ListPage, ListQuery, Lookup, Observer, RekeyRequest, Rekeyed, ReplaceRequest, Replaced, Store,
+    StoreError, StoreFuture, SweepRequest, Swept, Touch, TouchReport, Verb,
 };
 
 use crate::NAME;
@@ -14,6 +14,7 @@ use crate::connect::{Connection, Connector};
 use crate::database::Database;
 use crate::error::{Problem, Sent};
 use crate::facts::{self, PostgresFacts, Way};
+use crate::feed::{PostgresFeed, Source};
 use crate::options::{Migrate, PostgresOptions, TlsMode};
 use crate::patience::Patience;
 use crate::schema::{self, MIGRATION_PATIENCE};
@@ -25,9 +26,10 @@ use crate::verb::{self, Change, Changed, Statements};
 /// sessions. Dropping it closes its connections. Has to be used inside a Tokio runtime with time and I/O.
 #[derive(Debug)]
 pub struct PostgresStore {
-    database: Database,
+    database: Arc<Database>,
     statements: Statements,
     way: Way,
+    source: Source,
     /// The name of this handle among all on the schema: who holds the sweeping lease.
     handle: String,
 }
@@ -60,6 +62,13 @@ impl PostgresStore {
         facts::facts(&self.database, self.way).await
     }
 
+    /// Also where it failed: it may have been applied.
+    async fn change(&self, change: Change<'_>) -> Result<Changed, StoreError> {
+        let changed = verb::change(&self.database, &self.statements, change).await;
+        self.source.hints.give();
+        changed
+    }
+
     async fn open(options: PostgresOptions) -> Result<Self, Problem> {
         if matches!(options.tls(), TlsMode::Prefer | TlsMode::Require) && options.authorities().is_none() {
             tracing::warn!(
@@ -79,7 +88,8 @@ impl PostgresStore {
         let look_up = Statements::look_up(options.schema());
         Ok(Self {
             statements: Statements::new(options.schema()),
-            database: Database::new(&options, connector, look_up)?,
+            source: Source::new(&options, connector.clone()),
+            database: Arc::new(Database::new(&options, connector, look_up)?),
             way: Way::of(&options),
             handle,
         })
@@ -98,11 +108,17 @@ impl Store for PostgresStore {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities::ALL.unwatched()
+        Capabilities::ALL
     }
 
     fn insert<'a>(&'a self, request: InsertRequest<'a>) -> StoreFuture<'a, Inserted> {
-        StoreFuture::waiting(verb::insert(&self.database, &self.statements, request))
+        StoreFuture::waiting(async move {
+            let inserted = verb::insert(&self.database, &self.statements, request).await;
+            if !matches!(&inserted, Ok(Inserted::Done { ended }) if ended.is_empty()) {
+                self.source.hints.give();
+            }
+            inserted
+        })
     }
 
     fn get(&self, digest: TokenDigest, now: Timestamp) -> StoreFuture<'_, Lookup> {
@@ -113,7 +129,7 @@ impl Store for PostgresStore {
         let ReplaceRequest { digest, version, record, now } = request;
         let change = Change { verb: Verb::Replace, digest, new: None, version, record, now };
         StoreFuture::waiting(async move {
-            match verb::change(&self.database, &self.statements, change).await? {
+            match self.change(change).await? {
                 Changed::Done(version) => Ok(Replaced::Done(version)),
                 Changed::Conflict(live) => Ok(Replaced::Conflict(live)),
                 Changed::Ended(tombstone) => Ok(Replaced::Ended(tombstone)),
@@ -131,7 +147,7 @@ impl Store for PostgresStore {
         let RekeyRequest { old, new, version, record, now } = request;
         let change = Change { verb: Verb::Rekey, digest: old, new: Some(new), version, record, now };
         StoreFuture::waiting(async move {
-            Ok(match verb::change(&self.database, &self.statements, change).await? {
+            Ok(match self.change(change).await? {
                 Changed::Done(version) => Rekeyed::Done(version),
                 Changed::Conflict(live) => Rekeyed::Conflict(live),
                 Changed::Taken => Rekeyed::AlreadyExists,
@@ -150,7 +166,11 @@ impl Store for PostgresStore {
     }
 
     fn end<'a>(&'a self, request: EndRequest<'a>) -> StoreFuture<'a, Ending> {
-        StoreFuture::waiting(verb::end(&self.database, &self.statements, request))
+        StoreFuture::waiting(async move {
+            let ending = verb::end(&self.database, &self.statements, request).await;
+            self.source.hints.give();
+            ending
+        })
     }
 
     fn list<'a>(&'a self, query: &'a ListQuery, now: Timestamp) -> StoreFuture<'a, ListPage> {
@@ -174,8 +194,12 @@ impl Store for PostgresStore {
     }
 
     fn watch(&self, observer: Arc<dyn Observer>) -> StoreFuture<'_, Box<dyn Feed>> {
-        let _ = observer;
-        StoreFuture::ready(Err(StoreError::new(ErrorKind::Unsupported, NAME, Verb::Watch)))
+        StoreFuture::waiting(async {
+            let database = Arc::clone(&self.database);
+            let feed: Box<dyn Feed> =
+                Box::new(PostgresFeed::open(self.source.clone(), database, observer).await?);
+            Ok(feed)
+        })
     }
 
     fn ping(&self) -> StoreFuture<'_, Option<Timestamp>> {

@@ -11,6 +11,7 @@ mod cost;
 mod disk;
 mod facts;
 mod faults;
+mod feed;
 mod full_disk;
 mod judgement;
 mod limit;
