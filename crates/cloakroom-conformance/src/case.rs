@@ -41,6 +41,7 @@ pub(crate) enum Claim {
     Shared,
     Listing,
     Limits,
+    Watch,
 }
 
 impl Claim {
@@ -50,6 +51,7 @@ impl Claim {
             Self::Shared => capabilities.shared,
             Self::Listing => capabilities.listing,
             Self::Limits => capabilities.limits,
+            Self::Watch => capabilities.watch,
         }
     }
 }
@@ -122,12 +124,23 @@ const PATIENCE: Duration = Duration::from_secs(180);
 
 /// The cases of one file: `cases!("verb", applies; function, …)`.
 macro_rules! cases {
-    ($group:literal, $applies:expr; $($case:ident),+ $(,)?) => {
+    ($group:literal, $applies:expr; $($($case:ident)::+),+ $(,)?) => {
         &[$($crate::case::Case {
-            name: concat!($group, "::", stringify!($case)),
+            name: $crate::case::name!($group, $($case)::+),
             applies: $applies,
-            check: |context| context.block_on($case(context)),
+            check: |context| context.block_on($($case)::+(context)),
         }),+]
     };
 }
 pub(crate) use cases;
+
+/// The name of a case, of whose path only the last word counts.
+macro_rules! name {
+    ($group:literal, $case:ident) => {
+        concat!($group, "::", stringify!($case))
+    };
+    ($group:literal, $room:ident::$($rest:ident)::+) => {
+        $crate::case::name!($group, $($rest)::+)
+    };
+}
+pub(crate) use name;

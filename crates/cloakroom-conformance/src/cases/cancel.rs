@@ -24,7 +24,7 @@ pub(crate) const CASES: &[Case] = cases!("cancel", Applies::Always;
 const STEPS: std::ops::Range<usize> = 0..6;
 
 /// Polls `call` this often and drops it. The store may still be doing what it had been asked.
-async fn abandon<T>(call: impl Future<Output = T>, steps: usize) {
+pub(crate) async fn abandon<T>(call: impl Future<Output = T>, steps: usize) {
     let mut call = pin!(call);
     for _ in 0..steps {
         let step = std::future::poll_fn(|context| Poll::Ready(call.as_mut().poll(context))).await;

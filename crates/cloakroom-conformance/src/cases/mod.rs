@@ -21,6 +21,7 @@ mod shared;
 mod sweep;
 mod touch;
 mod unsupported;
+mod watch;
 
 use crate::case::Case;
 
@@ -57,6 +58,10 @@ const FILES: &[&[Case]] = &[
     shared::NOT,
     unsupported::LISTING,
     unsupported::LIMITS,
+    unsupported::WATCH,
+    watch::CASES,
+    watch::LIMITED,
+    watch::DURABLE,
     cancel::CASES,
     race::CASES,
     crate::model::CASES,

@@ -2,10 +2,12 @@
 
 use std::fmt::Debug;
 use std::num::NonZeroU16;
+use std::sync::Arc;
 
 use cloakroom_core::OnLimit;
 use cloakroom_store::{
-    Applied, ErrorKind, ExportQuery, InsertRequest, ListFilter, ListQuery, Lookup, StoreError, Verb,
+    Applied, ErrorKind, ExportQuery, InsertRequest, ListFilter, ListQuery, Lookup, News, Observer,
+    StoreError, Verb,
 };
 
 use super::limit::limit;
@@ -22,6 +24,10 @@ pub(crate) const LISTING: &[Case] = cases!("unsupported", Applies::Without(Claim
 pub(crate) const LIMITS: &[Case] = cases!("unsupported", Applies::Without(Claim::Limits);
     an_insert_with_a_limit_answers_unsupported_and_files_nothing,
     an_anonymous_insert_ignores_the_limit,
+);
+
+pub(crate) const WATCH: &[Case] = cases!("unsupported", Applies::Without(Claim::Watch);
+    a_watch_answers_unsupported,
 );
 
 fn check<T: Debug>(store: &Subject, verb: Verb, answer: Result<T, StoreError>) {
@@ -43,6 +49,20 @@ async fn a_count_answers_unsupported(context: &Context) {
 async fn an_export_answers_unsupported(context: &Context) {
     let store = context.open().await;
     check(&store, Verb::Export, store.export(&ExportQuery::new(None, NonZeroU16::MAX), T0).await);
+}
+
+async fn a_watch_answers_unsupported(context: &Context) {
+    let store = context.open().await;
+    check(&store, Verb::Watch, store.watch(Arc::new(Nobody)).await);
+}
+
+#[derive(Debug)]
+struct Nobody;
+
+impl Observer for Nobody {
+    fn told(&self, news: News<'_>) {
+        panic!("a store that cannot be watched tells nothing, not {news:?}");
+    }
 }
 
 async fn an_insert_with_a_limit_answers_unsupported_and_files_nothing(context: &Context) {
