@@ -97,6 +97,11 @@ impl Client {
         Ok(Self { layout, topology, deadline: options.deadline, replicas })
     }
 
+    /// The longest that a verb may take.
+    pub(crate) fn deadline(&self) -> Duration {
+        self.deadline
+    }
+
     /// How many replicas have to know of an end.
     pub(crate) fn replicas_demanded(&self) -> u32 {
         self.replicas.map_or(0, |replicas| replicas.count)

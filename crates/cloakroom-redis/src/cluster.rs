@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use redis::{Value, cmd};
 
-use crate::error::Problem;
+use crate::error::{Problem, said};
 use crate::keys::Bucket;
 use crate::link::Dialer;
 use crate::node::Node;
@@ -72,6 +72,31 @@ impl Cluster {
         self.read().owner(bucket).ok_or_else(|| Problem::Uncovered { bucket: bucket.text() })
     }
 
+    /// Every node that serves a bucket.
+    pub(crate) async fn primaries(&self) -> Result<Vec<Arc<Node>>, Problem> {
+        let (edition, is_current) = {
+            let map = self.read();
+            (map.edition, map.lost.is_none() && !map.nodes.is_empty())
+        };
+        if !is_current
+            && let Err(problem) = self.draw(edition).await
+            && self.read().nodes.is_empty()
+        {
+            return Err(problem);
+        }
+        let map = self.read();
+        let mut hosts: Vec<&Host> = map.owners.iter().flatten().collect();
+        hosts.sort_unstable();
+        hosts.dedup();
+        Ok(hosts.into_iter().filter_map(|host| map.nodes.get(host).cloned()).collect())
+    }
+
+    /// Draws the map as `node` has it.
+    pub(crate) async fn redraw(&self, node: &Node) -> Result<(), Problem> {
+        let owners = self.ask(node).await?;
+        self.replace(&owners, node.host.clone())
+    }
+
     /// Takes note that a node is gone: the map is drawn anew before it is used again.
     pub(crate) fn lost(&self, node: &Arc<Node>) {
         let mut map = self.write();
@@ -121,12 +146,7 @@ impl Cluster {
                     second_best.get_or_insert((owners, host));
                 }
                 Ok(owners) => return self.replace(&owners, host),
-                Err(problem) => {
-                    detail = match std::error::Error::source(&problem) {
-                        Some(source) => format!("{problem}: {source}"),
-                        None => problem.to_string(),
-                    }
-                }
+                Err(problem) => detail = said(&problem),
             }
         }
         match second_best {

@@ -34,6 +34,19 @@ pub(crate) enum Problem {
     Uncovered { bucket: String },
     #[error("the slot of bucket {bucket} moved {hops} times during one call")]
     Wandering { bucket: String, hops: u32 },
+    #[error(
+        "{address} does not let this user follow changes: allow it +client|tracking +ping, in a Cluster also \
+         +cluster|nodes"
+    )]
+    Deaf { address: String, source: Cause },
+    #[error("the changes of {address} are not followed: {detail}")]
+    Unfollowed { address: String, detail: String, is_gone: bool },
+    #[error("{agreed} sentinels say that {address} is the primary and well, which are not most: {detail}")]
+    Contested { address: String, agreed: usize, detail: String },
+    #[error("{address} leads to another server than the one whose changes are followed")]
+    Elsewhere { address: String },
+    #[error("no node of the cluster is confirmed by most of its primaries to serve what it says")]
+    Unconfirmed,
     #[error("{0}")]
     Unusable(String),
     #[error("cannot read {path}")]
@@ -64,6 +77,14 @@ impl Problem {
 
     pub(crate) fn into_error(self, verb: Verb) -> StoreError {
         StoreError::new(self.kind(), NAME, verb).caused_by(self)
+    }
+}
+
+/// A problem with its cause, for a list of what was tried.
+pub(crate) fn said(problem: &Problem) -> String {
+    match std::error::Error::source(problem) {
+        Some(source) => format!("{problem}: {source}"),
+        None => problem.to_string(),
     }
 }
 

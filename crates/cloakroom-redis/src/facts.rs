@@ -8,6 +8,8 @@ use redis::{Cmd, Value, cmd};
 
 use crate::client::Client;
 use crate::error::Problem;
+use crate::feed::try_to_follow;
+use crate::link::{field, prose};
 use crate::node::{Lane, Node};
 use crate::options::RedisOptions;
 use crate::sentinel::text;
@@ -44,6 +46,8 @@ pub struct ServerFacts {
     pub max_memory: u64,
     /// How many replicas it has.
     pub replicas: u64,
+    /// Whether it tells this user of changes; without, no near cache can be used.
+    pub tells_changes: bool,
 }
 
 impl RedisFacts {
@@ -109,6 +113,13 @@ impl ServerFacts {
                 self.eviction_policy
             ));
         }
+        if !self.tells_changes {
+            warnings.push(
+                "the user may not follow changes: nothing is cached and every read asks Redis; allow it +client|tracking \
+                 +ping, in a Cluster also +cluster|nodes"
+                    .to_owned(),
+            );
+        }
         if self.max_memory == 0 {
             warnings.push(
                 "maxmemory is not set: a server that grows beyond the machine's memory is killed; set it"
@@ -141,12 +152,12 @@ pub(crate) async fn facts(client: &Client, exposure: Exposure) -> Result<RedisFa
             nodes.push(node);
         }
     }
-    let servers = try_join_all(nodes.iter().map(|node| of_server(node))).await?;
+    let servers = try_join_all(nodes.iter().map(|node| of_server(client, node))).await?;
     let Exposure { is_in_clear, is_open } = exposure;
     Ok(RedisFacts { servers, replicas_demanded: client.replicas_demanded(), is_in_clear, is_open })
 }
 
-async fn of_server(node: &Node) -> Result<ServerFacts, Problem> {
+async fn of_server(client: &Client, node: &Node) -> Result<ServerFacts, Problem> {
     let information = Information::of(node).await?;
     let number = |name| information.field(name).and_then(|value| value.parse().ok()).unwrap_or(0);
     let mut question = cmd("CONFIG");
@@ -158,6 +169,12 @@ async fn of_server(node: &Node) -> Result<ServerFacts, Problem> {
         Ok(_) | Err(Problem::Server { .. }) => None,
         Err(problem) => return Err(problem),
     };
+    let trial = try_to_follow(node.link(Lane::Commands), &client.layout, client.deadline()).await;
+    let tells_changes = match trial {
+        Ok(()) => true,
+        Err(Problem::Deaf { .. }) => false,
+        Err(problem) => return Err(problem),
+    };
     Ok(ServerFacts {
         address: node.host.to_string(),
         version: information.field("redis_version").unwrap_or("unknown").to_owned(),
@@ -166,6 +183,7 @@ async fn of_server(node: &Node) -> Result<ServerFacts, Problem> {
         eviction_policy: information.field("maxmemory_policy").unwrap_or("unknown").to_owned(),
         max_memory: number("maxmemory"),
         replicas: number("connected_slaves"),
+        tells_changes,
     })
 }
 
@@ -180,17 +198,11 @@ pub(crate) struct Information(pub(crate) String);
 
 impl Information {
     pub(crate) async fn of(node: &Node) -> Result<Self, Problem> {
-        match ask(node, &cmd("INFO")).await? {
-            Value::BulkString(bytes) => {
-                String::from_utf8(bytes).map(Self).map_err(|_| Problem::Answer("INFO"))
-            }
-            Value::VerbatimString { text, .. } => Ok(Self(text)),
-            _ => Err(Problem::Answer("INFO")),
-        }
+        prose(ask(node, &cmd("INFO")).await?).map(Self).ok_or(Problem::Answer("INFO"))
     }
 
     pub(crate) fn field(&self, name: &str) -> Option<&str> {
-        self.0.lines().find_map(|line| line.trim_end().strip_prefix(name)?.strip_prefix(':'))
+        field(&self.0, name)
     }
 }
 
@@ -229,6 +241,7 @@ mod tests {
             eviction_policy: NO_EVICTION.to_owned(),
             max_memory: 1 << 30,
             replicas: 0,
+            tells_changes: true,
         }
     }
 
@@ -246,6 +259,7 @@ mod tests {
             (of(ServerFacts { append_fsync: Some("everysec".to_owned()), ..sound() }, 0), "everysec"),
             (of(ServerFacts { append_fsync: None, ..sound() }, 0), "CONFIG is denied"),
             (of(ServerFacts { eviction_policy: "allkeys-lru".to_owned(), ..sound() }, 0), "allkeys-lru"),
+            (of(ServerFacts { tells_changes: false, ..sound() }, 0), "+client|tracking"),
             (of(ServerFacts { max_memory: 0, ..sound() }, 0), "maxmemory is not set"),
             (of(ServerFacts { replicas: 2, ..sound() }, 0), "?wait_replicas=2"),
             (of(ServerFacts { replicas: 1, ..sound() }, 2), "signing out fails"),

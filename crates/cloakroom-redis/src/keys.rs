@@ -33,6 +33,11 @@ impl Layout {
         &self.prefix
     }
 
+    /// What the keys of a class begin with, in whatever bucket.
+    pub(crate) fn class(&self, class: &str) -> String {
+        format!("{}{class}:", self.prefix)
+    }
+
     /// Every bucket there is.
     pub(crate) fn buckets(&self) -> impl Iterator<Item = Bucket> + use<> {
         let last = if self.is_clustered { u8::MAX } else { 0 };
@@ -111,6 +116,12 @@ fn crc16(bytes: &[u8]) -> u16 {
     })
 }
 
+/// The class of what is filed under a digest.
+pub(crate) const RECORDS: &str = "record";
+/// The class of what ends everything in a bucket.
+pub(crate) const EPOCHS: &str = "epoch";
+/// The class of keys that are written and removed at once: whoever follows them hears of it.
+pub(crate) const NEWS: &str = "news";
 /// Letters of a digest; the scripts count on it.
 pub(crate) const DIGEST_TEXT: usize = 46;
 /// Letters of a session id.

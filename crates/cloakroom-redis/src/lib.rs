@@ -88,6 +88,7 @@ mod cluster;
 mod epoch;
 mod error;
 mod facts;
+mod feed;
 mod greeting;
 mod keys;
 mod link;

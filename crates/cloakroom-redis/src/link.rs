@@ -1,7 +1,7 @@
 //! One connection to one server, made anew whenever it broke.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
@@ -127,9 +127,16 @@ pub(crate) struct Connection {
     wire: MultiplexedConnection,
     /// Set as soon as the other end is gone, before anything is sent into the void.
     is_broken: Arc<AtomicBool>,
+    /// Which run of which server is at the other end, once somebody has asked.
+    process: Arc<OnceLock<String>>,
 }
 
 impl Link {
+    /// Where it leads to.
+    pub(crate) fn address(&self) -> &str {
+        &self.address
+    }
+
     /// The connection, made if there is none.
     pub(crate) async fn connection(&self) -> Result<Connection, Problem> {
         if let Some(connection) = self.present() {
@@ -158,6 +165,24 @@ impl Link {
         *self.slot() = None;
     }
 
+    /// Which run of which server is at the other end of the present connection; nothing where there is none.
+    ///
+    /// Behind one address there may be several servers, one after the other (a name that moves, a balancer), and two
+    /// connections may lead to two of them. Asked once for each connection.
+    pub(crate) async fn process(&self, patience: Duration) -> Result<Option<String>, Problem> {
+        let Some(mut connection) = self.present() else { return Ok(None) };
+        if let Some(known) = connection.process.get() {
+            return Ok(Some(known.clone()));
+        }
+        let mut question = redis::cmd("INFO");
+        question.arg("server");
+        let answer = tokio::time::timeout(patience, connection.ask(&question)).await;
+        let answer = answer.map_err(|_| Problem::Overdue(patience))?.map_err(|error| self.problem(error))?;
+        let text = prose(answer).ok_or(Problem::Answer("INFO"))?;
+        let process = field(&text, "run_id").ok_or(Problem::Answer("INFO"))?;
+        Ok(Some(connection.process.get_or_init(|| process.to_owned()).clone()))
+    }
+
     fn present(&self) -> Option<Connection> {
         self.slot().as_ref().filter(|connection| !connection.is_broken.load(Ordering::Acquire)).cloned()
     }
@@ -170,10 +195,23 @@ impl Link {
     async fn dial(&self) -> Result<Connection, Problem> {
         let is_broken = Arc::new(AtomicBool::new(false));
         let ears = Arc::clone(&is_broken);
-        let listen = move |push: PushInfo| -> Result<(), std::convert::Infallible> {
+        let listen = move |push: PushInfo| {
             if push.kind == PushKind::Disconnection {
                 ears.store(true, Ordering::Release);
             }
+        };
+        Ok(Connection { wire: self.open(listen).await?, is_broken, process: Arc::default() })
+    }
+
+    /// A connection of its own that nobody else uses, and whose pushes `listen` hears: on the task that reads the
+    /// connection, in the order in which the server sent them, and before any answer that the server sent later is given
+    /// to whoever waits for it (`PipelineSink::send_result` of the driver does one after the other).
+    pub(crate) async fn open(
+        &self,
+        listen: impl Fn(PushInfo) + Send + Sync + 'static,
+    ) -> Result<MultiplexedConnection, Problem> {
+        let listen = move |push: PushInfo| -> Result<(), std::convert::Infallible> {
+            listen(push);
             Ok(())
         };
         // How long an answer may take is decided around the whole verb, not here.
@@ -182,7 +220,7 @@ impl Link {
             .set_response_timeout(None)
             .set_push_sender(listen);
         let wire = self.client.get_multiplexed_async_connection_with_config(&config).await;
-        let wire = wire.map_err(|source| match source.code() {
+        wire.map_err(|source| match source.code() {
             Some("WRONGPASS" | "NOAUTH" | "NOPERM") => {
                 Problem::Refused { address: self.address.clone(), source: source.into() }
             }
@@ -190,8 +228,7 @@ impl Link {
                 Problem::Refused { address: self.address.clone(), source: source.into() }
             }
             _ => Problem::Connect { address: self.address.clone(), source: source.into() },
-        })?;
-        Ok(Connection { wire, is_broken })
+        })
     }
 
     /// The problem that an error of this server is.
@@ -224,6 +261,20 @@ impl Connection {
     ) -> Result<Vec<Value>, RedisError> {
         self.wire.send_packed_commands(commands, 0, count).await
     }
+}
+
+/// An answer in sentences: `INFO`, `CLUSTER NODES`.
+pub(crate) fn prose(answer: Value) -> Option<String> {
+    match answer {
+        Value::BulkString(bytes) => String::from_utf8(bytes).ok(),
+        Value::VerbatimString { text, .. } => Some(text),
+        _ => None,
+    }
+}
+
+/// What `INFO` says of `name`.
+pub(crate) fn field<'a>(information: &'a str, name: &str) -> Option<&'a str> {
+    information.lines().find_map(|line| line.trim_end().strip_prefix(name)?.strip_prefix(':'))
 }
 
 /// Whether the server answered, with an error; else it is not known what became of the command.

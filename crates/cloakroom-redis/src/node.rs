@@ -98,6 +98,24 @@ impl Topology {
         }
     }
 
+    /// Every server that keeps sessions, as far as is known.
+    pub(crate) async fn primaries(&self) -> Result<Vec<Arc<Node>>, Problem> {
+        match self {
+            Self::Standalone(node) => Ok(vec![Arc::clone(node)]),
+            Self::Sentinel(sentinel) => Ok(vec![sentinel.node().await?]),
+            Self::Cluster(cluster) => cluster.primaries().await,
+        }
+    }
+
+    /// Whether whoever decides who the primary is says that it is this one.
+    pub(crate) async fn confirm(&self, node: &Arc<Node>) -> Result<(), Problem> {
+        match self {
+            // Nobody decides; or the nodes themselves, who are asked on the way by which their news come.
+            Self::Standalone(_) | Self::Cluster(_) => Ok(()),
+            Self::Sentinel(sentinel) => sentinel.confirm(node).await,
+        }
+    }
+
     /// Takes note that a server is gone, or no primary any more: the next call looks where its place is now.
     pub(crate) fn lost(&self, node: &Arc<Node>) {
         match self {

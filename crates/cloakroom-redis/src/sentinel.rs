@@ -6,7 +6,7 @@ use std::time::Duration;
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use redis::{Value, cmd};
 
-use crate::error::Problem;
+use crate::error::{Problem, said};
 use crate::link::{Dialer, Link};
 use crate::node::{Node, ask, role};
 use crate::options::{Host, RedisOptions};
@@ -60,6 +60,50 @@ impl Sentinel {
         let mut slot = self.slot();
         if slot.as_ref().is_some_and(|present| Arc::ptr_eq(present, node)) {
             *slot = None;
+        }
+    }
+
+    /// Whether most sentinels say, now, that `node` is the primary and that nothing is wrong with it.
+    ///
+    /// A sentinel that knows of another primary, that finds this one down or replaces it, does not say so; nor does one
+    /// that does not answer. Where one knows of another primary, that is looked for at once.
+    pub(crate) async fn confirm(&self, node: &Arc<Node>) -> Result<(), Problem> {
+        let mut answers: FuturesUnordered<_> =
+            self.sentinels.iter().map(|link| self.ask_sentinel(link)).collect();
+        let (mut agreed, mut detail) = (0, String::from("none was asked"));
+        let mut is_replaced = false;
+        while let Some(answer) = answers.next().await {
+            match answer {
+                Ok(elected) if elected.host != node.host => {
+                    is_replaced = true;
+                    detail = format!("one says that it is {}", elected.host);
+                }
+                Ok(elected) if elected.is_doubtful => {
+                    detail = format!("one finds it {}", elected.flags);
+                }
+                Ok(_) => agreed += 1,
+                Err(problem) => detail = said(&problem),
+            }
+            if agreed > self.sentinels.len() / 2 {
+                return Ok(());
+            }
+        }
+        if is_replaced {
+            self.look_again(node).await;
+        }
+        Err(Problem::Contested { address: node.host.to_string(), agreed, detail })
+    }
+
+    /// Looks whether the sentinels have chosen another primary than `present`.
+    async fn look_again(&self, present: &Arc<Node>) {
+        if let Ok(node) = self.find().await
+            && node.host != present.host
+        {
+            tracing::info!(from = %present.host, to = %node.host, "the sentinels chose another primary");
+            let mut slot = self.slot();
+            if slot.as_ref().is_none_or(|current| Arc::ptr_eq(current, present)) {
+                *slot = Some(node);
+            }
         }
     }
 
@@ -126,6 +170,10 @@ struct Elected {
     host: Host,
     /// The number of the election that made it the primary.
     epoch: u64,
+    /// What the sentinel finds of it, separated by commas.
+    flags: String,
+    /// Whether the sentinel finds that it does not answer, or takes part in replacing it.
+    is_doubtful: bool,
 }
 
 impl Elected {
@@ -145,7 +193,10 @@ impl Elected {
             pair.last()?.clone()
         };
         let host = Host { name: field("ip")?, port: field("port")?.parse().ok()? };
-        Some(Self { host, epoch: field("config-epoch")?.parse().ok()? })
+        let flags = field("flags").unwrap_or_default();
+        let is_doubtful =
+            flags.split(',').any(|flag| ["s_down", "o_down", "failover_in_progress"].contains(&flag));
+        Some(Self { host, epoch: field("config-epoch")?.parse().ok()?, flags, is_doubtful })
     }
 }
 
@@ -155,24 +206,9 @@ async fn watch(sentinel: Weak<Sentinel>) {
     loop {
         tokio::time::sleep(WATCH_INTERVAL).await;
         let Some(sentinel) = sentinel.upgrade() else { return };
-        let Some(present) = sentinel.present() else { continue };
-        if let Ok(node) = sentinel.find().await
-            && node.host != present.host
-        {
-            tracing::info!(from = %present.host, to = %node.host, "the sentinels chose another primary");
-            let mut slot = sentinel.slot();
-            if slot.as_ref().is_none_or(|current| Arc::ptr_eq(current, &present)) {
-                *slot = Some(node);
-            }
+        if let Some(present) = sentinel.present() {
+            sentinel.look_again(&present).await;
         }
-    }
-}
-
-/// A problem with its cause, for a list of what was tried.
-fn said(problem: &Problem) -> String {
-    match std::error::Error::source(problem) {
-        Some(source) => format!("{problem}: {source}"),
-        None => problem.to_string(),
     }
 }
 
@@ -202,6 +238,14 @@ mod tests {
         for answer in [map, list] {
             let elected = Elected::read(answer).unwrap();
             assert_eq!((elected.host.to_string().as_str(), elected.epoch), ("10.0.0.7:6380", 12));
+            assert!(!elected.is_doubtful);
+        }
+        for (flags, is_doubtful) in
+            [("master", false), ("master,s_down", true), ("s_down,o_down,master,failover_in_progress", true)]
+        {
+            let fields = pairs.into_iter().chain([("flags", flags)]);
+            let answer = fields.map(|(name, value)| (bulk(name), bulk(value))).collect();
+            assert_eq!(Elected::read(Value::Map(answer)).unwrap().is_doubtful, is_doubtful, "{flags}");
         }
         assert!(Elected::read(Value::Array(vec![bulk("ip"), bulk("10.0.0.7")])).is_none());
         assert!(Elected::read(Value::Nil).is_none());

@@ -4,14 +4,15 @@ use std::sync::Arc;
 
 use cloakroom_core::{Timestamp, TokenDigest};
 use cloakroom_store::{
-    Capabilities, Counts, EndRequest, Ending, ErrorKind, ExportPage, ExportQuery, Feed, Filed, Imported,
-    InsertRequest, Inserted, ListPage, ListQuery, Lookup, Observer, RekeyRequest, Rekeyed, ReplaceRequest,
-    Replaced, Store, StoreError, StoreFuture, SweepRequest, Swept, Touch, TouchReport, Verb,
+    Capabilities, Counts, EndRequest, Ending, ExportPage, ExportQuery, Feed, Filed, Imported, InsertRequest,
+    Inserted, ListPage, ListQuery, Lookup, Observer, RekeyRequest, Rekeyed, ReplaceRequest, Replaced, Store,
+    StoreError, StoreFuture, SweepRequest, Swept, Touch, TouchReport, Verb,
 };
 
 use crate::NAME;
 use crate::client::{Client, Progress};
 use crate::facts::{Exposure, RedisFacts, facts};
+use crate::feed::RedisFeed;
 use crate::greeting::greet;
 use crate::nonce::Nonces;
 use crate::options::RedisOptions;
@@ -23,7 +24,7 @@ use crate::verb;
 /// same sessions.
 #[derive(Debug)]
 pub struct RedisStore {
-    client: Client,
+    client: Arc<Client>,
     nonces: Nonces,
     /// What this handle calls itself: who holds the sweeping lease.
     holder: [u8; 16],
@@ -51,7 +52,7 @@ impl RedisStore {
         let (first, second) = holder.split_at_mut(8);
         first.copy_from_slice(&nonces.fresh());
         second.copy_from_slice(&nonces.fresh());
-        Ok(Self { client, nonces, holder, exposure: Exposure::of(&options) })
+        Ok(Self { client: Arc::new(client), nonces, holder, exposure: Exposure::of(&options) })
     }
 
     /// What the servers say of themselves.
@@ -60,7 +61,7 @@ impl RedisStore {
     /// As for a look-up. A user who may not ask for the configuration gets facts without it.
     ///
     /// # Cost
-    /// Two commands for each server that keeps sessions.
+    /// Two commands for each server that keeps sessions, and a connection to find out whether it tells of changes.
     pub async fn facts(&self) -> Result<RedisFacts, StoreError> {
         let progress = Progress::default();
         self.client.within(Verb::Ping, &progress, facts(&self.client, self.exposure)).await
@@ -85,7 +86,7 @@ impl Store for RedisStore {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities::ALL.unwatched()
+        Capabilities::ALL
     }
 
     fn insert<'a>(&'a self, request: InsertRequest<'a>) -> StoreFuture<'a, Inserted> {
@@ -138,8 +139,11 @@ impl Store for RedisStore {
     }
 
     fn watch(&self, observer: Arc<dyn Observer>) -> StoreFuture<'_, Box<dyn Feed>> {
-        let _ = observer;
-        StoreFuture::ready(Err(StoreError::new(ErrorKind::Unsupported, NAME, Verb::Watch)))
+        let client = Arc::clone(&self.client);
+        StoreFuture::waiting(async move {
+            let feed: Box<dyn Feed> = Box::new(RedisFeed::start(client, observer).await?);
+            Ok(feed)
+        })
     }
 
     fn ping(&self) -> StoreFuture<'_, Option<Timestamp>> {

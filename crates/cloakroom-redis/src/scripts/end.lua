@@ -2,9 +2,12 @@
 --
 -- ARGV[3]  now            [4] reason        [5] the id of the one, or ''
 -- ARGV[6]  principal      [7] the id of the one that lives on, or ''
+-- ARGV[8]  the part that they are in
 
 local now, reason, principal, except = ARGV[3], ARGV[4], ARGV[6], ARGV[7]
 local epoch = read_epoch()
+-- A key that names sessions was lost behind the store's back: they are unknown here, and a copy may be anywhere.
+local is_any_lost = principal ~= '' and call('EXISTS', key('principal', principal)) == 0
 local ids = {}
 if principal == '' then
     ids[1] = ARGV[5]
@@ -30,7 +33,12 @@ for _, id in ipairs(ids) do
             if not record or byte(record, 1) ~= 84 then
                 discard(id, entry)
             end
+        elseif not entry then
+            is_any_lost = true
         end
     end
+end
+if is_any_lost then
+    announce(ARGV[8])
 end
 return buried

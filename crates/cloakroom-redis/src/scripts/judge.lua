@@ -303,3 +303,11 @@ local function discard(id, entry)
         call('DEL', key('record', sub(entry, 1, 46)))
     end
 end
+
+-- Tells whoever follows this store's changes that anything may have become of the sessions of a part (two hexadecimal
+-- digits): where a key is missing by which a session would have been found, nothing else would tell of it. Leaves nothing.
+local function announce(part)
+    local name = key('news', part)
+    call('SET', name, 1)
+    call('DEL', name)
+end

@@ -39,6 +39,7 @@ pub(crate) async fn end(
             id(one),
             principal.as_bytes().to_vec(),
             id(except),
+            format!("{:02x}", cloakroom_store::Parts::number_of(route)).into_bytes(),
         ],
         lane: client.durable(),
     };

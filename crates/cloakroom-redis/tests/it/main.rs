@@ -10,6 +10,7 @@ mod clock;
 mod cost;
 mod failover;
 mod fault;
+mod feed;
 mod full;
 mod full_disk;
 mod keys;
