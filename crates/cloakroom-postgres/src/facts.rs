@@ -29,6 +29,10 @@ pub struct PostgresFacts {
     pub is_superuser: bool,
     /// Whether our connections are encrypted.
     pub is_encrypted: bool,
+    /// Whether what changes is written down for whoever watches.
+    pub tells_changes: bool,
+    /// Whether our role may read what is written down there.
+    pub may_watch: bool,
     way: Way,
 }
 
@@ -97,13 +101,23 @@ impl PostgresFacts {
             self.is_encrypted && self.way == Way::Unverified,
             "the server's certificate is not verified: anybody on the way can be the server; set sslmode=verify-full",
         );
+        warn(
+            !self.tells_changes,
+            "the triggers told_of_… are missing or disabled: no node can keep copies of sessions; enable them (ALTER TABLE … \
+             ENABLE ALWAYS TRIGGER …)",
+        );
+        warn(
+            !self.may_watch,
+            "the role may not read the list of changes: no node can keep copies of sessions; GRANT SELECT on the tables \
+             change and feed",
+        );
         warnings
     }
 }
 
-/// Asks the server.
-pub(crate) async fn facts(database: &Database, way: Way) -> Result<PostgresFacts, StoreError> {
-    let rows = database.read(Verb::Ping, ASK, &[]).await?;
+/// Asks the server; `ask` is [`ASK`] for the schema.
+pub(crate) async fn facts(database: &Database, ask: &str, way: Way) -> Result<PostgresFacts, StoreError> {
+    let rows = database.read(Verb::Ping, ask, &[]).await?;
     let facts = rows.first().ok_or(Problem::Column("fact")).and_then(|row| answer(row, way));
     facts.map_err(|problem| problem.into_error(Verb::Ping, Sent::Reading))
 }
@@ -118,14 +132,31 @@ fn answer(row: &Row, way: Way) -> Result<PostgresFacts, Problem> {
         is_standby: column(row, 5, "standby")?,
         is_superuser: column(row, 6, "superuser")?,
         is_encrypted: column(row, 7, "encryption")?,
+        tells_changes: column(row, 8, "triggers")?,
+        may_watch: column(row, 9, "rights")?,
         way,
     })
 }
 
-const ASK: &str = "
-    SELECT
+/// Whether what changes is written down, however it is changed.
+macro_rules! tells_changes {
+    () => {
+        "(SELECT count(*) = 6 FROM pg_trigger
+            WHERE tgname LIKE 'told\\_of\\_%' AND tgenabled = 'A' AND tgrelid IN (
+                'cloakroom.session'::regclass, 'cloakroom.epoch'::regclass, 'cloakroom.change'::regclass
+            )
+        )"
+    };
+}
+pub(crate) use tells_changes;
+
+pub(crate) const ASK: &str = concat!(
+    "SELECT
         current_setting('server_version'), current_setting('fsync')::boolean,
         current_setting('full_page_writes')::boolean, current_setting('synchronous_commit'),
         (SELECT setting::bigint FROM pg_settings WHERE name = 'statement_timeout'), pg_is_in_recovery(),
         current_setting('is_superuser')::boolean,
-        coalesce((SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()), false)";
+        coalesce((SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()), false), ",
+    tells_changes!(),
+    ", has_table_privilege('cloakroom.change', 'SELECT') AND has_table_privilege('cloakroom.feed', 'SELECT')"
+);

@@ -299,13 +299,7 @@ async fn pass_on(hints: Arc<Hints>, database: Arc<Database>, channel: Option<Str
 }
 
 /// Whether the server is a standby, and whether what changes is written down there.
-pub(crate) const INTRODUCE: &str = "
-    SELECT pg_is_in_recovery(), (
-        SELECT count(*) = 6 FROM pg_trigger
-        WHERE tgname LIKE 'told\\_of\\_%' AND tgenabled = 'A' AND tgrelid IN (
-            'cloakroom.session'::regclass, 'cloakroom.epoch'::regclass, 'cloakroom.change'::regclass
-        )
-    )";
+const INTRODUCE: &str = concat!("SELECT pg_is_in_recovery(), ", crate::facts::tells_changes!());
 /// Its snapshot, the name of the list, whether nothing between the two snapshots was forgotten, and what changed between
 /// them. In the order of the index, so that no plan reads more of it than is asked for.
 const READ: &str = "

@@ -59,7 +59,7 @@ impl PostgresStore {
     /// # Cost
     /// One statement.
     pub async fn facts(&self) -> Result<PostgresFacts, StoreError> {
-        facts::facts(&self.database, self.way).await
+        facts::facts(&self.database, &self.statements.facts, self.way).await
     }
 
     /// Also where it failed: it may have been applied.

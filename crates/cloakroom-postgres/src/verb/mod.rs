@@ -40,6 +40,7 @@ pub(crate) struct Statements {
     import_session: String,
     import_remains: String,
     import_retired: String,
+    pub(crate) facts: String,
 }
 
 impl Statements {
@@ -60,6 +61,7 @@ impl Statements {
             import_session: localized(moving::IMPORT_SESSION, schema),
             import_remains: localized(moving::IMPORT_REMAINS, schema),
             import_retired: localized(moving::IMPORT_RETIRED, schema),
+            facts: localized(crate::facts::ASK, schema),
         }
     }
 

@@ -12,6 +12,7 @@ mod disk;
 mod facts;
 mod faults;
 mod feed;
+mod feed_faults;
 mod full_disk;
 mod judgement;
 mod limit;
