@@ -66,8 +66,8 @@ pub use layer::SessionLayer;
 pub use rejection::{Misuse, Rejection};
 pub use request::RequestFacts;
 pub use require::{
-    NotActivityLayer, NotActivityService, RequireLayer, not_activity, require_fresh, require_role,
-    require_signed_in,
+    NotActivityLayer, NotActivityService, RequireLayer, authoritative, not_activity, require_fresh,
+    require_role, require_signed_in,
 };
 pub use service::{GuardService, ResponseFuture, SessionService};
 pub use session::{Session, SignIn};

@@ -34,6 +34,15 @@ pub fn require_fresh(demand: FreshnessDemand) -> RequireLayer {
     RequireLayer::new(Rule::Fresh(demand))
 }
 
+/// Lets requests through as they are, but with the store's own word on their session instead of this node's memory: for
+/// routes that must not be reached under a session that was ended elsewhere a moment ago.
+///
+/// # Cost
+/// One round trip for each request with a token.
+pub fn authoritative() -> RequireLayer {
+    RequireLayer::new(Rule::Authoritative)
+}
+
 /// Marks requests as no activity: polling a route under it keeps no session alive.
 ///
 /// It has to be reached before anything asks for the session.
@@ -42,7 +51,7 @@ pub fn not_activity() -> NotActivityLayer {
     NotActivityLayer(())
 }
 
-/// A rule for a group of routes; made by [`require_signed_in`], [`require_role`] and [`require_fresh`].
+/// A rule for a group of routes; made by [`require_signed_in`], [`require_role`], [`require_fresh`] and [`authoritative`].
 #[derive(Clone, Debug)]
 #[must_use = "put it around routes"]
 pub struct RequireLayer {
@@ -54,6 +63,7 @@ pub(crate) enum Rule {
     SignedIn,
     Role(Role),
     Fresh(FreshnessDemand),
+    Authoritative,
 }
 
 impl Rule {
@@ -63,6 +73,7 @@ impl Rule {
             Self::SignedIn => session.require_signed_in().await.map(drop),
             Self::Role(role) => session.require_role(role.as_str()).await.map(drop),
             Self::Fresh(demand) => session.require_fresh(demand).await.map(drop),
+            Self::Authoritative => session.confirm().await.map(drop),
         }
     }
 }

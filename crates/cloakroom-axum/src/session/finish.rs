@@ -5,7 +5,7 @@ use cloakroom::{Device, Issue, IssueOutcome, Renewal, Renewed, Retired, Tombston
 use cloakroom_core::rotation_due;
 use cloakroom_http::{Carrier, response};
 
-use super::state::{Absence, Held, Pending, Standing, State};
+use super::state::{Absence, Heard, Held, Pending, Standing, State};
 use super::{Session, Shared};
 use crate::Rejection;
 use crate::service::refusal;
@@ -50,7 +50,7 @@ impl Shared {
             *response = restyled;
         }
         let headers = response.headers_mut();
-        if state.asked {
+        if state.heard != Heard::Nothing {
             response::vary_by_credentials(headers);
         }
         let cookie = match &state.standing {

@@ -78,6 +78,25 @@ impl Session {
         Ok(state.active().cloned())
     }
 
+    /// The session by the store's own word, whatever this node remembers of it; `None` where there is none.
+    ///
+    /// Once a request: later questions are answered by what the store said.
+    ///
+    /// # Errors
+    /// See [`Session`].
+    ///
+    /// # Security
+    /// A session whose end was acknowledged before this was called, on whichever node, is absent. Without this an end on
+    /// another node is noticed within a lease, and normally within milliseconds.
+    ///
+    /// # Cost
+    /// One round trip; none for a store in memory.
+    pub async fn confirm(&self) -> Result<Option<ActiveSession>, Rejection> {
+        let mut state = self.shared.state.lock().await;
+        state.confirm(&self.shared).await?;
+        Ok(state.active().cloned())
+    }
+
     /// The public name of the session.
     ///
     /// # Errors
@@ -121,7 +140,15 @@ impl Session {
     /// # Errors
     /// [`Rejection::ReauthenticationRequired`] where the proof is too old or too weak, else as
     /// [`require_signed_in`](Self::require_signed_in).
+    ///
+    /// # Security
+    /// By the store's own word, as [`confirm`](Self::confirm): what demands a fresh proof is not done under a session that
+    /// was ended elsewhere a moment ago.
+    ///
+    /// # Cost
+    /// One round trip, also where the session is in this node's memory.
     pub async fn require_fresh(&self, demand: &FreshnessDemand) -> Result<ActiveSession, Rejection> {
+        self.confirm().await?;
         let session = self.require_signed_in().await?;
         if session.meets(demand, self.now()) { Ok(session) } else { Err(Rejection::ReauthenticationRequired) }
     }

@@ -1,8 +1,8 @@
 //! What is known of a request's session, and what is to become of it.
 
 use cloakroom::{
-    ActiveSession, Actor, Attributes, Authentication, Carry, Changes, EndReason, Issue, IssueOutcome,
-    Renewal, Retired, Revocation, Selector, SessionError, SessionToken, Tombstone, Validation,
+    ActiveSession, Activity, Actor, Attributes, Authentication, Carry, Changes, EndReason, Issue,
+    IssueOutcome, Renewal, Retired, Revocation, Selector, SessionError, SessionToken, Tombstone, Validation,
 };
 use cloakroom_core::TokenText;
 use cloakroom_http::{Carrier, Found, Refusal};
@@ -15,8 +15,7 @@ pub(super) struct State {
     pub(super) standing: Standing,
     /// Where the request came with a token, or with what should have been one.
     pub(super) presented: Option<Carrier>,
-    /// Whether anything was asked, so that the response depends on the credentials.
-    pub(super) asked: bool,
+    pub(super) heard: Heard,
     /// Changes to be written.
     pub(super) changes: Changes,
     /// The attributes with those changes; `None` where there are none.
@@ -25,6 +24,17 @@ pub(super) struct State {
     pub(super) renewal: Option<Pending>,
     /// Whether the response is on its way.
     pub(super) begun: bool,
+}
+
+/// Whose word there is on the session.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Heard {
+    /// Nobody asked: the response does not depend on the credentials.
+    Nothing,
+    /// This node's.
+    FromHere,
+    /// The store's own.
+    FromTheStore,
 }
 
 pub(super) enum Standing {
@@ -94,7 +104,7 @@ impl State {
         Self {
             standing: Standing::Unasked(found),
             presented,
-            asked: false,
+            heard: Heard::Nothing,
             changes: Changes::new(),
             local: None,
             renewal: None,
@@ -104,7 +114,9 @@ impl State {
 
     /// Looks the session up, once. After a failure the next question tries again.
     pub(super) async fn load(&mut self, shared: &Shared) -> Result<(), Rejection> {
-        self.asked = true;
+        if self.heard == Heard::Nothing {
+            self.heard = Heard::FromHere;
+        }
         if let Standing::Unasked(found) = &self.standing {
             // The token stays where it is until the answer is there: this future may be dropped in between.
             let validation = match found {
@@ -122,6 +134,38 @@ impl State {
             Standing::Absent(Absence::Refused(refusal)) => Err(Rejection::Conflicting(*refusal)),
             _ => Ok(()),
         }
+    }
+
+    /// Looks the session up in the store itself, once, whatever was known before. What this request has just issued or
+    /// changed is the store's word already.
+    pub(super) async fn confirm(&mut self, shared: &Shared) -> Result<(), Rejection> {
+        let (token, activity) = match &self.standing {
+            _ if self.heard == Heard::FromTheStore => return self.load(shared).await,
+            Standing::Unasked(Found::Cookie(token) | Found::Bearer(token)) => (token, shared.activity()),
+            // It was active when it was read: that counted already.
+            Standing::Held(held) if !held.is_new => (&held.token, Activity::Ignored),
+            _ => return self.load(shared).await,
+        };
+        if self.heard == Heard::Nothing {
+            self.heard = Heard::FromHere;
+        }
+        let validation = shared.config.sessions.validate_authoritative(token, activity).await?;
+        self.heard = Heard::FromTheStore;
+        let before = std::mem::replace(&mut self.standing, Standing::Absent(Absence::Missing));
+        let found = match before {
+            Standing::Unasked(found) => found,
+            Standing::Held(Held { token, carrier: Carrier::Cookie, .. }) => Found::Cookie(token),
+            Standing::Held(Held { token, carrier: Carrier::Bearer, .. }) => Found::Bearer(token),
+            Standing::Absent(absence) => {
+                self.standing = Standing::Absent(absence);
+                return Ok(());
+            }
+        };
+        self.standing = settled(found, Some(validation));
+        if matches!(self.standing, Standing::Absent(_)) {
+            self.forget_changes();
+        }
+        Ok(())
     }
 
     pub(super) fn active(&self) -> Option<&ActiveSession> {

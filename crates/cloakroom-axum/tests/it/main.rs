@@ -3,6 +3,7 @@
 
 mod allocation;
 mod bearer;
+mod confirming;
 mod cookies;
 mod forms;
 mod frugal;
