@@ -7,7 +7,7 @@ use cloakroom_store::Store;
 
 use crate::near::Harm;
 use crate::sessions::{Parts, Sessions};
-use crate::{Clock, EventSink, NearCachePolicy, OsRandom, Random, SystemClock};
+use crate::{Clock, EventSink, NearCachePolicy, OsRandom, Random, StreamPolicy, SystemClock};
 
 /// What an engine is made of. Only the store has to be chosen; everything else has a safe default.
 #[derive(Debug)]
@@ -26,6 +26,7 @@ impl SessionsBuilder {
                 random: Arc::new(OsRandom),
                 events: Vec::new(),
                 near_cache: NearCachePolicy::default(),
+                streams: StreamPolicy::default(),
                 harm: Harm::default(),
             },
         }
@@ -53,6 +54,12 @@ impl SessionsBuilder {
     /// store.
     pub fn near_cache(mut self, policy: NearCachePolicy) -> Self {
         self.parts.near_cache = policy;
+        self
+    }
+
+    /// Follows the sessions of open streams by `policy` instead of the default.
+    pub fn streams(mut self, policy: StreamPolicy) -> Self {
+        self.parts.streams = policy;
         self
     }
 

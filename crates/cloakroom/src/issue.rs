@@ -194,7 +194,7 @@ impl Sessions {
         self.report(&event.by(actor.clone()));
         for ended in &all_ended {
             let by = if ended.reason == EndReason::Replaced { &actor } else { &Actor::System };
-            self.report(&Event::ended(ended, by));
+            self.report_end(ended, by);
         }
         let live = Live { record: Arc::new(record), version: Version::FIRST, last_seen_at: now };
         let session = ActiveSession::new(token.digest(), live);

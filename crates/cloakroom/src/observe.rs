@@ -251,6 +251,7 @@ pub fn describe_metrics() {
     metrics::describe_counter!(UNKNOWN_TOKENS, "Well-formed tokens that name no session");
     crate::guard::describe();
     crate::near::describe();
+    crate::streams::describe();
 }
 
 const ACTIVE: &str = "cloakroom_sessions_active";

@@ -6,9 +6,9 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use cloakroom_core::EndReason;
-use cloakroom_store::{EndRequest, Ended, Selector, StoreError, Verb};
+use cloakroom_store::{EndRequest, Ended, News, Parts, Selector, StoreError, Verb};
 
-use crate::{Actor, Event, Sessions};
+use crate::{Actor, Sessions};
 
 /// Why sessions are ended, and by whom.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -141,7 +141,11 @@ impl Sessions {
         let request = EndRequest { selector: clamped.as_ref().unwrap_or(selector), reason, now };
         let ending = self.ask(Verb::End, self.asked().end(request)).await?;
         for ended in &ending.ended {
-            self.report(&Event::ended(ended, &actor));
+            self.report_end(ended, &actor);
+        }
+        if let Selector::All | Selector::IssuedBefore(_) = selector {
+            // Not named one by one: every open stream here has its session looked up, on stores without a feed too.
+            self.streams().told(News::Anything(Parts::ALL));
         }
         Ok(Revoked { ended: ending.ended, swept_later: ending.swept_later })
     }
@@ -155,8 +159,6 @@ impl Sessions {
     /// How long after an acknowledged end another node may still accept the session. A store that others share may be in
     /// use by nodes that keep copies of it, whether or not this one does.
     fn settling_time(&self) -> Duration {
-        if self.store().capabilities().shared { LEASE } else { Duration::ZERO }
+        if self.store().capabilities().shared { self.near_cache_policy().lease() } else { Duration::ZERO }
     }
 }
-
-const LEASE: Duration = Duration::from_secs(1);

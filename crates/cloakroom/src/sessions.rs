@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use cloakroom_core::{Policy, Route, SessionId, SessionToken, Timestamp};
 use cloakroom_store::{
-    Counts, ListFilter, ListItem, ListPage, ListQuery, StateFilter, Store, StoreError, Verb,
+    Counts, Ended, ListFilter, ListItem, ListPage, ListQuery, StateFilter, Store, StoreError, Verb,
 };
 use tracing::Instrument as _;
 use zeroize::Zeroize as _;
@@ -13,8 +13,9 @@ use zeroize::Zeroize as _;
 use crate::hub::Hub;
 use crate::near::{Harm, NearCachePolicy, NearStore};
 use crate::observe::{Metrics, store_span};
+use crate::streams::{StreamPolicy, Streams};
 use crate::touch::TouchQueue;
-use crate::{Clock, Event, EventSink, Random, RandomError, SessionError, SessionsBuilder};
+use crate::{Actor, Clock, Event, EventSink, Random, RandomError, SessionError, SessionsBuilder};
 
 /// The engine: issues, validates, changes, lists and ends sessions that a [`Store`] keeps.
 ///
@@ -35,6 +36,7 @@ pub(crate) struct Parts {
     pub(crate) random: Arc<dyn Random>,
     pub(crate) events: Vec<Arc<dyn EventSink>>,
     pub(crate) near_cache: NearCachePolicy,
+    pub(crate) streams: StreamPolicy,
     pub(crate) harm: Harm,
 }
 
@@ -44,6 +46,7 @@ struct Inner {
     metrics: Metrics,
     touches: TouchQueue,
     hub: Arc<Hub>,
+    streams: Arc<Streams>,
 }
 
 impl Sessions {
@@ -59,8 +62,9 @@ impl Sessions {
 
     pub(crate) fn new(parts: Parts) -> Self {
         let metrics = Metrics::new(parts.store.name());
-        let hub = Arc::new(Hub::new(near_of(&parts)));
-        Self { inner: Arc::new(Inner { parts, metrics, touches: TouchQueue::default(), hub }) }
+        let streams = Streams::new(parts.streams);
+        let hub = Arc::new(Hub::new(near_of(&parts), Arc::clone(&streams)));
+        Self { inner: Arc::new(Inner { parts, metrics, touches: TouchQueue::default(), hub, streams }) }
     }
 
     /// The instant by the engine's clock.
@@ -145,6 +149,12 @@ impl Sessions {
         }
     }
 
+    /// Reports an end that the store has acknowledged to this engine, and ends the session's streams here.
+    pub(crate) fn report_end(&self, ended: &Ended, actor: &Actor) {
+        self.streams().over(ended);
+        self.report(&Event::ended(ended, actor));
+    }
+
     /// The store to ask: the near cache before it, where there is one.
     pub(crate) fn asked(&self) -> &dyn Store {
         match self.near() {
@@ -159,6 +169,10 @@ impl Sessions {
 
     pub(crate) fn hub(&self) -> &Arc<Hub> {
         &self.inner.hub
+    }
+
+    pub(crate) fn streams(&self) -> &Arc<Streams> {
+        &self.inner.streams
     }
 
     pub(crate) fn near_cache_policy(&self) -> NearCachePolicy {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use cloakroom_store::{StoreError, SweepRequest, Verb};
 use tokio::time::{MissedTickBehavior, interval};
 
-use crate::{Actor, Event, Sessions};
+use crate::{Actor, Sessions};
 
 /// What a sweep did.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -89,7 +89,7 @@ impl Sessions {
         let request = SweepRequest { now: self.now(), limit: SWEEP_LIMIT, lease };
         let swept = self.ask(Verb::Sweep, self.asked().sweep(request)).await?;
         for ended in &swept.ended {
-            self.report(&Event::ended(ended, &Actor::System));
+            self.report_end(ended, &Actor::System);
         }
         Ok(SweepSummary {
             ended: swept.ended.len(),

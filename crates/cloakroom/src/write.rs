@@ -172,6 +172,7 @@ impl Sessions {
             let token = self.new_token(session.id().route()).map_err(SessionError::Random)?;
             let mut renewed = SessionRecord::clone(&record);
             renewal.apply(&mut renewed, self, now)?;
+            let exchange = self.streams().exchanging(session.id(), old, token.digest());
             let request = RekeyRequest { old, new: token.digest(), version, record: &renewed, now };
             match self.ask(Verb::Rekey, self.asked().rekey(request)).await.map_err(SessionError::Store)? {
                 Rekeyed::Done(version) => {
@@ -181,6 +182,7 @@ impl Sessions {
                         last_seen_at: session.last_seen_at().max(now),
                     };
                     let session = ActiveSession::new(token.digest(), live);
+                    exchange.done(&session);
                     self.report_renewal(&session, &renewal, now);
                     return Ok(Renewed::Done { token, session });
                 }

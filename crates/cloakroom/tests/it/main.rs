@@ -10,6 +10,7 @@ mod limits;
 mod outage;
 mod rotation;
 mod spans;
+mod streams;
 mod support;
 mod telling;
 mod time;
