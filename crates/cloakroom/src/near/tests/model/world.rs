@@ -1,6 +1,6 @@
 //! The states of the model.
 
-use std::hash::{Hash, Hasher};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::mem::discriminant;
 
 use super::super::super::protocol::{Counter, Mark, Proof, Proofs, Trust};
@@ -125,13 +125,27 @@ pub(super) enum Probe {
 pub(super) enum Reader {
     Idle,
     /// Looks memory up.
-    Looking { asked: Asked, read: Read },
+    Looking {
+        asked: Asked,
+        read: Read,
+    },
     /// Memory did not help, or was not to be asked; takes its mark.
-    Marking { asked: Asked, generation: Option<u64>, until: Option<u64> },
+    Marking {
+        asked: Asked,
+        generation: Option<u64>,
+        until: Option<u64>,
+    },
     /// Its question is on its way to the store.
-    Asking { asked: Asked, mark: Mark },
+    Asking {
+        asked: Asked,
+        mark: Mark,
+    },
     /// The store's answer is on its way back.
-    Answered { asked: Asked, mark: Mark, answer: Answer },
+    Answered {
+        asked: Asked,
+        mark: Mark,
+        answer: Answer,
+    },
 }
 
 /// What a request was owed when it came.
@@ -220,30 +234,44 @@ impl Seen<'_> {
         generations.sort_unstable();
         generations.dedup();
         let rank = |generation: u64| generations.binary_search(&generation);
-        let mark = |mark: Mark| (rank(mark.generation()), mark.holds(mark.generation(), node.counter, self.world.harm));
-        let entry = |entry: Entry| (self.version(entry.answer.version), entry.answer.is_live, rank(entry.generation));
+        let mark = |mark: Mark| {
+            (rank(mark.generation()), mark.holds(mark.generation(), node.counter, self.world.harm))
+        };
+        let entry =
+            |entry: Entry| (self.version(entry.answer.version), entry.answer.is_live, rank(entry.generation));
         (rank(node.trust.generation()), rank(node.shown), self.left(node.trust.until())).hash(state);
         (node.entry.map(entry), &node.link, node.has_said_ended).hash(state);
         node.probe.map(|(proof, probe)| (self.proof(node, proof), probe)).hash(state);
-        for reader in &node.readers {
-            discriminant(reader).hash(state);
-            match *reader {
-                Reader::Idle => {}
-                Reader::Looking { asked, read } => {
-                    self.asked(asked).hash(state);
-                    (read.until.map(|until| self.left(until)), read.generation.map(rank)).hash(state);
-                    (read.entry.map(|found| found.map(entry)), read.clock.map(|at| self.world.now - at)).hash(state);
+        let mut readers: Vec<u64> = node
+            .readers
+            .iter()
+            .map(|reader| {
+                let state = &mut DefaultHasher::new();
+                discriminant(reader).hash(state);
+                match *reader {
+                    Reader::Idle => {}
+                    Reader::Looking { asked, read } => {
+                        self.asked(asked).hash(state);
+                        (read.until.map(|until| self.left(until)), read.generation.map(rank)).hash(state);
+                        (read.entry.map(|found| found.map(entry)), read.clock.map(|at| self.world.now - at))
+                            .hash(state);
+                    }
+                    Reader::Marking { asked, generation, until } => {
+                        (self.asked(asked), generation.map(rank), until.map(|until| self.left(until)))
+                            .hash(state);
+                    }
+                    Reader::Asking { asked, mark: taken } => (self.asked(asked), mark(taken)).hash(state),
+                    Reader::Answered { asked, mark: taken, answer } => {
+                        let answer = (self.version(answer.version), answer.is_live);
+                        (self.asked(asked), mark(taken), answer).hash(state);
+                    }
                 }
-                Reader::Marking { asked, generation, until } => {
-                    (self.asked(asked), generation.map(rank), until.map(|until| self.left(until))).hash(state);
-                }
-                Reader::Asking { asked, mark: taken } => (self.asked(asked), mark(taken)).hash(state),
-                Reader::Answered { asked, mark: taken, answer } => {
-                    let answer = (self.version(answer.version), answer.is_live);
-                    (self.asked(asked), mark(taken), answer).hash(state);
-                }
-            }
-        }
+                state.finish()
+            })
+            .collect();
+        // Which request is which makes no difference.
+        readers.sort_unstable();
+        readers.hash(state);
     }
 
     /// Whatever is older than what is due is too old, however old it is.
