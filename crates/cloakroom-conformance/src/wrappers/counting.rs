@@ -50,6 +50,10 @@ impl CountingStore {
         self.proofs.load(Ordering::SeqCst)
     }
 
+    fn claims(&self) -> Capabilities {
+        self.inner.capabilities()
+    }
+
     fn around<'a, T>(&'a self, verb: Verb, call: impl Fn() -> StoreFuture<'a, T>) -> StoreFuture<'a, T> {
         self.calls.lock().unwrap_or_else(PoisonError::into_inner).push(verb);
         call()

@@ -104,6 +104,10 @@ impl FaultyStore {
         self.answers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn claims(&self) -> Capabilities {
+        self.inner.capabilities()
+    }
+
     fn around<'a, T: Send + Unpin + 'a>(
         &'a self,
         verb: Verb,

@@ -62,6 +62,10 @@ impl GatedStore {
         Gate { latch }
     }
 
+    fn claims(&self) -> Capabilities {
+        self.inner.capabilities()
+    }
+
     fn around<'a, T: Send + Unpin + 'a>(
         &'a self,
         verb: Verb,

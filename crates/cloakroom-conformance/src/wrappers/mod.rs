@@ -13,6 +13,7 @@ pub use switched::SwitchedStore;
 /// Implements `Store` for a type that has `inner` and `around`, which is given each verb and how to ask it of the inner
 /// store, as often as it likes. `get` goes through `around_get`, which is also told the digest; `watch` through
 /// `around_watch`, which puts something around the feed.
+/// What it claims is what its `claims` says.
 macro_rules! intercept {
     ($store:ty) => {
         impl cloakroom_store::Store for $store {
@@ -21,7 +22,7 @@ macro_rules! intercept {
             }
 
             fn capabilities(&self) -> Capabilities {
-                self.inner.capabilities()
+                self.claims()
             }
 
             fn insert<'a>(&'a self, request: InsertRequest<'a>) -> StoreFuture<'a, Inserted> {

@@ -38,6 +38,7 @@ use super::intercept;
 #[derive(Debug)]
 pub struct SwitchedStore {
     inner: Arc<dyn Store>,
+    claims: Capabilities,
     switch: Arc<Switch>,
 }
 
@@ -45,7 +46,14 @@ impl SwitchedStore {
     /// Lets everything through until told otherwise.
     #[must_use]
     pub fn new(inner: Arc<dyn Store>) -> Self {
-        Self { inner, switch: Arc::default() }
+        Self { claims: inner.capabilities(), inner, switch: Arc::default() }
+    }
+
+    /// The same, claiming this instead of what the store does: a store in memory that says it is shared is treated as a
+    /// shared one.
+    #[must_use]
+    pub fn claiming(self, claims: Capabilities) -> Self {
+        Self { claims, ..self }
     }
 
     /// From now on news are kept back, and so is the answer to every proof, which comes behind them on the same way: a slow
@@ -100,6 +108,10 @@ impl SwitchedStore {
     #[must_use]
     pub fn proofs(&self) -> usize {
         self.switch.state().asked
+    }
+
+    fn claims(&self) -> Capabilities {
+        self.claims
     }
 
     fn around<'a, T>(&'a self, _: Verb, call: impl Fn() -> StoreFuture<'a, T>) -> StoreFuture<'a, T> {

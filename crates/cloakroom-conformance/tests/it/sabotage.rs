@@ -6,13 +6,14 @@ use cloakroom_store::Capabilities;
 use crate::reference::{Clearing, Defect, ReferenceHarness};
 
 fn suite(defect: Option<Defect>) -> Suite {
-    let mut claims = Capabilities::ALL.unwatched();
+    let mut claims = Capabilities::ALL;
     match defect {
         Some(Defect::UnderstatesDurability | Defect::UnderstatesSharing) => {
             (claims.shared, claims.durable) = (false, false);
         }
         Some(Defect::UnderstatesListing) => claims.listing = false,
         Some(Defect::UnderstatesLimits) => claims.limits = false,
+        Some(Defect::UnderstatesWatch) => claims.watch = false,
         _ => {}
     }
     Suite::new("reference", ReferenceHarness { defect, claims, clearing: Clearing::BySweep })
@@ -50,8 +51,8 @@ fn a_store_that_forgets_by_itself_and_cannot_say_what_it_has_passes_every_case_f
         .into_iter()
         .flat_map(|listing| [(listing, Clearing::ByItself), (listing, Clearing::BySweep)])
     {
-        let mut claims = Capabilities::ALL.unwatched();
-        (claims.listing, claims.durable) = (listing, false);
+        let mut claims = Capabilities::ALL;
+        (claims.listing, claims.durable, claims.watch) = (listing, false, listing);
         let cache = Suite::new("reference", ReferenceHarness { defect: None, claims, clearing });
         assert_eq!(failures(&cache), [], "{listing} {clearing:?}");
         assert!(cache.cases().any(|name| name.starts_with("limit::")) && cache.cases().count() > 150);
@@ -73,8 +74,35 @@ fn a_case_that_does_not_hold_for_a_store_is_no_pass() {
 #[test]
 fn the_model_alone_finds_what_one_caller_can_see() {
     let model = "model::random_sequences_of_calls_equal_the_model_after_each";
-    let visible = Defect::FOUND_BY.iter().filter(|(defect, _)| !BEYOND_THE_MODEL.contains(defect));
+    let visible = Defect::FOUND_BY
+        .iter()
+        .filter(|(defect, case)| !BEYOND_THE_MODEL.contains(defect) && !case.starts_with("watch::"));
     let escaped: Vec<_> = visible.filter(|(defect, _)| suite(Some(*defect)).check(model).is_ok()).collect();
+    assert!(escaped.is_empty(), "nobody noticed: {escaped:#?}");
+}
+
+#[test]
+fn copies_alone_find_every_change_that_is_kept_secret() {
+    let copies = "watch::whatever_was_not_told_is_as_it_was";
+    let silent = [
+        Defect::WatchMissesChanges,
+        Defect::WatchMissesExchanges,
+        Defect::WatchTellsTheNextToken,
+        Defect::WatchTellsTheFirstToken,
+        Defect::WatchMissesEnds,
+        Defect::WatchTellsTheWrongPart,
+        Defect::WatchIsDeafToOthers,
+        Defect::WatchProvesWithoutAsking,
+        Defect::WatchTellsAfterTheProof,
+        Defect::WatchTellsOneOfMany,
+        Defect::WatchMissesEndsOfAll,
+        Defect::WatchMissesIssuedBefore,
+        Defect::WatchMissesTheReplaced,
+        Defect::WatchMissesTheLimit,
+        Defect::WatchLosesSome,
+    ];
+    let escaped: Vec<_> =
+        silent.into_iter().filter(|defect| suite(Some(*defect)).check(copies).is_ok()).collect();
     assert!(escaped.is_empty(), "nobody noticed: {escaped:#?}");
 }
 
@@ -107,6 +135,7 @@ const BEYOND_THE_MODEL: &[Defect] = &[
     Defect::UnderstatesLimits,
     Defect::UnderstatesListing,
     Defect::UnderstatesSharing,
+    Defect::UnderstatesWatch,
     // Needs several coincidences in one sequence.
     Defect::LimitEndsOneAtMost,
     Defect::LimitEndsTheWrongOne,

@@ -1,21 +1,21 @@
 //! The stores around a store do what they say.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use cloakroom_conformance::{
-    CountingStore, Fault, FaultyStore, Filing, Fixtures, GatedStore, Harness, Moment, T0, at,
+    CountingStore, Fault, FaultyStore, Filing, Fixtures, GatedStore, Harness, Moment, SwitchedStore, T0, at,
 };
 use cloakroom_core::EndReason::SignedOut;
 use cloakroom_store::{
-    Applied, Capabilities, EndRequest, Ending, ErrorKind, InsertRequest, Inserted, Lookup, ReplaceRequest,
-    Replaced, Selector, Store, Verb, Version,
+    Applied, Capabilities, EndRequest, Ending, ErrorKind, Feed, InsertRequest, Inserted, Lookup, News,
+    Observer, Parts, ReplaceRequest, Replaced, Selector, Store, Verb, Version,
 };
+use tokio::task::JoinHandle;
 
 use crate::reference::{Clearing, ReferenceHarness};
 
 async fn reference() -> Arc<dyn Store> {
-    let harness =
-        ReferenceHarness { defect: None, claims: Capabilities::ALL.unwatched(), clearing: Clearing::BySweep };
+    let harness = ReferenceHarness { defect: None, claims: Capabilities::ALL, clearing: Clearing::BySweep };
     harness.open(&harness.place()).await
 }
 
@@ -137,4 +137,117 @@ async fn a_gated_store_lets_a_test_decide_who_is_first() {
         let answer = slow.await.unwrap();
         assert_eq!(matches!(answer, Replaced::Done(_)), expected, "{moment:?}: {answer:?}");
     }
+}
+
+/// What it was told, as text.
+#[derive(Debug, Default)]
+struct Told(Mutex<Vec<String>>);
+
+impl Observer for Told {
+    fn told(&self, news: News<'_>) {
+        let text = match news {
+            News::Changed(digests) => format!("{} changed", digests.len()),
+            other => format!("{other:?}"),
+        };
+        self.0.lock().expect("nobody panics here").push(text);
+    }
+}
+
+impl Told {
+    fn take(&self) -> Vec<String> {
+        std::mem::take(&mut *self.0.lock().expect("nobody panics here"))
+    }
+}
+
+/// A proof on its way.
+fn proof(feed: &Arc<Box<dyn Feed>>) -> JoinHandle<Result<Parts, ErrorKind>> {
+    let feed = Arc::clone(feed);
+    tokio::spawn(async move { feed.prove().await.map_err(|error| error.kind()) })
+}
+
+/// Whether it is not answered however often others have their turn.
+async fn waits(proof: &JoinHandle<Result<Parts, ErrorKind>>) -> bool {
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
+    !proof.is_finished()
+}
+
+#[tokio::test]
+async fn a_switched_feed_holds_news_and_the_proofs_behind_them_and_tells_all_in_order() {
+    let (store, told) = (SwitchedStore::new(reference().await), Arc::new(Told::default()));
+    let feed = Arc::new(store.watch(told.clone()).await.unwrap());
+    let [one, other] = [1, 2].map(|seed| Fixtures::new(seed).signed_in("alice"));
+    store.insert(insertion(&one)).await.unwrap();
+    store.insert(insertion(&other)).await.unwrap();
+    store.hold_news();
+    end(&store, &one).await;
+    store.tell(News::Anything(Parts::one(7)));
+    let waiting = proof(&feed);
+    assert!(waits(&waiting).await);
+    assert_eq!(told.take(), [""; 0]);
+    store.let_through();
+    assert_eq!(waiting.await.unwrap(), Ok(Parts::ALL));
+    assert_eq!(told.take(), ["1 changed", "Anything(Parts([7]))"]);
+    store.hold_proofs();
+    let waiting = proof(&feed);
+    end(&store, &other).await;
+    assert_eq!(told.take(), ["1 changed"]);
+    assert!(waits(&waiting).await);
+    store.let_through();
+    assert_eq!(waiting.await.unwrap(), Ok(Parts::ALL));
+    assert_eq!(store.proofs(), 2);
+}
+
+#[tokio::test]
+async fn a_switched_feed_that_is_cut_loses_news_and_proofs_and_says_so_when_it_is_back() {
+    let (store, told) = (SwitchedStore::new(reference().await), Arc::new(Told::default()));
+    let feed = Arc::new(store.watch(told.clone()).await.unwrap());
+    let filing = filing();
+    store.insert(insertion(&filing)).await.unwrap();
+    store.hold_proofs();
+    let waiting = proof(&feed);
+    assert!(waits(&waiting).await);
+    store.cut();
+    assert_eq!(
+        waiting.await.unwrap(),
+        Err(ErrorKind::Unavailable),
+        "a proof does not outlive what it proves"
+    );
+    end(&store, &filing).await;
+    assert_eq!(feed.prove().await.unwrap_err().verb(), Verb::Watch);
+    assert_eq!(told.take(), [""; 0]);
+    store.mend();
+    assert_eq!(told.take(), ["Anything(Parts(all))"]);
+    store.prove_only(Parts::one(3));
+    assert_eq!(feed.prove().await.unwrap(), Parts::one(3));
+    drop(feed);
+    store.cut();
+    store.mend();
+    assert_eq!(told.take(), [""; 0], "nobody watches any more");
+}
+
+#[tokio::test]
+async fn proofs_are_held_fail_and_are_counted_as_calls_of_watch() {
+    let told = Arc::new(Told::default());
+    let gated = GatedStore::new(reference().await);
+    let feed = Arc::new(gated.watch(told.clone()).await.unwrap());
+    let gate = gated.hold(Verb::Watch, Moment::After);
+    let waiting = proof(&feed);
+    gate.reached().await;
+    assert!(waits(&waiting).await);
+    gate.release();
+    assert_eq!(waiting.await.unwrap(), Ok(Parts::ALL));
+
+    let faulty = FaultyStore::new(reference().await);
+    let feed = faulty.watch(told.clone()).await.unwrap();
+    faulty.script(Verb::Watch, Fault::FailBefore);
+    assert_eq!(feed.prove().await.unwrap_err().kind(), ErrorKind::Unavailable);
+    assert_eq!(feed.prove().await.unwrap(), Parts::ALL);
+
+    let counting = CountingStore::new(reference().await);
+    let feed = counting.watch(told).await.unwrap();
+    assert_eq!((counting.take(), counting.proofs()), (vec![Verb::Watch], 0));
+    feed.prove().await.unwrap();
+    assert_eq!((counting.take(), counting.proofs()), (vec![], 1));
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use cloakroom_core::EndReason::{Compromised, SignedOut};
 use cloakroom_core::{OnLimit, SessionId, Timestamp, TokenDigest};
 use cloakroom_store::{Inserted, Lookup, Rekeyed, Replaced, Selector};
+use tokio::sync::Barrier;
 use tokio::task::JoinSet;
 
 use super::ear::{Moment, Watch};
@@ -206,18 +207,22 @@ pub(super) async fn whatever_was_acknowledged_is_told_by_the_next_proof_however_
     if stores.iter().all(|store| store.capabilities().shared) {
         stores.push(context.open().await);
     }
-    let watch = Arc::new(Watch::on(stores.first().expect("one is watched")).await);
-    let rounds = context.effort().races.div_ceil(300);
+    let watch = Arc::new(Watch::slow_on(stores.first().expect("one is watched")).await);
+    let rounds = context.effort().races.div_ceil(150);
+    let start = Arc::new(Barrier::new(WRITERS));
     let mut writers = JoinSet::new();
-    for (seed, store) in (0..WRITERS).zip(stores.into_iter().cycle()) {
-        let watch = Arc::clone(&watch);
-        writers.spawn(async move { Writer::new(seed, store, watch).write(rounds).await });
+    for (seed, store) in (0..).zip(stores.into_iter().cycle().take(WRITERS)) {
+        let (watch, start) = (Arc::clone(&watch), Arc::clone(&start));
+        writers.spawn(async move {
+            start.wait().await;
+            Writer::new(seed, store, watch).write(rounds).await;
+        });
     }
     writers.join_all().await;
     watch.ear.had_one_thing_at_a_time();
 }
 
-const WRITERS: u64 = 6;
+const WRITERS: usize = 6;
 
 /// One of many who change something of their own, and want to have it told.
 struct Writer {

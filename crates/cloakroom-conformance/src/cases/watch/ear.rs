@@ -23,6 +23,8 @@ pub(super) struct Ear {
     news: Notify,
     /// The parts it is being told of.
     busy: Vec<AtomicBool>,
+    /// How often it pauses while it is being told something.
+    pauses: u32,
     was_told_two_things_at_once: AtomicBool,
 }
 
@@ -34,8 +36,9 @@ struct Heard {
 }
 
 impl Ear {
-    fn new() -> Self {
+    fn new(pauses: u32) -> Self {
         Self {
+            pauses,
             heard: Mutex::default(),
             news: Notify::new(),
             busy: (0..Parts::COUNT).map(|_| AtomicBool::new(false)).collect(),
@@ -95,7 +98,7 @@ impl Observer for Ear {
             self.was_told_two_things_at_once.fetch_or(busy.swap(true, Ordering::SeqCst), Ordering::SeqCst);
         });
         // For whoever would come in between.
-        std::thread::yield_now();
+        (0..self.pauses).for_each(|_| std::thread::yield_now());
         {
             let heard = &mut *self.heard();
             heard.count += 1;
@@ -118,7 +121,16 @@ pub(super) struct Watch {
 impl Watch {
     /// Watches `store`, which covers every part from now on.
     pub(super) async fn on(store: &Subject) -> Self {
-        let ear = Arc::new(Ear::new());
+        Self::listen(store, Ear::new(1)).await
+    }
+
+    /// The same with an observer that takes its time.
+    pub(super) async fn slow_on(store: &Subject) -> Self {
+        Self::listen(store, Ear::new(64)).await
+    }
+
+    async fn listen(store: &Subject, ear: Ear) -> Self {
+        let ear = Arc::new(ear);
         let feed = store.watch(ear.clone()).await.expect("a store that claims it can be watched");
         let watch = Self { ear, feed };
         watch.prove().await;
@@ -160,4 +172,4 @@ impl Watch {
 }
 
 /// Longer than a healthy store takes for anything.
-pub(super) const PATIENCE: Duration = Duration::from_secs(10);
+pub(super) const PATIENCE: Duration = Duration::from_secs(5);

@@ -2,15 +2,13 @@
 
 mod always;
 mod ear;
+mod quiet;
 
 use std::sync::Arc;
 
 use cloakroom_core::EndReason::{Compromised, PasswordChanged, SignedOut};
 use cloakroom_core::{OnLimit, TokenDigest};
-use cloakroom_store::{
-    Entry, Filed, Imported, Inserted, ListFilter, ListQuery, Lookup, Parts, Rekeyed, Replaced, Selector,
-    Version,
-};
+use cloakroom_store::{Inserted, Lookup, Rekeyed, Replaced, Selector, Version};
 use tokio::task::JoinSet;
 
 use self::ear::{PATIENCE, Watch};
@@ -30,9 +28,9 @@ pub(crate) const CASES: &[Case] = cases!("watch", Applies::With(&[Claim::Watch])
     an_end_of_everything_is_told,
     an_end_of_what_was_issued_before_an_instant_is_told,
     a_session_that_a_sign_in_replaces_is_told,
-    activity_is_not_told,
-    whoever_looks_or_signs_in_says_nothing_of_others,
-    an_end_says_nothing_of_others,
+    quiet::activity_is_not_told,
+    quiet::whoever_looks_or_signs_in_says_nothing_of_others,
+    quiet::an_end_says_nothing_of_others,
     news_come_also_where_nobody_asks_for_a_proof,
     whoever_looks_after_the_news_finds_what_they_told,
     two_who_watch_are_both_told_and_one_that_leaves_takes_nobody_along,
@@ -168,12 +166,23 @@ async fn every_session_of_a_principal_that_ends_is_told(context: &Context) {
     .await;
 }
 
+/// In whatever part it is, on whichever server.
 async fn an_end_of_everything_is_told(context: &Context) {
     both_ways(context, async |mut scene| {
         for _ in 0..2 {
-            let [a, b, c, d] = scene.crowd().await;
+            let mut all: Vec<TokenDigest> = scene.crowd().await.iter().map(|filing| filing.digest).collect();
+            let mut arrivals = JoinSet::new();
+            for filing in std::iter::repeat_with(|| scene.fixtures.anonymous()).take(64) {
+                let store = scene.store.clone();
+                arrivals.spawn(async move {
+                    store.file(&filing).await;
+                    filing.digest
+                });
+            }
+            all.extend(arrivals.join_all().await);
+            scene.watch.prove().await;
             let end = scene.store.finish(&Selector::All, Compromised, at(1));
-            scene.watch.is_told(&digests([&a, &b, &c, &d]), end).await;
+            scene.watch.is_told(&all, end).await;
         }
     })
     .await;
@@ -216,60 +225,6 @@ async fn whoever_goes_for_the_limit_is_told(context: &Context) {
             let answer = scene.watch.is_told(&digests([&one, &two, &three]), sign_in).await;
             assert!(matches!(answer, Inserted::Done { ended } if ended.len() >= 3));
         }
-    })
-    .await;
-}
-
-async fn activity_is_not_told(context: &Context) {
-    both_ways(context, async |mut scene| {
-        let filings = scene.crowd().await;
-        let [a, b, c, d] = &filings;
-        let active = async {
-            for millis in (100..1_000).step_by(100) {
-                let touches: Vec<_> = filings.iter().map(|filing| (filing.digest, at(millis))).collect();
-                assert_eq!(scene.store.note(&touches, at(millis)).await.touched, 4);
-            }
-        };
-        scene.watch.is_not_told(&digests([a, b, c, d]), active).await;
-    })
-    .await;
-}
-
-/// Whoever keeps copies would be of little use if every sign-in took some of them away.
-async fn whoever_looks_or_signs_in_says_nothing_of_others(context: &Context) {
-    both_ways(context, async |mut scene| {
-        let [a, b, c, d] = scene.crowd().await;
-        let (new, came) = (scene.fixtures.signed_in("alice"), scene.fixtures.signed_in("bob"));
-        let doing = async {
-            for filing in [&a, &b, &c, &d] {
-                assert_eq!(scene.store.look_up(filing.digest, at(1)).await, Lookup::Live(filing.live()));
-            }
-            scene.store.file_at(&new, at(1)).await;
-            let moved = Filed { digest: came.digest, entry: Entry::Live(came.live()) };
-            assert_eq!(scene.store.take_in(&moved, at(1)).await, Imported::Done);
-            if scene.store.capabilities().listing {
-                scene.store.page(&ListQuery::new(ListFilter::default()), at(1)).await;
-                scene.store.total(at(1)).await;
-            }
-        };
-        scene.watch.is_not_told(&digests([&a, &b, &c, &d]), doing).await;
-    })
-    .await;
-}
-
-async fn an_end_says_nothing_of_others(context: &Context) {
-    both_ways(context, async |mut scene| {
-        let [a, b, c, d] = scene.crowd().await;
-        let others: Vec<TokenDigest> = digests([&b, &c, &d])
-            .into_iter()
-            .filter(|digest| Parts::number_of(digest.route()) != Parts::number_of(a.digest.route()))
-            .collect();
-        assert!(!others.is_empty(), "sessions are in many parts");
-        scene.watch.is_not_told(&others, scene.store.finish_one(a.id(), SignedOut, at(1))).await;
-        let again = scene.fixtures.signed_in("alice");
-        scene.store.file_at(&again, at(1)).await;
-        let all = scene.store.finish_all_of(principal_id("alice"), SignedOut, at(1));
-        scene.watch.is_not_told(&others, all).await;
     })
     .await;
 }

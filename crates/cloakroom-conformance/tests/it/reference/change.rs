@@ -9,6 +9,7 @@ use cloakroom_store::{
 };
 
 use super::Defect;
+use super::feed::Cause;
 use super::shelf::{Entry, Filed, Found, Shelf};
 
 /// Which sessions have to go for a new one.
@@ -115,6 +116,7 @@ impl Shelf {
         };
         self.digests.insert(request.digest, Filed::Session(request.record.id));
         self.entries.insert(request.record.id, entry);
+        self.note_arrival(request.record.id);
         if newcomer_goes {
             self.bury(request.record.id, request.now, EndReason::SessionLimit);
         }
@@ -156,7 +158,9 @@ impl Shelf {
         if revives {
             entry.tombstone = None;
         }
-        Replaced::Done(entry.version)
+        let version = entry.version;
+        self.note(Cause::Replace, id, request.digest);
+        Replaced::Done(version)
     }
 
     /// The session whose token `request` may exchange, or why it may not.
@@ -211,6 +215,8 @@ impl Shelf {
         }
         let version = entry.version;
         self.digests.insert(request.new, Filed::Session(id));
+        let told = if self.has(Defect::WatchTellsTheNextToken) { request.new } else { request.old };
+        self.note(Cause::Rekey, id, told);
         Rekeyed::Done(version)
     }
 
@@ -253,6 +259,8 @@ impl Shelf {
                 entry.tombstone = None;
             }
             moved.insert(*id);
+            let digest = entry.digest;
+            self.note(Cause::Activity, *id, digest);
         }
         TouchReport { touched: moved.len(), ignored: asked - moved.len() }
     }

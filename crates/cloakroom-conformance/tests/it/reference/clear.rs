@@ -163,6 +163,7 @@ impl Shelf {
                 self.entries.retain(|_, entry| !entry.came);
             }
             Some(Defect::RestartForgetsEndsOfAll) => self.epochs.clear(),
+            Some(Defect::WatchIsDeafAfterARestart) => self.watches.muted = true,
             Some(Defect::RestartForgetsActivity) => {
                 self.entries.values_mut().for_each(|entry| entry.last_seen_at = entry.record.created_at);
             }

@@ -2,7 +2,7 @@
 
 use cloakroom_core::{EndReason, SessionId, Timestamp};
 use cloakroom_store::{
-    Counts, EndRequest, Ending, ListFilter, ListItem, ListPage, ListQuery, Selector, StateFilter,
+    Counts, EndRequest, Ending, ListFilter, ListItem, ListPage, ListQuery, Parts, Selector, StateFilter,
 };
 
 use super::Defect;
@@ -36,14 +36,27 @@ impl Shelf {
     pub(crate) fn end(&mut self, request: &EndRequest<'_>, named: &[SessionId]) -> Ending {
         let reason = if self.has(Defect::ReasonsAreLost) { EndReason::SignedOut } else { request.reason };
         if matches!(request.selector, Selector::One(_) | Selector::Principal { .. }) {
-            let ended = named.iter().filter_map(|id| self.bury(*id, request.now, reason)).collect();
+            let mut ended = Vec::new();
+            for (number, id) in named.iter().enumerate() {
+                self.watches.muted |= number > 0 && self.has(Defect::WatchTellsOneOfMany);
+                ended.extend(self.bury(*id, request.now, reason));
+            }
+            self.watches.muted &= !self.has(Defect::WatchTellsOneOfMany);
             return Ending { ended, swept_later: 0 };
         }
         let lives =
             |shelf: &Self| shelf.entries.values().filter(|e| shelf.fate(e, request.now).is_none()).count();
         let before = lives(self);
         let (selector, now) = (request.selector.clone(), request.now);
+        let is_missed = match selector {
+            Selector::All => self.has(Defect::WatchMissesEndsOfAll),
+            _ => self.has(Defect::WatchMissesIssuedBefore),
+        };
         self.epochs.push(Epoch { selector, inserted: self.inserted, reason, now });
+        if !is_missed {
+            let few = self.has(Defect::WatchTellsOnePartOfAll);
+            self.note_anything(if few { Parts::ALL.without(Parts::one(ALICES)) } else { Parts::ALL });
+        }
         let swept_later =
             if self.has(Defect::AllCountsTheDead) { self.entries.len() } else { before - lives(self) };
         Ending { ended: Vec::new(), swept_later: swept_later.try_into().unwrap() }
@@ -124,3 +137,6 @@ impl Shelf {
         counts
     }
 }
+
+/// The part of the principal that most cases are about.
+const ALICES: u8 = 249;

@@ -1,7 +1,7 @@
 //! The shelf as a store.
 
 use std::collections::BTreeSet;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use cloakroom_conformance::{Corruption, Effort, Harness};
@@ -13,6 +13,7 @@ use cloakroom_store::{
 };
 
 use super::Defect;
+use super::feed::{Afterwards, Cause, ReferenceFeed};
 use super::shelf::{Filed, Found, Shelf};
 
 /// Opens reference stores, with a defect or without, that claim this.
@@ -120,7 +121,29 @@ impl Reference {
     }
 
     fn shelf(&self) -> MutexGuard<'_, Shelf> {
-        lock(&self.shelf)
+        let mut shelf = lock(&self.shelf);
+        shelf.watches.actor = self.node;
+        shelf
+    }
+
+    /// To be held by whoever changes something: tells of it when dropped.
+    fn afterwards(&self) -> Afterwards<'_> {
+        Afterwards { shelf: &self.shelf }
+    }
+
+    /// Tells of what has not happened yet.
+    async fn tell_early(&self, cause: Cause, id: SessionId, digest: Option<TokenDigest>) {
+        if !self.has(Defect::WatchTellsBeforeItHappens) {
+            return;
+        }
+        let afterwards = self.afterwards();
+        {
+            let shelf = &mut *self.shelf();
+            let digest = digest.or_else(|| shelf.entries.get(&id).map(|entry| entry.digest));
+            digest.into_iter().for_each(|digest| shelf.note(cause, id, digest));
+        }
+        drop(afterwards);
+        self.pause_if(Defect::WatchTellsBeforeItHappens).await;
     }
 
     /// The pause between looking and acting of a store that is not atomic.
@@ -187,6 +210,7 @@ impl Store for Reference {
         if limited && !self.claims.limits && !self.has(Defect::UnderstatesLimits) {
             return self.unsupported(Verb::Insert);
         }
+        let _afterwards = self.afterwards();
         self.own.lock().unwrap_or_else(PoisonError::into_inner).insert(request.record.id);
         if self.has(Defect::LimitIsCheckedFirst) || self.has(Defect::LimitIsKeptByEachHandle) {
             return StoreFuture::waiting(async move {
@@ -213,12 +237,14 @@ impl Store for Reference {
 
     fn get(&self, digest: TokenDigest, now: Timestamp) -> StoreFuture<'_, Lookup> {
         self.catch_up();
+        let _afterwards = self.afterwards();
         if self.clearing == Clearing::ByItself && self.shelf().has_vanished(digest, now) {
             return StoreFuture::ready(Ok(Lookup::Unknown));
         }
         let shelf = &mut *self.shelf();
         StoreFuture::ready(match shelf.find(digest, now) {
             Found::Live(id, live) => {
+                shelf.note(Cause::Look, id, digest);
                 if self.has(Defect::GetIsActivity) {
                     shelf.entries.get_mut(&id).unwrap().last_seen_at = now;
                 }
@@ -236,6 +262,7 @@ impl Store for Reference {
 
     fn replace<'a>(&'a self, request: ReplaceRequest<'a>) -> StoreFuture<'a, Replaced> {
         StoreFuture::waiting(async move {
+            let _afterwards = self.afterwards();
             let _turn = self.turn().await;
             let mut found = self.shelf().replaceable(&request);
             let slow = [
@@ -272,6 +299,8 @@ impl Store for Reference {
 
     fn rekey<'a>(&'a self, request: RekeyRequest<'a>) -> StoreFuture<'a, Rekeyed> {
         StoreFuture::waiting(async move {
+            self.tell_early(Cause::Rekey, request.record.id, Some(request.old)).await;
+            let _afterwards = self.afterwards();
             let _turn = self.turn().await;
             if self.has(Defect::RekeyReadsThenWrites) || self.has(Defect::RekeyIsAtomicForEachHandle) {
                 let found = self.shelf().rekeyable(&request);
@@ -320,6 +349,7 @@ impl Store for Reference {
 
     fn touch<'a>(&'a self, touches: &'a [Touch], now: Timestamp) -> StoreFuture<'a, TouchReport> {
         StoreFuture::waiting(async move {
+            let _afterwards = self.afterwards();
             let _turn = self.turn().await;
             if !self.has(Defect::TouchReadsThenWrites) && !self.has(Defect::TouchIsAtomicForEachHandle) {
                 let shelf = &mut *self.shelf();
@@ -340,6 +370,10 @@ impl Store for Reference {
 
     fn end<'a>(&'a self, request: EndRequest<'a>) -> StoreFuture<'a, Ending> {
         StoreFuture::waiting(async move {
+            if let Selector::One(id) = request.selector {
+                self.tell_early(Cause::End(request.reason), *id, None).await;
+            }
+            let _afterwards = self.afterwards();
             let _turn = self.turn().await;
             let by_principal = matches!(request.selector, Selector::Principal { .. });
             let everything = matches!(request.selector, Selector::All);
@@ -382,6 +416,7 @@ impl Store for Reference {
     }
 
     fn sweep(&self, request: SweepRequest) -> StoreFuture<'_, Swept> {
+        let _afterwards = self.afterwards();
         let swept = match (self.clearing, self.lists()) {
             (Clearing::BySweep, _) => self.shelf().sweep(request, self.node),
             (Clearing::ByItself, true) => self.shelf().report(request, self.node),
@@ -407,6 +442,7 @@ impl Store for Reference {
 
     fn import<'a>(&'a self, filed: &'a cloakroom_store::Filed, now: Timestamp) -> StoreFuture<'a, Imported> {
         StoreFuture::waiting(async move {
+            let _afterwards = self.afterwards();
             let taken = self.shelf().is_taken_by(filed);
             self.pause_if(Defect::ImportLooksThenFiles).await;
             let shelf = &mut *self.shelf();
@@ -416,8 +452,14 @@ impl Store for Reference {
     }
 
     fn watch(&self, observer: Arc<dyn Observer>) -> StoreFuture<'_, Box<dyn Feed>> {
-        let _ = observer;
-        StoreFuture::ready(Err(StoreError::new(ErrorKind::Unsupported, self.name(), Verb::Watch)))
+        if !self.claims.watch && !self.has(Defect::UnderstatesWatch) {
+            return self.unsupported(Verb::Watch);
+        }
+        let watch = self.shelf().watch(observer, self.node);
+        let shelf = Arc::downgrade(&self.shelf);
+        let feed =
+            ReferenceFeed { shelf, watch, proving: AtomicUsize::new(0), broken: AtomicBool::new(false) };
+        StoreFuture::ready(Ok(Box::new(feed)))
     }
 
     fn ping(&self) -> StoreFuture<'_, Option<Timestamp>> {

@@ -3,6 +3,7 @@
 mod change;
 mod clear;
 mod defect;
+mod feed;
 mod finish;
 mod handle;
 mod moving;

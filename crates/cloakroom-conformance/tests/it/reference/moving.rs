@@ -122,7 +122,9 @@ impl Shelf {
         let entry = self.spoiled(entry, now);
         self.digests.insert(moved.digest, Filed::Session(entry.record.id));
         let principal = entry.principal().filter(|_| self.has(Defect::ImportKeepsALimit));
-        self.entries.insert(entry.record.id, entry);
+        let id = entry.record.id;
+        self.entries.insert(id, entry);
+        self.note_arrival(id);
         if let Some(principal) = principal {
             let own =
                 |entry: &&Entry| entry.tombstone.is_none() && entry.principal().as_ref() == Some(&principal);

@@ -9,6 +9,7 @@ use cloakroom_core::{
 use cloakroom_store::{Ended, Live, Lookup, Retired, Selector, Version};
 
 use super::Defect;
+use super::feed::{Cause, Watches};
 
 /// Everything a reference store keeps.
 #[derive(Clone, Debug, Default)]
@@ -20,6 +21,7 @@ pub(crate) struct Shelf {
     /// How many sessions were ever inserted: their order, whatever any clock says.
     pub(crate) inserted: u64,
     pub(crate) lease: Option<(u64, Timestamp)>,
+    pub(crate) watches: Watches,
 }
 
 /// A session, alive or dead. One with a tombstone has been reported.
@@ -176,7 +178,10 @@ impl Shelf {
             self.digests
                 .retain(|_, filed| !matches!(filed, Filed::Retired { retired, .. } if retired.session == id));
         }
-        self.entries.get_mut(&id)?.tombstone = Some(tombstone.clone());
+        let entry = self.entries.get_mut(&id)?;
+        entry.tombstone = Some(tombstone.clone());
+        let digest = entry.digest;
+        self.note(Cause::End(tombstone.reason), id, digest);
         Some(tombstone.into())
     }
 }
