@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::marker::PhantomData;
-use std::sync::Arc;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+
+use crate::name::Name;
 
 /// A typed name for one piece of the application's data, declared once as a constant.
 ///
@@ -54,7 +55,7 @@ impl<T> fmt::Debug for Attribute<T> {
 
 /// The key of an attribute that is only known at run time, as in the HTTP API.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub struct AttributeKey(Arc<str>);
+pub struct AttributeKey(Name);
 
 impl AttributeKey {
     /// Longest key.
@@ -71,7 +72,7 @@ impl AttributeKey {
     /// The text of this key.
     #[must_use]
     pub fn as_str(&self) -> &str {
-        &self.0
+        self.0.as_str()
     }
 }
 
@@ -192,7 +193,7 @@ impl Attributes {
 
 impl std::borrow::Borrow<str> for AttributeKey {
     fn borrow(&self) -> &str {
-        &self.0
+        self.0.as_str()
     }
 }
 

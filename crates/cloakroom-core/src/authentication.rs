@@ -1,15 +1,15 @@
 //! How, and when, a principal proved who they are.
 
 use std::fmt;
-use std::sync::Arc;
 use std::time::Duration;
 
+use crate::name::Name;
 use crate::principal::InvalidName;
 use crate::{Role, Timestamp};
 
 /// A way to prove identity, named as the application names it: `password`, `totp`, `passkey`, `oidc`.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub struct Method(Arc<str>);
+pub struct Method(Name);
 
 impl Method {
     /// The method of this name (the rules of [`Role`] apply).
@@ -29,13 +29,13 @@ impl Method {
     /// The name of this method.
     #[must_use]
     pub fn as_str(&self) -> &str {
-        &self.0
+        self.0.as_str()
     }
 }
 
 impl fmt::Display for Method {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(self.as_str())
     }
 }
 
@@ -87,14 +87,22 @@ impl AuthLevel {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Authentication {
     level: AuthLevel,
-    methods: Vec<MethodUse>,
+    methods: Methods,
+}
+
+/// The one method that most proofs have is in place, without an allocation of its own.
+#[derive(Clone, PartialEq, Eq, Debug)]
+enum Methods {
+    One([MethodUse; 1]),
+    /// Two at least.
+    More(Vec<MethodUse>),
 }
 
 impl Authentication {
     /// A proof by one method. The level is what the caller says it is: the engine cannot know.
     #[must_use]
     pub fn new(level: AuthLevel, method: Method, at: Timestamp) -> Self {
-        Self { level, methods: vec![MethodUse { method, at }] }
+        Self { level, methods: Methods::One([MethodUse { method, at }]) }
     }
 
     /// A proof by these methods, as a store kept them or an identity provider told them.
@@ -102,16 +110,24 @@ impl Authentication {
     /// `None` where there is no method: somebody who proved nothing is anonymous.
     #[must_use]
     pub fn from_methods(level: AuthLevel, methods: Vec<MethodUse>) -> Option<Self> {
-        (!methods.is_empty()).then_some(Self { level, methods })
+        if methods.is_empty() {
+            return None;
+        }
+        let methods = <[MethodUse; 1]>::try_from(methods).map_or_else(Methods::More, Methods::One);
+        Some(Self { level, methods })
     }
 
     /// The same, after `method` succeeded (again) at `at`. The level never falls, and rises to `level`.
     #[must_use]
     pub fn and(mut self, level: AuthLevel, method: Method, at: Timestamp) -> Self {
         self.level = self.level.max(level);
-        match self.methods.iter_mut().find(|used| used.method == method) {
+        let uses = match &mut self.methods {
+            Methods::One(one) => one.as_mut_slice(),
+            Methods::More(more) => more,
+        };
+        match uses.iter_mut().find(|used| used.method == method) {
             Some(used) => used.at = used.at.max(at),
-            None => self.methods.push(MethodUse { method, at }),
+            None => self.methods = self.methods.with(MethodUse { method, at }),
         }
         self
     }
@@ -125,13 +141,16 @@ impl Authentication {
     /// The methods used, in the order of their first use.
     #[must_use]
     pub fn methods(&self) -> &[MethodUse] {
-        &self.methods
+        match &self.methods {
+            Methods::One(one) => one,
+            Methods::More(more) => more,
+        }
     }
 
     /// The instant of the latest proof.
     #[must_use]
     pub fn authenticated_at(&self) -> Timestamp {
-        self.methods.iter().map(|used| used.at).max().unwrap_or(Timestamp::EPOCH)
+        self.methods().iter().map(|used| used.at).max().unwrap_or(Timestamp::EPOCH)
     }
 
     /// Whether this proof meets `demand` at `now`.
@@ -142,9 +161,20 @@ impl Authentication {
     pub fn meets(&self, demand: &FreshnessDemand, now: Timestamp) -> bool {
         let at = match &demand.method {
             None => Some(self.authenticated_at()),
-            Some(method) => self.methods.iter().find(|used| used.method == *method).map(|used| used.at),
+            Some(method) => self.methods().iter().find(|used| used.method == *method).map(|used| used.at),
         };
         at.is_some_and(|at| now.since(at) < demand.within) && self.level >= demand.level
+    }
+}
+
+impl Methods {
+    fn with(self, used: MethodUse) -> Self {
+        let mut more = match self {
+            Self::One(one) => Vec::from(one),
+            Self::More(more) => more,
+        };
+        more.push(used);
+        Self::More(more)
     }
 }
 
@@ -235,5 +265,15 @@ mod tests {
     #[test]
     fn nobody_is_authenticated_by_nothing() {
         assert_eq!(Authentication::from_methods(AuthLevel::One, vec![]), None);
+    }
+
+    #[test]
+    fn a_proof_equals_the_one_made_of_its_methods() {
+        let one = Authentication::new(AuthLevel::One, totp(), at(1));
+        let two = one.clone().and(AuthLevel::Two, Method::password(), at(2));
+        for proof in [one, two] {
+            let again = Authentication::from_methods(proof.level(), proof.methods().to_vec());
+            assert_eq!(again, Some(proof));
+        }
     }
 }

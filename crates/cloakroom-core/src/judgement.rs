@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::{EndReason, SessionRecord, Timestamp};
+use crate::{EndReason, Lifetime, SessionRecord, Timestamp};
 
 /// What a session is at an instant, as far as time alone decides.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -36,21 +36,35 @@ impl Verdict {
 /// A clock that stepped back lengthens nothing beyond the absolute instant, which was fixed at issue.
 #[must_use]
 pub fn judge(record: &SessionRecord, last_seen_at: Timestamp, now: Timestamp) -> Verdict {
-    let idle_at = last_seen_at.plus(record.lifetime.idle_timeout);
-    let absolute_at = record.lifetime.absolute_expires_at;
-    if absolute_at <= idle_at && now >= absolute_at {
-        Verdict::Expired { reason: EndReason::AbsoluteTimeout, at: absolute_at }
-    } else if now >= idle_at {
-        Verdict::Expired { reason: EndReason::IdleTimeout, at: idle_at }
-    } else {
-        Verdict::Active
+    record.lifetime.judge(last_seen_at, now)
+}
+
+impl Lifetime {
+    /// The same as [`judge`](crate::judge()) for whoever has the limits of a record and not the record.
+    #[must_use]
+    pub fn judge(&self, last_seen_at: Timestamp, now: Timestamp) -> Verdict {
+        let idle_at = last_seen_at.plus(self.idle_timeout);
+        let absolute_at = self.absolute_expires_at;
+        if absolute_at <= idle_at && now >= absolute_at {
+            Verdict::Expired { reason: EndReason::AbsoluteTimeout, at: absolute_at }
+        } else if now >= idle_at {
+            Verdict::Expired { reason: EndReason::IdleTimeout, at: idle_at }
+        } else {
+            Verdict::Active
+        }
+    }
+
+    /// The same as [`idle_expires_at`](crate::idle_expires_at()) for whoever has the limits of a record and not the record.
+    #[must_use]
+    pub fn idle_expires_at(&self, last_seen_at: Timestamp) -> Timestamp {
+        last_seen_at.plus(self.idle_timeout).min(self.absolute_expires_at)
     }
 }
 
 /// The instant at which the session ends if nothing more is heard: idle or absolute, whichever is earlier.
 #[must_use]
 pub fn idle_expires_at(record: &SessionRecord, last_seen_at: Timestamp) -> Timestamp {
-    last_seen_at.plus(record.lifetime.idle_timeout).min(record.lifetime.absolute_expires_at)
+    record.lifetime.idle_expires_at(last_seen_at)
 }
 
 /// Whether activity at `now` is worth writing down: the last one written is at least `touch_interval` old.

@@ -20,6 +20,7 @@ mod device;
 mod end;
 mod id;
 mod judgement;
+mod name;
 mod policy;
 mod principal;
 mod record;

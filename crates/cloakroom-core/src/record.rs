@@ -3,7 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::{Attributes, Authentication, Device, Persistence, Principal, SessionId, Timestamp};
+use crate::name::Name;
+use crate::{
+    AttributeKey, Attributes, Authentication, Device, MethodUse, Persistence, Principal, Role, SessionId,
+    Timestamp,
+};
 
 /// What a store keeps of a live session.
 ///
@@ -57,26 +61,29 @@ impl SessionRecord {
     pub fn memory_size(&self) -> usize {
         let principal = self.principal.as_ref().map_or(0, |principal| {
             let roles: usize =
-                principal.roles().iter().map(|role| role.as_str().len() + 2 * ALLOCATION).sum();
-            size_of::<Principal>() + principal.id().as_str().len() + roles + 3 * ALLOCATION
+                principal.roles().iter().map(|role| size_of::<Role>() + beyond_place(role.as_str())).sum();
+            size_of::<Principal>() + beyond_place(principal.id().as_str()) + roles + 2 * ALLOCATION
         });
         let device = self.device.as_ref().map_or(0, |device| {
             let text = device.user_agent().map_or(0, str::len) + device.label().map_or(0, str::len);
             size_of::<Device>() + text + 3 * ALLOCATION
         });
         let authentication = self.authentication.as_ref().map_or(0, |authentication| {
-            let methods: usize = authentication
-                .methods()
-                .iter()
-                .map(|used| used.method.as_str().len() + 40 + ALLOCATION)
-                .sum();
-            size_of::<Authentication>() + methods + 2 * ALLOCATION
+            let names = authentication.methods().iter().map(|used| beyond_place(used.method.as_str()));
+            let methods = match authentication.methods().len() {
+                1 => 0,
+                count => count * 2 * size_of::<MethodUse>() + ALLOCATION,
+            };
+            size_of::<Authentication>() + names.sum::<usize>() + methods + ALLOCATION
         });
         let attributes = match self.attributes.len() {
             0 => 0,
-            // A B-tree node has room for eleven entries of key and value, sixteen bytes each.
+            // A B-tree node has room for eleven entries of key and value.
             count => {
-                self.attributes.size() + count * 2 * ALLOCATION + count.div_ceil(6) * (11 * 32 + ALLOCATION)
+                const ENTRY: usize = size_of::<AttributeKey>() + size_of::<Box<[u8]>>();
+                self.attributes.size()
+                    + count * 2 * ALLOCATION
+                    + count.div_ceil(6) * (11 * ENTRY + ALLOCATION)
             }
         };
         size_of::<Self>() + ALLOCATION + principal + device + authentication + attributes
@@ -113,6 +120,11 @@ impl Lifetime {
     pub fn with_persistence(self, persistence: Persistence) -> Self {
         Self { persistence, ..self }
     }
+}
+
+/// Bytes of a name that is too long to be in place, its counters included.
+fn beyond_place(name: &str) -> usize {
+    if name.len() > Name::INLINE { name.len() + 2 * ALLOCATION } else { 0 }
 }
 
 /// What an allocator adds to a small allocation, or an `Arc` to its content.

@@ -91,7 +91,9 @@ impl FromStr for Timestamp {
 pub struct MalformedTimestamp;
 
 fn saturating_millis(duration: Duration) -> i64 {
-    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+    // In 64 bits: `Duration::as_millis` counts in 128, at every read.
+    let millis = duration.as_secs().saturating_mul(1_000).saturating_add(duration.subsec_millis().into());
+    i64::try_from(millis).unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]
