@@ -93,7 +93,7 @@ impl Shard {
         assert!(!self.epochs.is_pending() || self.carrying_out.is_some(), "every epoch is carried out");
     }
 
-    fn audit_kin(&self, name: &str, index: Index) {
+    fn audit_kin(&self, name: &[u8], index: Index) {
         let ring: Vec<Index> = self.kin.of(&self.slots, name).collect();
         assert!(ring.contains(&index));
         assert!(

@@ -78,7 +78,7 @@ impl Shard {
     /// Moves the last activity of a live session forward, not past its absolute instant; whether it moved.
     fn see(&mut self, index: Index, seen_at: Timestamp) -> bool {
         let slot = self.slots.get_mut(index);
-        let seen_at = seen_at.min(slot.packed.lifetime(slot.created_at).absolute_expires_at);
+        let seen_at = seen_at.min(slot.lifetime().absolute_expires_at);
         if seen_at <= slot.at {
             return false;
         }
@@ -110,16 +110,14 @@ impl Shard {
         self.bytes.all -= slot.bytes();
         slot.packed = packed;
         self.bytes.all += slot.bytes();
-        let alive = slot.alive_mut().expect("only live sessions change");
-        alive.version = alive.version.next();
-        let version = alive.version;
+        let version = slot.packed.version();
         // The limits in force may have become shorter.
         self.schedule(index);
         version
     }
 
     fn version(&self, index: Index) -> Version {
-        self.slots.get(index).alive().expect("only live sessions have a version").version
+        self.slots.get(index).packed.version()
     }
 }
 

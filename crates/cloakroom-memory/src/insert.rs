@@ -88,7 +88,7 @@ impl Shard {
         let principal = request.record.principal.as_ref()?.id().as_str();
         let index = self.find_id(request.replaces?)?;
         let slot = self.slots.get(index);
-        if slot.alive().is_none() || slot.packed.principal() != Some(principal) {
+        if slot.alive().is_none() || slot.packed.principal() != Some(principal.as_bytes()) {
             return None;
         }
         match self.settle(index, request.now) {
@@ -124,7 +124,7 @@ impl Shard {
 
     /// The live sessions of a principal. Those found to be over are buried.
     pub(crate) fn live_of(&mut self, principal: &str, now: Timestamp, over: &mut Vec<Ended>) -> Vec<Index> {
-        let kin = self.kin.of(&self.slots, principal);
+        let kin = self.kin.of(&self.slots, principal.as_bytes());
         let mut living: Vec<Index> =
             kin.take_while(|index| self.slots.get(*index).alive().is_some()).collect();
         living.retain(|index| match self.settle(*index, now) {

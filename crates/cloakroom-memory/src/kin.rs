@@ -76,7 +76,7 @@ impl Kin {
     }
 
     /// All slots of a principal, live sessions first.
-    pub(crate) fn of<'a>(&self, slots: &'a Slab<Slot>, name: &str) -> impl Iterator<Item = Index> + use<'a> {
+    pub(crate) fn of<'a>(&self, slots: &'a Slab<Slot>, name: &[u8]) -> impl Iterator<Item = Index> + use<'a> {
         let same = |first: &Index| slots.get(*first).packed.principal() == Some(name);
         let first = self.rings.find(self.hasher.hash_one(Some(name)), same).copied();
         std::iter::successors(first, move |index| {

@@ -14,27 +14,27 @@
 //!
 //! The store is 64 shards, each behind a lock. A shard is chosen by the [route](cloakroom_core::Route), so that all
 //! sessions of a principal lie in one and a limit is decided exactly under one lock. In a shard, sessions are slots of
-//! 192 bytes in chunks that never move. Tables of four-byte indices lead to them by digest, by id and by principal;
+//! 176 bytes in chunks that never move. Tables of four-byte indices lead to them by digest, by id and by principal;
 //! links through the slots themselves order them by last activity and hang them into a timing wheel. Ending a session
 //! turns its slot into a tombstone on the spot. There is no scan for what has expired, and growing copies nothing but
 //! one shard's table of indices.
 //!
 //! A record is kept packed, in its slot but for device and attributes. Those of sessions that are asked for twice within
 //! a while are also kept unpacked, in a fixed share of the store, and shared with every caller: a warm
-//! [`get`](cloakroom_store::Store::get) allocates nothing. A cold one unpacks, which takes six small allocations.
+//! [`get`](cloakroom_store::Store::get) allocates nothing. A cold one unpacks, which takes three small allocations.
 //!
 //! # Memory
 //!
 //! | what | bytes |
 //! |---|---|
-//! | slot | 192 |
+//! | slot | 176 |
 //! | places in the three tables (five bytes each, tables 7/16 to 7/8 full) | 18 to 35 |
-//! | principal, limits and proofs | 0 up to 62 bytes of them; beyond, their length and about 16 |
+//! | principal, limits and proofs | 0 up to 54 bytes of them; beyond, their length and about 16 |
 //! | device and attributes | their length and about 16 |
 //! | tombstone, retired token | a slot and its places |
 //! | empty store | 230 KiB |
 //!
-//! So a minimal session takes about 225 bytes, signed in or not, and 256 MiB hold a million of them.
+//! So a minimal session takes about 210 bytes, signed in or not, and 256 MiB hold a million of them.
 //!
 //! Of [`max_bytes`](MemoryOptions::max_bytes), one eighth is set aside for unpacked records. The rest bounds, by the
 //! store's own account that errs upwards, everything else; a verb may pass it by the one record it files until it makes

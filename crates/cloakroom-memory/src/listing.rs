@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use cloakroom_core::{PrincipalId, Timestamp};
-use cloakroom_store::{Cursor, ListFilter, ListItem, ListPage, ListQuery, Live, StateFilter};
+use cloakroom_core::Timestamp;
+use cloakroom_store::{Cursor, ListFilter, ListItem, ListPage, ListQuery, StateFilter};
 
 use crate::shard::Shard;
 use crate::slot::{Slot, State};
@@ -55,7 +55,7 @@ impl Shard {
         if let Some(id) = filter.session {
             self.consider(self.find_id(id).map(|index| self.slots.get(index)), page);
         } else if let Some(principal) = &filter.principal {
-            let kin = self.kin.of(&self.slots, principal.as_str());
+            let kin = self.kin.of(&self.slots, principal.as_str().as_bytes());
             self.consider(kin.map(|index| self.slots.get(index)), page);
         } else {
             self.consider(self.slots.iter().map(|(_, slot)| slot), page);
@@ -83,11 +83,7 @@ impl Shard {
             State::Live(_) => self.fate(slot, now),
         };
         match (end, &slot.state) {
-            (None, State::Live(alive)) if wanted != StateFilter::Ended => Some(ListItem::Live(Live {
-                record: slot.record(),
-                version: alive.version,
-                last_seen_at: slot.at,
-            })),
+            (None, State::Live(_)) if wanted != StateFilter::Ended => Some(ListItem::Live(slot.answer())),
             (Some((reason, at)), _) if wanted != StateFilter::Active => {
                 Some(ListItem::Ended { tombstone: slot.tombstone(reason, at), created_at: slot.created_at })
             }
@@ -101,10 +97,6 @@ fn is_wanted(slot: &Slot, filter: &ListFilter) -> bool {
     filter.session.is_none_or(|id| slot.id == id)
         && filter.issued_from.is_none_or(|from| from <= slot.created_at)
         && filter.issued_before.is_none_or(|before| slot.created_at < before)
-        && filter
-            .principal
-            .as_ref()
-            .map(PrincipalId::as_str)
-            .is_none_or(|id| slot.packed.principal() == Some(id))
+        && filter.principal.as_ref().is_none_or(|id| slot.packed.principal() == Some(id.as_str().as_bytes()))
         && filter.ip.is_none_or(|ip| slot.alive().is_some() && slot.packed.ip(slot.created_at) == Some(ip))
 }

@@ -2,8 +2,8 @@
 
 use cloakroom_core::{Route, Timestamp};
 use cloakroom_store::{
-    Entry, ErrorKind, ExportCursor, ExportPage, ExportQuery, Filed, Imported, Live, MalformedCursor,
-    StoreError, Verb,
+    Entry, ErrorKind, ExportCursor, ExportPage, ExportQuery, Filed, Imported, MalformedCursor, StoreError,
+    Verb,
 };
 
 use crate::NAME;
@@ -74,14 +74,14 @@ impl Shard {
             |tombstone, kept_until| Entry::Ended { tombstone, created_at: slot.created_at, kept_until };
         let entry = match &slot.state {
             State::Retired { keep_until } => {
-                Entry::Retired { retired: slot.exchanged(), kept_until: *keep_until }
+                Entry::Retired { retired: slot.exchanged(), kept_until: keep_until.get() }
             }
-            State::Tombstone { keep_until, reason } => ended(slot.tombstone(*reason, slot.at), *keep_until),
-            State::Live(alive) => match self.fate(slot, now) {
+            State::Tombstone { keep_until, reason } => {
+                ended(slot.tombstone(*reason, slot.at), keep_until.get())
+            }
+            State::Live(_) => match self.fate(slot, now) {
                 Some((reason, at)) => ended(slot.tombstone(reason, at), slot.keep_until(at)),
-                None => {
-                    Entry::Live(Live { record: slot.record(), version: alive.version, last_seen_at: slot.at })
-                }
+                None => Entry::Live(slot.answer()),
             },
         };
         Filed { digest: slot.digest(), entry }

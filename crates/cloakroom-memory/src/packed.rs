@@ -1,7 +1,7 @@
 //! Records as few bytes: what a session that nobody is asking for just now takes.
 //!
 //! A [`SessionRecord`] is made to be used: shared, with every part where the compiler wants it. For a signed-in session
-//! without attributes that is six allocations and some 300 bytes. Packed it is 30 bytes in its slot, where whoever
+//! without attributes that is three allocations and some 270 bytes. Packed it is 30 bytes in its slot, where whoever
 //! judges or looks for a principal finds them without another miss of the cache; device and attributes are in an
 //! allocation of their own, which only unpacking reads. The format never leaves the process, so it has no version:
 //! numbers are variable-length, instants relative to the instant of issue, texts are preceded by their length. The
@@ -15,8 +15,9 @@ use cloakroom_core::{
     AttributeKey, AuthLevel, Authentication, Device, Lifetime, Method, MethodUse, Persistence, Principal,
     PrincipalId, Role, SessionId, SessionRecord, Timestamp,
 };
+use cloakroom_store::Version;
 
-/// A record without its id and its instant of issue, which the slot has.
+/// A record and its version, without its id and its instant of issue, which the slot has.
 #[derive(Default, Debug)]
 pub(crate) struct Packed {
     core: Core,
@@ -32,9 +33,9 @@ enum Core {
 }
 
 impl Packed {
-    pub(crate) fn new(record: &SessionRecord) -> Self {
+    pub(crate) fn new(record: &SessionRecord, version: Version) -> Self {
         let mut out = Writer { bytes: Vec::with_capacity(USUAL), from: record.created_at };
-        out.core(record);
+        out.core(record, version);
         let core = Core::from(out.bytes.as_slice());
         out.bytes.clear();
         if let Some(device) = &record.device {
@@ -59,15 +60,23 @@ impl Packed {
             .sum()
     }
 
-    /// The id of the principal, as text.
-    pub(crate) fn principal(&self) -> Option<&str> {
-        let name = Reader::new(self.core.bytes(), Timestamp::EPOCH).text();
+    /// The id of the principal, as the bytes of its text.
+    pub(crate) fn principal(&self) -> Option<&[u8]> {
+        let name = Reader::new(self.core.bytes(), Timestamp::EPOCH).blob();
         (!name.is_empty()).then_some(name)
     }
 
-    /// The id of the principal, allocated anew.
+    /// The id of the principal.
     pub(crate) fn principal_id(&self) -> Option<PrincipalId> {
-        self.principal().map(|name| PrincipalId::new(name).expect(PACKED))
+        self.principal().map(|name| PrincipalId::new(text(name)).expect(PACKED))
+    }
+
+    /// The version of the record.
+    pub(crate) fn version(&self) -> Version {
+        let mut core = Reader::new(self.core.bytes(), Timestamp::EPOCH);
+        core.blob();
+        core.byte();
+        core.version()
     }
 
     /// What a tombstone keeps: the principal.
@@ -95,8 +104,7 @@ impl Packed {
         let mut record = SessionRecord::new(id, created_at, head.lifetime);
         record.rotated_at = core.instant();
         record.principal = core.principal(&head).map(Arc::new);
-        record.authentication =
-            head.parts.has(Parts::AUTHENTICATION).then(|| Box::new(core.authentication()));
+        record.authentication = head.parts.level().map(|level| Box::new(core.authentication(level)));
         let mut extras = Reader::new(&self.extras, created_at);
         record.device = head.parts.has(Parts::DEVICE).then(|| Box::new(extras.device()));
         if head.parts.has(Parts::ATTRIBUTES) {
@@ -143,17 +151,20 @@ struct Writer {
 }
 
 impl Writer {
-    fn core(&mut self, record: &SessionRecord) {
+    fn core(&mut self, record: &SessionRecord, version: Version) {
         self.text(record.principal.as_ref().map_or("", |principal| principal.id().as_str()));
         let roles = record.principal.as_ref().map_or(&[][..], |principal| principal.roles());
         let parts = [
             (Parts::REMEMBERED, record.lifetime.persistence == Persistence::Remembered),
             (Parts::ROLES, !roles.is_empty()),
             (Parts::DEVICE, record.device.is_some()),
-            (Parts::AUTHENTICATION, record.authentication.is_some()),
             (Parts::ATTRIBUTES, !record.attributes.is_empty()),
         ];
-        self.bytes.push(parts.iter().fold(0, |bits, (part, there)| if *there { bits | part } else { bits }));
+        let level = record.authentication.as_ref().map_or(0, |proof| proof.level().as_u8());
+        let level = level << Parts::LEVEL_SHIFT;
+        self.bytes
+            .push(parts.iter().fold(level, |bits, (part, there)| if *there { bits | part } else { bits }));
+        self.number(version.as_u64());
         self.instant(record.lifetime.absolute_expires_at);
         self.duration(record.lifetime.idle_timeout);
         self.duration(record.lifetime.tombstone_retention);
@@ -162,7 +173,6 @@ impl Writer {
             self.list(roles, |out, role| out.text(role.as_str()));
         }
         if let Some(authentication) = &record.authentication {
-            self.bytes.push(authentication.level().as_u8());
             self.list(authentication.methods(), |out, used| {
                 // The usual one has no name here.
                 out.text(if used.method.as_str() == PASSWORD { "" } else { used.method.as_str() });
@@ -231,12 +241,12 @@ struct Reader<'a> {
 
 /// What comes first in a packed record.
 struct Head<'a> {
-    principal: &'a str,
+    principal: &'a [u8],
     lifetime: Lifetime,
     parts: Parts,
 }
 
-/// What is true of a record, one bit each: mostly which parts follow.
+/// What is true of a record: mostly which parts follow, one bit each, and the level of the proof, where there is one.
 #[derive(Clone, Copy)]
 struct Parts(u8);
 
@@ -244,11 +254,16 @@ impl Parts {
     const REMEMBERED: u8 = 1;
     const ROLES: u8 = 2;
     const DEVICE: u8 = 4;
-    const AUTHENTICATION: u8 = 8;
-    const ATTRIBUTES: u8 = 16;
+    const ATTRIBUTES: u8 = 8;
+    /// Two bits: no proof, or one of level 1 to 3.
+    const LEVEL_SHIFT: u32 = 6;
 
     fn has(self, part: u8) -> bool {
         self.0 & part != 0
+    }
+
+    fn level(self) -> Option<AuthLevel> {
+        AuthLevel::from_u8(self.0 >> Self::LEVEL_SHIFT)
     }
 }
 
@@ -258,8 +273,9 @@ impl<'a> Reader<'a> {
     }
 
     fn head(&mut self) -> Head<'a> {
-        let principal = self.text();
+        let principal = self.blob();
         let parts = Parts(self.byte());
+        self.version();
         let absolute = self.instant();
         let lifetime = Lifetime::new(self.duration(), absolute, self.duration());
         let remembered = parts.has(Parts::REMEMBERED);
@@ -283,6 +299,10 @@ impl<'a> Reader<'a> {
             }
             shift += 7;
         }
+    }
+
+    fn version(&mut self) -> Version {
+        Version::from_u64(self.number())
     }
 
     fn length(&mut self) -> usize {
@@ -311,7 +331,7 @@ impl<'a> Reader<'a> {
     }
 
     fn text(&mut self) -> &'a str {
-        std::str::from_utf8(self.blob()).expect(PACKED)
+        text(self.blob())
     }
 
     fn list<T>(&mut self, mut read: impl FnMut(&mut Self) -> T) -> Vec<T> {
@@ -340,7 +360,7 @@ impl<'a> Reader<'a> {
         if head.principal.is_empty() {
             return None;
         }
-        let principal = Principal::new(PrincipalId::new(head.principal).expect(PACKED));
+        let principal = Principal::new(PrincipalId::new(text(head.principal)).expect(PACKED));
         if !head.parts.has(Parts::ROLES) {
             return Some(principal);
         }
@@ -348,11 +368,20 @@ impl<'a> Reader<'a> {
         Some(principal.with_roles(roles).expect(PACKED))
     }
 
-    fn authentication(&mut self) -> Authentication {
-        let level = AuthLevel::from_u8(self.byte()).expect(PACKED);
-        let methods = self.list(|reader| MethodUse { method: method(reader.text()), at: reader.instant() });
-        Authentication::from_methods(level, methods).expect(PACKED)
+    fn authentication(&mut self, level: AuthLevel) -> Authentication {
+        match self.length() {
+            // Most have one, which needs no list.
+            1 => Authentication::new(level, method(self.text()), self.instant()),
+            count => {
+                let one = |_| MethodUse { method: method(self.text()), at: self.instant() };
+                Authentication::from_methods(level, (0..count).map(one).collect()).expect(PACKED)
+            }
+        }
     }
+}
+
+fn text(bytes: &[u8]) -> &str {
+    std::str::from_utf8(bytes).expect(PACKED)
 }
 
 fn method(name: &str) -> Method {
@@ -367,9 +396,8 @@ fn number_length(length: usize) -> usize {
 
 /// What an allocator adds to a small allocation.
 pub(crate) const ALLOCATION: usize = 16;
-/// Bytes of a record that are in its slot: enough for a UUID as principal and a proof or two, and a slot is three lines
-/// of cache.
-const INLINE: usize = 62;
+/// Bytes of a record that are in its slot: enough for a UUID as principal and a proof.
+const INLINE: usize = 54;
 /// Room to write to: most records without attributes need no more.
 const USUAL: usize = 256;
 /// The name of [`Method::password`].
@@ -403,12 +431,12 @@ mod tests {
         );
         assert_eq!(
             size_of::<Authentication>(),
-            32,
+            40,
             "a part was added to the proof or changed: pack it, then say so"
         );
         assert_eq!(
             size_of::<Principal>(),
-            32,
+            40,
             "a part was added to the principal or changed: pack it, then say so"
         );
     }
@@ -475,8 +503,10 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_record_unpacks_equal(record in records()) {
-            let packed = Packed::new(&record);
+        fn every_record_unpacks_equal(record in records(), version in any::<u64>()) {
+            let version = Version::from_u64(version);
+            let packed = Packed::new(&record, version);
+            prop_assert_eq!(packed.version(), version);
             prop_assert_eq!(packed.lifetime(record.created_at), record.lifetime);
             prop_assert_eq!(packed.ip(record.created_at), record.device.as_ref().and_then(|device| device.ip()));
             prop_assert_eq!(packed.unpack(record.id, record.created_at), record);
@@ -485,7 +515,7 @@ mod tests {
         #[test]
         fn the_rest_of_a_record_is_its_principal(record in records()) {
             let id = record.principal.as_ref().map(|principal| principal.id().clone());
-            let packed = Packed::new(&record);
+            let packed = Packed::new(&record, Version::FIRST);
             prop_assert_eq!(packed.principal_id(), id.clone());
             let rest = packed.into_rest();
             prop_assert!(rest.bytes() <= id.as_ref().map_or(0, |id| id.as_str().len() + 2 + ALLOCATION));

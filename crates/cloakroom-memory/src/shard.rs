@@ -135,8 +135,7 @@ impl Shard {
     pub(crate) fn live(&mut self, index: Index) -> Live {
         let record = self.warm.record(&mut self.slots, index);
         let slot = self.slots.get(index);
-        let version = slot.alive().expect("only live sessions are answered as live").version;
-        Live { record, version, last_seen_at: slot.at }
+        Live { record, version: slot.packed.version(), last_seen_at: slot.at }
     }
 
     /// Makes a tombstone of a live session, where it is.
@@ -153,7 +152,7 @@ impl Shard {
         self.bytes.all -= slot.bytes();
         slot.packed = std::mem::take(&mut slot.packed).into_rest();
         slot.at = at;
-        slot.state = State::Tombstone { keep_until, reason };
+        slot.state = State::Tombstone { keep_until: keep_until.into(), reason };
         self.bytes.all += slot.bytes();
         self.bytes.remnants += slot.bytes();
         self.counts.tombstones += 1;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use cloakroom_core::{
     EndReason, Lifetime, Principal, Route, SessionId, SessionRecord, Timestamp, TokenDigest, Tombstone,
-    Verdict, idle_expires_at, judge,
+    Verdict,
 };
 use cloakroom_store::{Ended, Live, Retired, Version};
 
@@ -15,19 +15,19 @@ use crate::wheel::Position;
 
 /// A slot of a shard. Ending a session changes the slot where it is: its place in the tables stays.
 ///
-/// Three lines of cache, and a look-up of a session that nobody has asked for lately reads nothing else.
+/// A look-up of a session that nobody has asked for lately reads nothing else, and of it not the links at its end.
 #[derive(Debug)]
-#[repr(C, align(64))]
+#[repr(C)]
 pub(crate) struct Slot {
     /// The digest's hash; its route is the id's.
     pub(crate) hash: [u8; 32],
     pub(crate) id: SessionId,
-    /// The record; of a tombstone, the principal; of a retired token, nothing.
-    pub(crate) packed: Packed,
     pub(crate) created_at: Timestamp,
     /// The instant of the last activity, of the end, or of the exchange.
     pub(crate) at: Timestamp,
     pub(crate) state: State,
+    /// The record; of a tombstone, the principal; of a retired token, nothing.
+    pub(crate) packed: Packed,
     pub(crate) recency: Links,
     /// Neighbours among the slots of the same principal.
     pub(crate) kin: Links,
@@ -37,23 +37,30 @@ pub(crate) struct Slot {
 #[derive(Debug)]
 pub(crate) enum State {
     Live(Alive),
-    Tombstone { keep_until: Timestamp, reason: EndReason },
-    Retired { keep_until: Timestamp },
+    Tombstone { keep_until: Unaligned, reason: EndReason },
+    Retired { keep_until: Unaligned },
 }
 
 /// What only a live session has.
+///
+/// In this order, what a slot that is no live session has in its stead fits in before the last byte, whose spare values tell
+/// them apart.
 #[derive(Debug)]
+#[repr(C)]
 pub(crate) struct Alive {
-    pub(crate) version: Version,
     /// The unpacked record, while it is asked for often.
     pub(crate) warm: Option<Arc<SessionRecord>>,
     /// How many ends of everything the shard had seen when the session was filed.
     pub(crate) generation: u32,
-    /// Whether the unpacked record was asked for since the clearing hand last passed.
-    pub(crate) asked_for: bool,
     /// When the record was last unpacked in vain, by the short clock of [`Warm`](crate::warm::Warm).
     pub(crate) unpacked_at: u8,
+    /// Whether the unpacked record was asked for since the clearing hand last passed.
+    pub(crate) asked_for: bool,
 }
+
+/// An instant that may lie anywhere, so that nothing is lost to padding around it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Unaligned([u8; 8]);
 
 /// The kinds of slot, in the order in which they make room.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -67,14 +74,17 @@ pub(crate) enum Class {
 impl Slot {
     /// A session that was not filed yet.
     pub(crate) fn live(record: &SessionRecord, digest: &TokenDigest) -> Self {
-        let alive =
-            Alive { version: Version::FIRST, warm: None, generation: 0, asked_for: false, unpacked_at: 0 };
+        Self::with_version(record, Version::FIRST, digest)
+    }
+
+    fn with_version(record: &SessionRecord, version: Version, digest: &TokenDigest) -> Self {
+        let alive = Alive { warm: None, generation: 0, asked_for: false, unpacked_at: 0 };
         Self {
             hash: *digest.hash(),
             id: record.id,
             created_at: record.created_at,
             at: record.created_at,
-            packed: Packed::new(record),
+            packed: Packed::new(record, version),
             recency: Links::default(),
             kin: Links::default(),
             wheel: Position::default(),
@@ -84,12 +94,7 @@ impl Slot {
 
     /// A live session as another store had it.
     pub(crate) fn imported(live: &Live, digest: &TokenDigest) -> Self {
-        let mut slot = Self::live(&live.record, digest);
-        slot.at = live.last_seen_at;
-        if let State::Live(alive) = &mut slot.state {
-            alive.version = live.version;
-        }
-        slot
+        Self { at: live.last_seen_at, ..Self::with_version(&live.record, live.version, digest) }
     }
 
     /// What is left of a session.
@@ -105,8 +110,8 @@ impl Slot {
         record.principal = principal.clone().map(|id| Arc::new(Principal::new(id)));
         Self {
             at: *ended_at,
-            packed: Packed::new(&record).into_rest(),
-            state: State::Tombstone { keep_until, reason: *reason },
+            packed: Packed::new(&record, Version::FIRST).into_rest(),
+            state: State::Tombstone { keep_until: keep_until.into(), reason: *reason },
             ..Self::live(&record, digest)
         }
     }
@@ -118,7 +123,7 @@ impl Slot {
         let record = SessionRecord::new(session, rotated_at, lifetime);
         Self {
             packed: Packed::default(),
-            state: State::Retired { keep_until },
+            state: State::Retired { keep_until: keep_until.into() },
             ..Self::live(&record, digest)
         }
     }
@@ -144,7 +149,7 @@ impl Slot {
             recency: Links::default(),
             kin: Links::default(),
             wheel: Position::default(),
-            state: State::Retired { keep_until },
+            state: State::Retired { keep_until: keep_until.into() },
         }
     }
 
@@ -173,18 +178,18 @@ impl Slot {
         if let State::Live(alive) = &mut self.state { Some(alive) } else { None }
     }
 
-    /// As much of the record as it takes to judge it; without an allocation.
-    fn outline(&self) -> SessionRecord {
-        SessionRecord::new(self.id, self.created_at, self.packed.lifetime(self.created_at))
+    /// The limits in force.
+    pub(crate) fn lifetime(&self) -> Lifetime {
+        match self.alive().and_then(|alive| alive.warm.as_deref()) {
+            Some(record) => record.lifetime,
+            None => self.packed.lifetime(self.created_at),
+        }
     }
 
     /// Why and when a live session's time was over, if it was by `now`.
     pub(crate) fn expiry(&self, now: Timestamp) -> Option<(EndReason, Timestamp)> {
-        let verdict = match self.alive()?.warm.as_deref() {
-            Some(record) => judge(record, self.at, now),
-            None => judge(&self.outline(), self.at, now),
-        };
-        match verdict {
+        self.alive()?;
+        match self.lifetime().judge(self.at, now) {
             Verdict::Active => None,
             Verdict::Expired { reason, at } => Some((reason, at)),
         }
@@ -192,15 +197,20 @@ impl Slot {
 
     /// Until when the tombstone of a live session is kept if it ends at `ended_at`.
     pub(crate) fn keep_until(&self, ended_at: Timestamp) -> Timestamp {
-        ended_at.plus(self.packed.lifetime(self.created_at).tombstone_retention)
+        ended_at.plus(self.lifetime().tombstone_retention)
     }
 
     /// The instant from which something is to be done about the slot, if nothing more is heard.
     pub(crate) fn due_at(&self) -> Timestamp {
         match self.state {
-            State::Live(_) => idle_expires_at(&self.outline(), self.at),
-            State::Tombstone { keep_until, .. } | State::Retired { keep_until } => keep_until,
+            State::Live(_) => self.lifetime().idle_expires_at(self.at),
+            State::Tombstone { keep_until, .. } | State::Retired { keep_until } => keep_until.get(),
         }
+    }
+
+    /// A live session as it is answered.
+    pub(crate) fn answer(&self) -> Live {
+        Live { record: self.record(), version: self.packed.version(), last_seen_at: self.at }
     }
 
     pub(crate) fn record(&self) -> Arc<SessionRecord> {
@@ -225,6 +235,18 @@ impl Slot {
     }
 }
 
+impl Unaligned {
+    pub(crate) fn get(self) -> Timestamp {
+        Timestamp::from_millis(i64::from_ne_bytes(self.0))
+    }
+}
+
+impl From<Timestamp> for Unaligned {
+    fn from(instant: Timestamp) -> Self {
+        Self(instant.as_millis().to_ne_bytes())
+    }
+}
+
 /// Bytes of a slot and its places in the three tables (by digest, by id, by principal): an index and a mark of five
 /// bytes, in a table that is at worst 7/16 full.
 pub(crate) const BYTES: usize = size_of::<Slot>() + 3 * 12;
@@ -235,8 +257,8 @@ mod tests {
 
     #[test]
     #[cfg(target_pointer_width = "64")]
-    fn a_slot_is_three_lines_of_cache() {
-        assert_eq!(size_of::<Slot>(), 192);
-        assert_eq!(size_of::<Option<Slot>>(), 192, "a place without a slot needs no mark");
+    fn a_slot_takes_176_bytes() {
+        assert_eq!(size_of::<Slot>(), 176);
+        assert_eq!(size_of::<Option<Slot>>(), 176, "a place without a slot needs no mark");
     }
 }

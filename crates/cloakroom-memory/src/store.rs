@@ -9,7 +9,7 @@ use cloakroom_store::{
     Capabilities, Counts, EndRequest, Ended, Ending, ErrorKind, ExportPage, ExportQuery, Feed, Filed,
     Imported, InsertRequest, Inserted, ListFilter, ListPage, ListQuery, Lookup, Observer, RekeyRequest,
     Rekeyed, ReplaceRequest, Replaced, Selector, Store, StoreError, StoreFuture, SweepRequest, Swept, Touch,
-    TouchReport, Verb,
+    TouchReport, Verb, Version,
 };
 use foldhash::quality::RandomState;
 use parking_lot::Mutex;
@@ -90,7 +90,7 @@ impl MemoryStore {
     }
 
     fn replace_now(&self, request: &ReplaceRequest<'_>) -> Result<Replaced, StoreError> {
-        let packed = self.packed(request.record, Verb::Replace)?;
+        let packed = self.packed(request.record, request.version.next(), Verb::Replace)?;
         let route = request.digest.route();
         let (replaced, over) = self.with(route, |shard, over| shard.replace(packed, request, over));
         self.keep_bound(over, Some(request.record.id), request.now);
@@ -102,7 +102,7 @@ impl MemoryStore {
             let error = StoreError::new(ErrorKind::Internal, NAME, Verb::Rekey);
             return Err(error.caused_by("old and new digest have different routes"));
         }
-        let packed = self.packed(request.record, Verb::Rekey)?;
+        let packed = self.packed(request.record, request.version.next(), Verb::Rekey)?;
         let (rekeyed, over) =
             self.with(request.old.route(), |shard, over| shard.rekey(packed, request, over));
         self.keep_bound(over, Some(request.record.id), request.now);
@@ -219,8 +219,8 @@ impl MemoryStore {
     }
 
     /// The record as it is kept, unless it does not fit even alone.
-    fn packed(&self, record: &SessionRecord, verb: Verb) -> Result<Packed, StoreError> {
-        let packed = Packed::new(record);
+    fn packed(&self, record: &SessionRecord, version: Version, verb: Verb) -> Result<Packed, StoreError> {
+        let packed = Packed::new(record, version);
         if BYTES + packed.bytes() > self.max_bytes {
             return Err(StoreError::new(ErrorKind::Full, NAME, verb));
         }
