@@ -104,7 +104,7 @@ impl Database {
         result.map_err(|problem| problem.into_error(verb, Sent::Reading))
     }
 
-    /// Changes something, by one statement: it happens whole or not at all, and so does its NOTIFY some day.
+    /// Changes something, by one statement: it happens whole or not at all, and so does what tells of it.
     ///
     /// `answer` makes something of the rows. What the server gave up without a trace (a deadlock, a row that changed
     /// under its hands) is asked again, a few times; nothing else is.

@@ -30,7 +30,7 @@
 //! cost time, forged ones a reading.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use cloakroom_core::TokenDigest;
@@ -85,8 +85,6 @@ struct Watch {
     observer: Arc<dyn Observer>,
     /// Somebody has changed something.
     heard: Arc<Notify>,
-    /// How often it was read.
-    readings: AtomicU64,
     reader: tokio::sync::Mutex<Reader>,
 }
 
@@ -144,8 +142,8 @@ impl PostgresFeed {
         let reader =
             Reader { connector: source.connector.hearing(Arc::clone(&heard)), current: None, told: None };
         let hints = Arc::clone(&source.hints);
-        let (readings, reader) = (AtomicU64::new(0), tokio::sync::Mutex::new(reader));
-        let watch = Arc::new(Watch { source, observer, heard, readings, reader });
+        let reader = tokio::sync::Mutex::new(reader);
+        let watch = Arc::new(Watch { source, observer, heard, reader });
         watch.read().await.map_err(failed)?;
         hints.watches.fetch_add(1, Ordering::Relaxed);
         let tasks = [
@@ -202,22 +200,18 @@ impl Watch {
             }
             result => result,
         };
-        match &result {
-            Ok(()) => drop(self.readings.fetch_add(1, Ordering::Relaxed)),
-            Err(_) => reader.current = None,
+        if result.is_err() {
+            reader.current = None;
         }
         result
     }
 
-    /// Reads when somebody says that there is something, and where nobody has read for a while.
+    /// Reads when somebody says that there is something, and from time to time.
     async fn keep_reading(self: Arc<Self>) {
         let mut is_well = true;
         loop {
-            let before = self.readings.load(Ordering::Relaxed);
-            let is_quiet = timeout(INTERVAL, self.heard.notified()).await.is_err();
-            if is_quiet && before != self.readings.load(Ordering::Relaxed) {
-                continue;
-            }
+            // Whether that was a hint or the end of the interval, there may be news.
+            let _ = timeout(INTERVAL, self.heard.notified()).await;
             let result = self.read().await;
             match &result {
                 Ok(()) if !is_well => tracing::info!("news of changes are read again"),

@@ -27,14 +27,17 @@
 //! decided under a lock is a function in the schema (`schema/002_verbs.sql`); every change of a session goes through one of
 //! those, or through one place in this crate.
 //!
+//! News of changes are rows in a list, written by triggers in the transaction of the change and read from one snapshot to the
+//! next: whoever watches misses none, however late it commits, and nobody who writes waits for it.
+//!
 //! # Cost
 //! One statement for each verb, two for the end of everything (the second one counts) and for an export's last page. 900 bytes
 //! on disk for a signed-in session with a device. A touch writes the page of its row and no index. `count` and the count after
 //! an end of everything go through an index, half a microsecond for each session.
 //!
 //! # Tables
-//! `session` (live and ended), `retired` (exchanged tokens), `epoch` (ends of everything), three of one row each, and the view
-//! `active_sessions` for people. Migrated in place, in one transaction, by one node at a time. Operators find rights, vacuum,
+//! `session` (live and ended), `retired` (exchanged tokens), `epoch` (ends of everything), `change` (news, for a minute), four
+//! of one row each, and the view `active_sessions` for people. Migrated in place, in one transaction, by one node at a time. Operators find rights, vacuum,
 //! poolers and fail-over in the book.
 
 mod connect;

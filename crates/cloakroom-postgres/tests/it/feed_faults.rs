@@ -67,7 +67,7 @@ fn a_server_that_was_killed_has_told_anything_before_it_proves_again() {
     let (kind, applied) = kind(runtime.block_on(feed.prove()));
     assert!(matches!(kind, ErrorKind::Unavailable | ErrorKind::Timeout), "{kind:?}");
     assert_eq!(applied, Applied::No);
-    heard.take();
+    assert!(!heard.had_anything());
     server.restart().unwrap();
     runtime.block_on(async {
         proven(&*feed).await;
@@ -76,6 +76,31 @@ fn a_server_that_was_killed_has_told_anything_before_it_proves_again() {
         prove(&*feed).await;
         assert!(heard.has(filings[1].digest) && !heard.had_anything());
     });
+}
+
+/// What a crash of one of its processes leaves: the same server, started when it was, with an empty list.
+#[test]
+fn a_server_that_mended_itself_after_a_crash_has_told_anything_before_it_proves_again() {
+    let server = Postgres::start().unwrap();
+    runtime().block_on(async {
+        let store = open(&server.url()).await;
+        let (heard, feed) = watch(&store).await;
+        let [before, after] = filed(&store, &mut Fixtures::new(1), 2).await.try_into().unwrap();
+        end_one(&store, &before).await;
+        prove(&*feed).await;
+        assert!(!heard.take().changed.is_empty());
+        let victim = operator(&server.url()).await;
+        let pid: i32 = victim.query_one("SELECT pg_backend_pid()", &[]).await.unwrap().get(0);
+        let killed = std::process::Command::new("kill").args(["-9", &pid.to_string()]).status().unwrap();
+        assert!(killed.success());
+        healed(|| change(&store, &after, Version::FIRST)).await;
+        proven(&*feed).await;
+        assert!(heard.take().anything > 0, "the list lost what it said");
+        end_one(&store, &after).await;
+        prove(&*feed).await;
+        assert!(heard.has(after.digest) && !heard.had_anything());
+    });
+    assert!(server.log().contains("reinitializing"), "it was no restart");
 }
 
 #[test]
