@@ -26,11 +26,10 @@ CREATE VIEW changed AS SELECT digest FROM change;
 CREATE TRIGGER changed_next INSTEAD OF INSERT ON changed
 BEGIN
     UPDATE housekeeping SET last_change = last_change + 1;
-    UPDATE change
-    SET number = (SELECT last_change FROM housekeeping),
-        mark = random() & 4611686018427387903 | 4611686018427387904,
-        digest = NEW.digest
-    WHERE slot = (SELECT last_change % 4096 FROM housekeeping);
+    INSERT INTO change (slot, number, mark, digest)
+    SELECT last_change % 4096, last_change, random() & 4611686018427387903 | 4611686018427387904, NEW.digest
+    FROM housekeeping WHERE TRUE
+    ON CONFLICT (slot) DO UPDATE SET (number, mark, digest) = (excluded.number, excluded.mark, excluded.digest);
 END;
 
 -- The columns that decide what a session answers.

@@ -80,7 +80,7 @@ fn a_process_killed_beside_another_harms_only_itself() {
     check(&path, &said);
 }
 
-fn start(path: &Path, first: u64) -> Child {
+pub(crate) fn start(path: &Path, first: u64) -> Child {
     let mut command = Command::new(std::env::current_exe().unwrap());
     command.arg(CHILD).arg(path).arg(first.to_string()).stdout(Stdio::piped()).spawn().unwrap()
 }
@@ -126,7 +126,7 @@ async fn insert(store: &SqliteStore, filing: &Filing) {
     store.insert(request).await.expect("the session is filed");
 }
 
-fn filing(number: u64) -> Filing {
+pub(crate) fn filing(number: u64) -> Filing {
     Fixtures::new(number).signed_in(&format!("user {}", number % 10))
 }
 

@@ -9,6 +9,7 @@
 
 mod disk;
 mod fault;
+mod feed;
 mod file;
 mod kill;
 mod power;
@@ -26,7 +27,7 @@ fn main() -> ExitCode {
         return kill::child(words);
     }
     vfs::install();
-    let trials = [power::TESTS, fault::TESTS, kill::TESTS, file::TESTS].concat();
+    let trials = [power::TESTS, fault::TESTS, kill::TESTS, file::TESTS, feed::TESTS].concat();
     libtest_mimic::run(&Arguments::from_args(), trials.into_iter().map(trial).collect()).exit_code()
 }
 
