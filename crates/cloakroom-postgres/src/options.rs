@@ -149,7 +149,7 @@ impl PostgresOptions {
         Self { readers, ..self }
     }
 
-    /// The same with at most this many connections for everything else; seven by default. Each does one thing at a time.
+    /// The same with at most this many connections for everything else; six by default. Each does one thing at a time.
     #[must_use]
     pub fn with_writers(self, writers: NonZeroUsize) -> Self {
         Self { writers, ..self }
@@ -265,5 +265,5 @@ const SHORTEST_DEADLINE: Duration = Duration::from_millis(20);
 const LONGEST_DEADLINE: Duration = Duration::from_secs(3600);
 /// One pipelined connection answers 60 000 look-ups a second; the second one is for when the first has to be replaced.
 const DEFAULT_READERS: NonZeroUsize = NonZeroUsize::new(2).expect("not zero");
-/// With the readers nine a node: ten nodes fit a server as it is installed (`max_connections` 100, three reserved).
-const DEFAULT_WRITERS: NonZeroUsize = NonZeroUsize::new(7).expect("not zero");
+/// With the readers and a watch nine a node: ten nodes fit a server as it is installed (`max_connections` 100, three reserved).
+const DEFAULT_WRITERS: NonZeroUsize = NonZeroUsize::new(6).expect("not zero");
