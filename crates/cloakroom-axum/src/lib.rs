@@ -51,6 +51,11 @@
 //! Every refusal is a [`Rejection`]. By default it is `application/problem+json` with a stable code, or, where
 //! [`SessionLayer::sign_in_at`] names the page and a browser asks for one, a redirect to it.
 //! [`SessionLayer::rejections`] restyles all of them in one place.
+//!
+//! # Open streams
+//! A WebSocket or a stream of events passes the door once and stays. Guard it, and it ends with its session, wherever
+//! that ends: [`Session::guard_events`] for server-sent events, `Session::guard_socket` (Cargo feature `ws`) for
+//! WebSockets, [`Session::watch`] for anything else.
 
 mod config;
 mod extract;
@@ -60,6 +65,7 @@ mod request;
 mod require;
 mod service;
 mod session;
+mod streams;
 
 pub use extract::{CsrfForm, CurrentPrincipal, Fresh, FreshnessRule, HasRole, RoleName, SignedIn};
 pub use layer::SessionLayer;
@@ -71,7 +77,11 @@ pub use require::{
 };
 pub use service::{GuardService, ResponseFuture, SessionService};
 pub use session::{Session, SignIn};
+pub use streams::GuardedEvents;
+#[cfg(feature = "ws")]
+pub use streams::SessionSocket;
 
+pub use cloakroom::{SessionWatch, StreamEnd};
 pub use cloakroom_http::{
     CookiePolicy, Origin, OriginGuard, ReturnPolicy, ReturnTo, SameSite, TrustedProxies,
 };

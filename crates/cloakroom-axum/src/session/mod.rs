@@ -97,6 +97,16 @@ impl Session {
         Ok(state.active().cloned())
     }
 
+    /// The session, its token settled, whoever it is for; why there is none, where there is none.
+    pub(crate) async fn present(&self) -> Result<ActiveSession, Rejection> {
+        let mut state = self.shared.state.lock().await;
+        state.load(&self.shared).await?;
+        if !state.begun {
+            state.settle_token(&self.shared).await?;
+        }
+        state.active().cloned().ok_or_else(|| state.absence())
+    }
+
     /// The public name of the session.
     ///
     /// # Errors

@@ -12,3 +12,6 @@ mod outages;
 mod races;
 mod refusals;
 mod site;
+#[cfg(feature = "ws")]
+mod sockets;
+mod streams;
