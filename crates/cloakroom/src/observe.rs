@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 use std::future::Future;
+use std::time::Duration;
 
 use cloakroom_core::EndReason;
 use cloakroom_store::{ErrorKind, StoreError, Verb};
@@ -81,23 +82,37 @@ impl Metrics {
         verb: Verb,
         answer: impl Future<Output = Result<T, StoreError>>,
     ) -> Result<T, StoreError> {
-        if verb == Verb::Get && !is_timed() {
-            let answer = answer.await;
-            return answer.inspect_err(|error| self.store_failed(error));
-        }
-        let started = clock.monotonic();
+        let begun = self.begin(clock, verb);
         let answer = answer.await;
-        let seconds = clock.monotonic().saturating_sub(started).as_secs_f64();
-        if let Some((_, histogram)) = self.operations.iter().find(|(of, _)| *of == verb) {
-            histogram.record(seconds);
+        self.finish(clock, verb, begun, &answer);
+        answer
+    }
+
+    /// Begins to measure a store's answer, if it is one of those that are measured.
+    pub(crate) fn begin(&self, clock: &dyn Clock, verb: Verb) -> Begun {
+        Begun((verb != Verb::Get || is_timed()).then(|| clock.monotonic()))
+    }
+
+    /// Notes what was measured, and counts a failure.
+    pub(crate) fn finish<T>(
+        &self,
+        clock: &dyn Clock,
+        verb: Verb,
+        begun: Begun,
+        answer: &Result<T, StoreError>,
+    ) {
+        if let Begun(Some(begun)) = begun {
+            let seconds = clock.monotonic().saturating_sub(begun).as_secs_f64();
+            if let Some((_, histogram)) = self.operations.iter().find(|(of, _)| *of == verb) {
+                histogram.record(seconds);
+            }
+            if verb == Verb::Get {
+                self.from_store.seconds.record(seconds);
+            }
         }
-        if verb == Verb::Get {
-            self.from_store.seconds.record(seconds);
-        }
-        if let Err(error) = &answer {
+        if let Err(error) = answer {
             self.store_failed(error);
         }
-        answer
     }
 
     /// Counts a proof of the watch that failed. Logged is what comes of it: that trust is lost.
@@ -163,6 +178,10 @@ impl Metrics {
         }
     }
 }
+
+/// When a store was asked, where its answer is measured.
+#[derive(Clone, Copy)]
+pub(crate) struct Begun(Option<Duration>);
 
 /// Validations by outcome, for one source of answers.
 #[derive(Debug)]

@@ -1,9 +1,12 @@
 //! Token and instant in, session out.
 
-use cloakroom_core::{SessionToken, Timestamp, TokenDigest, Tombstone, Verdict, judge, touch_due};
-use cloakroom_store::{ErrorKind, Live, Lookup, Retired, Touch, Verb};
+use std::pin::Pin;
 
-use crate::observe::Validated;
+use cloakroom_core::{SessionToken, Timestamp, TokenDigest, Tombstone, Verdict, judge, touch_due};
+use cloakroom_store::{ErrorKind, Live, Lookup, Retired, StoreError, Touch, Verb};
+use tracing::{Instrument as _, debug_span};
+
+use crate::observe::{Validated, store_span};
 use crate::{ActiveSession, Event, EventKind, SessionError, Sessions};
 
 /// What a token stands for.
@@ -49,24 +52,21 @@ impl Sessions {
     /// asks the store.
     ///
     /// # Cost
-    /// One round trip; none where the session is in the near cache, or the store in memory.
-    #[tracing::instrument(name = "engine.validate", level = "debug", skip_all)]
+    /// One round trip; none where the session is in the near cache, or the store in memory. Then there is no allocation
+    /// either, and the future does not make its caller wait.
     pub async fn validate(
         &self,
         token: &SessionToken,
         activity: Activity,
     ) -> Result<Validation, SessionError> {
-        let (digest, now) = (token.digest(), self.now());
-        let near = self
-            .near()
-            .and_then(|near| self.metrics().timed_in_cache(&**self.clock(), || near.look(&digest, now)));
-        match near {
-            Some(near) => {
-                let validation = self.judged(digest, near.lookup, near.noted_at, activity, now).await;
-                Self::tally(&self.metrics().from_cache, &validation);
-                Ok(validation)
-            }
-            None => self.validate_in_store(digest, activity, now).await,
+        let span = debug_span!("engine.validate");
+        let answer = span.in_scope(|| {
+            let question = self.question(token, activity);
+            self.ask_near(&question).unwrap_or_else(|| self.ask_store(question))
+        });
+        match answer {
+            Answer::There(answer) => answer,
+            Answer::Coming(answer) => answer.instrument(span).await,
         }
     }
 
@@ -81,69 +81,101 @@ impl Sessions {
     ///
     /// # Cost
     /// One round trip; none for a store in memory.
-    #[tracing::instrument(name = "engine.validate", level = "debug", skip_all)]
     pub async fn validate_authoritative(
         &self,
         token: &SessionToken,
         activity: Activity,
     ) -> Result<Validation, SessionError> {
-        self.validate_in_store(token.digest(), activity, self.now()).await
+        let span = debug_span!("engine.validate");
+        match span.in_scope(|| self.ask_store(self.question(token, activity))) {
+            Answer::There(answer) => answer,
+            Answer::Coming(answer) => answer.instrument(span).await,
+        }
     }
 
-    async fn validate_in_store(
-        &self,
-        digest: TokenDigest,
-        activity: Activity,
-        now: Timestamp,
-    ) -> Result<Validation, SessionError> {
-        let asked = match self.near() {
-            Some(near) => near.ask(digest, now),
-            None => self.store().get(digest, now),
-        };
+    fn question(&self, token: &SessionToken, activity: Activity) -> Question {
+        Question { digest: token.digest(), activity, now: self.now() }
+    }
+
+    fn ask_near(&self, question: &Question) -> Option<Answer<'_>> {
+        let near = self.near()?;
+        let look = || near.look(&question.digest, question.now);
+        let near = self.metrics().timed_in_cache(&**self.clock(), look)?;
+        let judged = self.judged(question, near.lookup, near.noted_at);
+        Some(self.answer(judged, &self.metrics().from_cache))
+    }
+
+    /// An answer that is there at once goes no further: nothing is put aside to be taken up again. One that is coming is
+    /// waited for in a box, which costs little beside it.
+    fn ask_store(&self, question: Question) -> Answer<'_> {
+        let (clock, metrics, span) = (&**self.clock(), self.metrics(), store_span(Verb::Get));
+        let begun = metrics.begin(clock, Verb::Get);
+        let asked = span.in_scope(|| match self.near() {
+            Some(near) => near.ask(question.digest, question.now),
+            None => self.store().get(question.digest, question.now),
+        });
+        match asked.into_ready() {
+            Ok(answer) => {
+                metrics.finish(clock, Verb::Get, begun, &answer);
+                self.answered(&question, answer)
+            }
+            Err(coming) => Answer::Coming(Box::pin(async move {
+                let answer = coming.instrument(span).await;
+                metrics.finish(clock, Verb::Get, begun, &answer);
+                match self.answered(&question, answer) {
+                    Answer::There(answer) => answer,
+                    Answer::Coming(answer) => answer.await,
+                }
+            })),
+        }
+    }
+
+    fn answered(&self, question: &Question, answer: Result<Lookup, StoreError>) -> Answer<'_> {
         let counters = &self.metrics().from_store;
-        match self.ask(Verb::Get, asked).await {
+        match answer {
             Ok(lookup) => {
                 let noted_at = match &lookup {
                     Lookup::Live(live) => live.last_seen_at,
-                    _ => now,
+                    _ => question.now,
                 };
-                let validation = self.judged(digest, lookup, noted_at, activity, now).await;
-                Self::tally(counters, &validation);
-                Ok(validation)
+                self.answer(self.judged(question, lookup, noted_at), counters)
             }
             Err(error) if error.kind() == ErrorKind::Corrupt => {
                 counters.unreadable.increment(1);
                 counters.unknown.increment(1);
-                self.report(&Event::new(EventKind::UnreadableRecord, now));
-                Ok(Validation::Unknown)
+                self.report(&Event::new(EventKind::UnreadableRecord, question.now));
+                Answer::There(Ok(Validation::Unknown))
             }
             Err(error) => {
                 counters.failed.increment(1);
-                Err(SessionError::Store(error))
+                Answer::There(Err(SessionError::Store(error)))
             }
         }
     }
 
-    fn tally(counters: &Validated, validation: &Validation) {
-        match validation {
+    /// The answer, once activity that cannot wait is written down.
+    fn answer(&self, judged: Judged, counters: &Validated) -> Answer<'_> {
+        let Judged { validation, touch } = judged;
+        match &validation {
             Validation::Active(_) => counters.active.increment(1),
             Validation::Ended(_) => counters.ended.increment(1),
             Validation::Retired(_) => counters.retired.increment(1),
             Validation::Unknown => counters.unknown.increment(1),
         }
+        match touch {
+            None => Answer::There(Ok(validation)),
+            Some(touch) => Answer::Coming(Box::pin(async move {
+                self.touch_now(&[touch]).await;
+                Ok(validation)
+            })),
+        }
     }
 
     /// What an answer means. `noted_at` is the last activity that is written down, or waits to be.
-    async fn judged(
-        &self,
-        digest: TokenDigest,
-        lookup: Lookup,
-        noted_at: Timestamp,
-        activity: Activity,
-        now: Timestamp,
-    ) -> Validation {
-        match lookup {
-            Lookup::Live(live) => self.found(digest, live, noted_at, activity, now).await,
+    fn judged(&self, question: &Question, lookup: Lookup, noted_at: Timestamp) -> Judged {
+        let now = question.now;
+        let validation = match lookup {
+            Lookup::Live(live) => return self.found(question, live, noted_at),
             Lookup::Ended(tombstone) => {
                 let event = Event::new(EventKind::UsedAfterEnd(tombstone.reason), now);
                 self.report(&event.about(tombstone.session, tombstone.principal.clone()));
@@ -157,35 +189,49 @@ impl Sessions {
                 self.report(&Event::new(EventKind::UnknownToken, now));
                 Validation::Unknown
             }
-        }
+        };
+        Judged { validation, touch: None }
     }
 
-    async fn found(
-        &self,
-        digest: TokenDigest,
-        live: Live,
-        noted_at: Timestamp,
-        activity: Activity,
-        now: Timestamp,
-    ) -> Validation {
+    fn found(&self, question: &Question, live: Live, noted_at: Timestamp) -> Judged {
+        let Question { digest, activity, now } = *question;
         // The store judged by the same instant; a store that got it wrong lets nobody in.
         if let Verdict::Expired { reason, at } = judge(&live.record, live.last_seen_at, now) {
             let principal = live.record.principal.as_ref().map(|principal| principal.id().clone());
-            return Validation::Ended(Tombstone { session: live.record.id, principal, ended_at: at, reason });
+            let tombstone = Tombstone { session: live.record.id, principal, ended_at: at, reason };
+            return Judged { validation: Validation::Ended(tombstone), touch: None };
         }
         let due = activity == Activity::Counts && touch_due(noted_at, now, self.policy().touch_interval());
         let session = ActiveSession::new(digest, live);
         if !due {
-            return Validation::Active(session.seen_at(noted_at));
+            return Judged { validation: Validation::Active(session.seen_at(noted_at)), touch: None };
         }
         let touch = Touch { digest, seen_at: now };
-        if self.touches().defer(touch, session.idle_expires_at().since(now)) {
-            if let Some(near) = self.near() {
-                near.noted(&digest, now);
-            }
-        } else {
-            self.touch_now(&[touch]).await;
+        let waits = self.touches().defer(touch, session.idle_expires_at().since(now));
+        if waits && let Some(near) = self.near() {
+            near.noted(&digest, now);
         }
-        Validation::Active(session.seen_at(now))
+        let touch = (!waits).then_some(touch);
+        Judged { validation: Validation::Active(session.seen_at(now)), touch }
     }
+}
+
+/// What is asked of the near cache, or of the store.
+#[derive(Clone, Copy)]
+struct Question {
+    digest: TokenDigest,
+    activity: Activity,
+    now: Timestamp,
+}
+
+/// What an answer means, and activity that has to be written down before it is given.
+struct Judged {
+    validation: Validation,
+    touch: Option<Touch>,
+}
+
+/// A validation: there already, or on its way.
+enum Answer<'a> {
+    There(Result<Validation, SessionError>),
+    Coming(Pin<Box<dyn Future<Output = Result<Validation, SessionError>> + Send + 'a>>),
 }
