@@ -70,7 +70,7 @@ impl<C: Cells> Cache<C> {
     pub(crate) fn new(max_bytes: u64, lease: u64, harm: Harm) -> Self {
         let shown = || Shown { until: C::Word::new(0), generation: C::Word::new(0) };
         let ledger = Ledger {
-            trust: vec![Trust::default(); Parts::COUNT].into(),
+            trust: vec![Trust::default(); C::PARTS].into(),
             proofs: Proofs::default(),
             proven_at: None,
             unsettled: Vec::new(),
@@ -78,9 +78,9 @@ impl<C: Cells> Cache<C> {
         Self {
             lease,
             harm,
-            parts: (0..Parts::COUNT).map(|_| shown()).collect(),
+            parts: (0..C::PARTS).map(|_| shown()).collect(),
             ledger: C::Lock::new(ledger),
-            counters: (0..COUNTERS).map(|_| C::Lock::new(Counter::default())).collect(),
+            counters: (0..C::COUNTERS).map(|_| C::Lock::new(Counter::default())).collect(),
             swept: C::Word::new(0),
             map: C::Map::new(max_bytes),
         }
@@ -316,7 +316,7 @@ impl<C: Cells> Cache<C> {
     fn counter_of(&self, digest: &TokenDigest) -> &C::Lock<Counter> {
         // Other bytes than the map chooses by.
         let [.., high, low] = *digest.hash();
-        let number = usize::from(u16::from_be_bytes([high, low])) % COUNTERS;
+        let number = usize::from(u16::from_be_bytes([high, low])) % C::COUNTERS;
         self.counters.get(number).expect("a remainder is smaller than what it was divided by")
     }
 }
@@ -338,7 +338,5 @@ fn at<'a, C: Cells>(
     (trust.get_mut(usize::from(number)), parts.get(usize::from(number)))
 }
 
-/// Counters of news: a change spoils the answers on their way for one digest in this many.
-const COUNTERS: usize = 1_024;
 /// Ends whose news is waited for, for the sake of a metric: more than a node ends in a lease.
 const MAX_UNSETTLED: usize = 4_096;

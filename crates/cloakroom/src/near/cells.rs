@@ -6,6 +6,7 @@ use std::hash::{BuildHasher, Hasher};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use cloakroom_core::TokenDigest;
+use cloakroom_store::Parts;
 use parking_lot::Mutex;
 use quick_cache::sync::{Cache as QuickCache, DefaultLifecycle};
 use quick_cache::{OptionsBuilder, Weighter};
@@ -14,6 +15,11 @@ use super::entry::{Entry, OVERHEAD};
 
 /// A set of primitives.
 pub(crate) trait Cells: Debug + Send + Sync + 'static {
+    /// Counters of news: a change spoils the answers on their way for one digest in this many.
+    const COUNTERS: usize;
+    /// Parts that trust is kept for: all of them, but in tests in which each costs a step.
+    const PARTS: usize = Parts::COUNT;
+
     type Word: Word;
     type Lock<T: Debug + Send + 'static>: Lock<T>;
     type Map: Map;
@@ -49,6 +55,8 @@ pub(crate) trait Map: Debug + Send + Sync {
 pub(crate) struct Real;
 
 impl Cells for Real {
+    const COUNTERS: usize = 1_024;
+
     type Word = AtomicU64;
     type Lock<T: Debug + Send + 'static> = Mutex<T>;
     type Map = Quick;

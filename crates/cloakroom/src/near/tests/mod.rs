@@ -2,3 +2,5 @@
 
 mod around;
 mod conformance;
+mod model;
+mod orders;
