@@ -44,9 +44,19 @@ struct Inner {
 
 #[derive(Debug, Default)]
 struct Weather {
-    is_stalled: bool,
+    requests_stalled: bool,
+    replies_stalled: bool,
     /// Reply bytes that may still pass before the link that carries them is cut.
     replies_left: Option<usize>,
+}
+
+impl Weather {
+    fn stalls(&self, direction: Direction) -> bool {
+        match direction {
+            Direction::Request => self.requests_stalled,
+            Direction::Reply => self.replies_stalled,
+        }
+    }
 }
 
 /// Two connections that belong together.
@@ -124,12 +134,25 @@ impl Relay {
 
     /// Forwards nothing from now on, in either direction, and loses nothing: links stay open, new ones are accepted.
     pub fn stall(&self) {
-        self.inner.weather().is_stalled = true;
+        self.stall_requests();
+        self.stall_replies();
     }
 
-    /// Forwards again after [`stall`](Self::stall), what was held up first.
+    /// The same for what clients send alone: replies to what was sent before still pass.
+    pub fn stall_requests(&self) {
+        self.inner.weather().requests_stalled = true;
+    }
+
+    /// The same for what the server sends alone: it is asked, acts, and nobody hears of it.
+    pub fn stall_replies(&self) {
+        self.inner.weather().replies_stalled = true;
+    }
+
+    /// Forwards again after [`stall`](Self::stall) and its like, what was held up first.
     pub fn flow(&self) {
-        self.inner.weather().is_stalled = false;
+        let mut weather = self.inner.weather();
+        (weather.requests_stalled, weather.replies_stalled) = (false, false);
+        drop(weather);
         self.inner.changed.notify_all();
     }
 
@@ -246,7 +269,7 @@ impl Inner {
     /// if the link was cut meanwhile.
     fn pass<'a>(&self, link: &Link, direction: Direction, bytes: &'a [u8]) -> Option<(&'a [u8], bool)> {
         let mut weather = self.weather();
-        while weather.is_stalled && !link.is_cut.load(Ordering::SeqCst) {
+        while weather.stalls(direction) && !link.is_cut.load(Ordering::SeqCst) {
             weather = self.changed.wait_timeout(weather, GLANCE).unwrap_or_else(PoisonError::into_inner).0;
         }
         if link.is_cut.load(Ordering::SeqCst) {
