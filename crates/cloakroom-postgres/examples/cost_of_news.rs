@@ -1,6 +1,6 @@
 //! What it costs that changes are told, and how soon they are: printed, for the book.
 //!
-//! `cargo run --release -p cloakroom-postgres --example cost_of_news`
+//! `cargo run -p cloakroom-postgres --example cost_of_news`
 //!
 //! Three ways of telling on one server, in turns: not at all (triggers disabled), as shipped, and by `NOTIFY` in the writing
 //! transaction, which is what one would write first.

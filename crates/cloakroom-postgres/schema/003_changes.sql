@@ -76,7 +76,8 @@ $body$;
 -- Forgets what everybody has had half a minute to read; whether there is more of it. Never waits, and does a bounded
 -- amount of work. A clock that is wrong makes it forget early, which a reader notices by `floor`.
 CREATE FUNCTION cloakroom.forget_changes() RETURNS boolean
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $body$
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp SET enable_bitmapscan = off SET enable_seqscan = off AS $body$
 DECLARE
     _feed cloakroom.feed;
     _forgotten bigint;

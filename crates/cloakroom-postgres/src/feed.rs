@@ -274,7 +274,9 @@ async fn open(connector: &Connector, source: &Source) -> Result<Prepared, Proble
         return Err(Problem::Silent(source.schema.clone()));
     }
     if let Some(channel) = &source.channel {
-        connection.client.batch_execute(&format!("LISTEN \"{channel}\"")).await?;
+        // A bitmap would be made of a whole flood before the first ten thousand of it are looked at.
+        let begin = format!("SET enable_bitmapscan = off; LISTEN \"{channel}\"");
+        connection.client.batch_execute(&begin).await?;
     }
     let statement = connection.client.prepare(&source.read).await?;
     Ok(Prepared { connection, statement })

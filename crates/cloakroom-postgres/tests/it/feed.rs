@@ -108,7 +108,7 @@ fn whatever_was_acknowledged_on_any_node_has_been_told_when_a_later_proof_is_ans
             let (node, heard, feed) = (Arc::clone(&nodes[writer % 2]), Arc::clone(&heard), Arc::clone(&feed));
             writers.spawn(async move {
                 let mut fixtures = Fixtures::new(u64::try_from(writer).unwrap());
-                for _ in 0..40 {
+                for _ in 0..64 {
                     write_and_look(&node, &mut fixtures, &heard, &*feed).await;
                 }
             });
@@ -293,5 +293,41 @@ fn a_change_that_commits_late_is_told_after_it_did_and_not_before() {
         prove(&*feed).await;
         assert!(heard.has(filings[4].digest), "prepared and committed");
         assert!(!heard.had_anything());
+    });
+}
+
+#[test]
+fn readings_and_clearings_go_by_the_index_also_where_they_were_planned_for_an_empty_list() {
+    let server = Postgres::start_with(&["-c", "autovacuum=off"]).unwrap();
+    let explain = "
+        ALTER ROLE cloakroom SET session_preload_libraries = 'auto_explain';
+        ALTER ROLE cloakroom SET auto_explain.log_min_duration = 0;
+        ALTER ROLE cloakroom SET auto_explain.log_nested_statements = on;";
+    server.sql("postgres", explain).unwrap();
+    runtime().block_on(async {
+        let store = open(&server.url()).await;
+        let (_heard, feed) = watch(&store).await;
+        let sweep = SweepRequest { now: at(1), limit: 10, lease: Duration::ZERO };
+        let crowd = "INSERT INTO cloakroom.change (xid, digest)
+                     SELECT n::text::xid8, '\\x00' FROM generate_series(1, 100000) AS n;";
+        for knowledge in ["SELECT 1;", "ANALYZE;", crowd, "ANALYZE;"] {
+            server.sql("cloakroom", knowledge).unwrap();
+            let before = server.log().len();
+            for _ in 0..8 {
+                prove(&*feed).await;
+                // Somebody is under way at the next one.
+                store.sweep(sweep).await.unwrap();
+            }
+            let log = server.log();
+            let plans = log.get(before..).unwrap();
+            for needed in
+                ["Index Scan using change_xid", "xid >= pg_snapshot_xmax", "xid = ANY", "Tid Scan on change"]
+            {
+                assert!(plans.contains(needed), "{needed}, {knowledge}: {plans}");
+            }
+            for forbidden in ["Seq Scan on change", "Sort Key: change.xid", "Sort Key: told.xid"] {
+                assert!(!plans.contains(forbidden), "{forbidden}, {knowledge}: {plans}");
+            }
+        }
     });
 }

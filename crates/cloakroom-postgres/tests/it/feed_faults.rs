@@ -158,7 +158,7 @@ fn a_way_that_is_blocked_or_cut_proves_nothing_and_tells_all_when_it_is_open_aga
 
 #[test]
 fn a_standby_cannot_be_watched() {
-    let server = Postgres::start().unwrap();
+    let server = Postgres::start_with(&["-c", "wal_retrieve_retry_interval=50ms"]).unwrap();
     runtime().block_on(async {
         let (heard, feed) = watch(&*open(&server.url()).await).await;
         let data = server.sql("postgres", "SHOW data_directory;").unwrap();
