@@ -41,7 +41,9 @@ pub(crate) enum Problem {
     Deaf { address: String, source: Cause },
     #[error("the changes of {address} are not followed: {detail}")]
     Unfollowed { address: String, detail: String, is_gone: bool },
-    #[error("{agreed} sentinels say that {address} is the primary and well, which are not most: {detail}")]
+    #[error(
+        "the sentinels do not agree that {address} is the primary and well, only {agreed} of them say so: {detail}"
+    )]
     Contested { address: String, agreed: usize, detail: String },
     #[error("{address} leads to another server than the one whose changes are followed")]
     Elsewhere { address: String },

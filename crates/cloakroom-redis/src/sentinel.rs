@@ -63,34 +63,44 @@ impl Sentinel {
         }
     }
 
-    /// Whether most sentinels say, now, that `node` is the primary and that nothing is wrong with it.
+    /// Whether most sentinels say, now, that `node` is the primary and well, and none says that another one is.
     ///
-    /// A sentinel that knows of another primary, that finds this one down or replaces it, does not say so; nor does one
-    /// that does not answer. Where one knows of another primary, that is looked for at once.
+    /// A new primary is written to only by those who heard of it from a sentinel: whoever of them can be asked says so here,
+    /// too. The others hear of it from each other within seconds; most of them are asked so that a part that was cut off,
+    /// together with an old primary, proves nothing. Where one knows of another primary, that is looked for at once.
     pub(crate) async fn confirm(&self, node: &Arc<Node>) -> Result<(), Problem> {
         let mut answers: FuturesUnordered<_> =
             self.sentinels.iter().map(|link| self.ask_sentinel(link)).collect();
         let (mut agreed, mut detail) = (0, String::from("none was asked"));
-        let mut is_replaced = false;
-        while let Some(answer) = answers.next().await {
-            match answer {
-                Ok(elected) if elected.host != node.host => {
-                    is_replaced = true;
-                    detail = format!("one says that it is {}", elected.host);
+        let mut other = None;
+        while agreed <= self.sentinels.len() / 2 && other.is_none() {
+            match answers.next().await {
+                Some(Ok(elected)) if elected.host != node.host => other = Some(elected),
+                Some(Ok(elected)) if elected.is_doubtful => {
+                    detail = format!("one finds it {}", elected.flags)
                 }
-                Ok(elected) if elected.is_doubtful => {
-                    detail = format!("one finds it {}", elected.flags);
-                }
-                Ok(_) => agreed += 1,
-                Err(problem) => detail = said(&problem),
-            }
-            if agreed > self.sentinels.len() / 2 {
-                return Ok(());
+                Some(Ok(_)) => agreed += 1,
+                Some(Err(problem)) => detail = said(&problem),
+                None => return Err(Problem::Contested { address: node.host.to_string(), agreed, detail }),
             }
         }
-        if is_replaced {
-            self.look_again(node).await;
-        }
+        let rest = async {
+            while let Some(answer) = answers.next().await {
+                if let Ok(elected) = answer
+                    && elected.host != node.host
+                {
+                    return Some(elected);
+                }
+            }
+            None
+        };
+        let other = match other {
+            Some(other) => Some(other),
+            None => tokio::time::timeout(GRACE, rest).await.unwrap_or(None),
+        };
+        let Some(other) = other else { return Ok(()) };
+        self.look_again(node).await;
+        let detail = format!("one says that it is {}", other.host);
         Err(Problem::Contested { address: node.host.to_string(), agreed, detail })
     }
 
@@ -220,6 +230,8 @@ pub(crate) fn text(value: Value) -> Option<String> {
     }
 }
 
+/// How long the last sentinels are waited for once most have answered; whoever is slower is as good as gone.
+const GRACE: Duration = Duration::from_millis(50);
 /// The part of a verb's deadline that one server may use up.
 const SHARE: u32 = 4;
 /// How long a primary that was replaced behind our back is asked at most. One small question each time.

@@ -2,6 +2,7 @@
 
 use std::io::{BufReader, Write as _};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use cloakroom_conformance::{Filing, Fixtures, T0};
@@ -145,8 +146,9 @@ fn a_sentinel_that_was_cut_off_is_not_believed_where_another_knows_of_a_later_el
     let [old, new] = [Redis::start().unwrap(), Redis::start().unwrap()];
     let [old_port, new_port] = [&old, &new].map(|server| server.url().rsplit(':').next().unwrap().to_owned());
     // Both servers say that they are primaries, and the first sentinel of the address knows only the former.
-    let cut_off = sentinel_that_says(old_port, 1);
-    let [second, third] = [sentinel_that_says(new_port.clone(), 2), sentinel_that_says(new_port, 2)];
+    let cut_off = sentinel_that_says(&known(old_port, 1));
+    let new_known = known(new_port, 2);
+    let [second, third] = [sentinel_that_says(&new_known), sentinel_that_says(&new_known)];
     run(async {
         for (hosts, primary) in [
             (format!("127.0.0.1:{cut_off},127.0.0.1:{second},127.0.0.1:{third}"), &new),
@@ -164,39 +166,49 @@ fn a_sentinel_that_was_cut_off_is_not_believed_where_another_knows_of_a_later_el
     });
 }
 
-/// A sentinel that knows one primary and one election, for as long as the test runs; its port.
-fn sentinel_that_says(primary: String, epoch: u64) -> u16 {
+/// What a sentinel knows: the port of the primary, the number of the election, and what it finds of it.
+pub(crate) type Known = Arc<Mutex<(String, u64, &'static str)>>;
+
+pub(crate) fn known(primary: String, epoch: u64) -> Known {
+    Arc::new(Mutex::new((primary, epoch, "master")))
+}
+
+/// A sentinel that says what it is given to know, for as long as the test runs; its port.
+pub(crate) fn sentinel_that_says(known: &Known) -> u16 {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-    let port = listener.local_addr().unwrap().port();
+    let (port, known) = (listener.local_addr().unwrap().port(), Arc::clone(known));
     std::thread::spawn(move || {
         for stream in listener.incoming().map_while(Result::ok) {
-            let primary = primary.clone();
-            std::thread::spawn(move || answer(stream, &primary, epoch));
+            let known = Arc::clone(&known);
+            std::thread::spawn(move || answer(stream, &known));
         }
     });
     port
 }
 
 /// Answers whatever is asked until the other end is gone.
-fn answer(mut stream: TcpStream, primary: &str, epoch: u64) -> Option<()> {
+fn answer(mut stream: TcpStream, known: &Known) -> Option<()> {
     let mut requests = BufReader::new(stream.try_clone().ok()?);
     loop {
         let words = words(&mut requests)?;
         let text = match words.first()?.to_ascii_uppercase().as_str() {
             "HELLO" => "%1\r\n+proto\r\n:3\r\n".to_owned(),
             "SENTINEL" => {
+                let (primary, epoch, flags) = known.lock().unwrap().clone();
                 let fields = [
                     "name",
                     "mymaster",
                     "ip",
                     "127.0.0.1",
                     "port",
-                    primary,
+                    &primary,
                     "config-epoch",
                     &epoch.to_string(),
+                    "flags",
+                    flags,
                 ]
                 .map(|field| format!("+{field}\r\n"));
-                format!("%4\r\n{}", fields.concat())
+                format!("%5\r\n{}", fields.concat())
             }
             _ => "+OK\r\n".to_owned(),
         };
