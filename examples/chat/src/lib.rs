@@ -5,7 +5,7 @@
 //! | a WebSocket that is closed with its session, wherever that ends | [`talk`] |
 //! | server-sent events that end with their session | [`here`] |
 //! | "sign out everywhere" | [`sign_in`] |
-//! | what the pages do when they are told | `templates/room.js`, `templates/here.js` |
+//! | what the pages do when they are told | `templates/ended.js`, `room.js`, `here.js` |
 
 mod here;
 mod pages;
@@ -54,6 +54,7 @@ pub fn app(sessions: Sessions, people: Arc<People>, rooms: Arc<Rooms>, origin: O
         .route("/sign-out-everywhere", post(sign_in::sign_out_everywhere))
         .layer(layer)
         .route("/style.css", get(pages::style))
+        .route("/ended.js", get(pages::ended_script))
         .route("/room.js", get(pages::room_script))
         .route("/here.js", get(pages::here_script))
         .layer(map_response(harden))

@@ -73,6 +73,10 @@ pub(crate) async fn style() -> impl IntoResponse {
     ([(header::CONTENT_TYPE, "text/css; charset=utf-8")], include_str!("../templates/style.css"))
 }
 
+pub(crate) async fn ended_script() -> impl IntoResponse {
+    ([(header::CONTENT_TYPE, SCRIPT)], include_str!("../templates/ended.js"))
+}
+
 pub(crate) async fn room_script() -> impl IntoResponse {
     ([(header::CONTENT_TYPE, SCRIPT)], include_str!("../templates/room.js"))
 }

@@ -8,6 +8,8 @@ mod cookies;
 mod forms;
 mod frugal;
 mod identity;
+#[cfg(feature = "ws")]
+mod many;
 mod outages;
 mod races;
 mod refusals;
