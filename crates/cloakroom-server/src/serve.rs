@@ -140,6 +140,7 @@ async fn assemble(
 ) -> Result<App, ServeError> {
     let sessions = Sessions::builder_shared(store)
         .policy(config.policy.clone())
+        .near_cache(config.near_cache)
         .clock(Shared(Arc::clone(&surroundings.clock)))
         .random(Shared(Arc::clone(&surroundings.random)))
         .build()
@@ -302,6 +303,9 @@ async fn rustls_config(tls: &TlsConfig) -> Result<RustlsConfig, ServeError> {
 fn install_metrics() -> Result<PrometheusHandle, ServeError> {
     let recorder = PrometheusBuilder::new()
         .set_buckets_for_metric(Matcher::Suffix("_duration_seconds".to_owned()), &BUCKETS)
+        .and_then(|builder| {
+            builder.set_buckets_for_metric(Matcher::Suffix("_lag_seconds".to_owned()), &BUCKETS)
+        })
         .and_then(PrometheusBuilder::install_recorder)
         .map_err(|error| ServeError::new(error, "run one server per process"))?;
     web::describe_metrics();

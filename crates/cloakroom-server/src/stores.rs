@@ -75,6 +75,7 @@ pub async fn beside_the_server(config: &Config) -> Result<Option<Sessions>, Stor
         return Ok(None);
     }
     let builder = Sessions::builder_shared(open(config).await?).policy(config.policy.clone());
+    let builder = builder.near_cache(config.near_cache);
     Ok(Some(builder.build().expect("a configuration has a policy that can be kept")))
 }
 

@@ -8,6 +8,7 @@ use serde_json::json;
 
 use super::config::warnings_json;
 use super::output::counted;
+use super::reach;
 use super::store::sentences as sentences_of_store;
 use super::{CliError, GlobalArgs, Host};
 use crate::accounts::AccountStore;
@@ -176,6 +177,9 @@ async fn check_store(config: &Config, host: &Host<'_>) -> Result<String, CliErro
     }
     told.push('.');
     for sentence in sentences_of_store(sessions.store().name(), sessions.store().capabilities()) {
+        told.push_str(&format!("\n  {sentence}"));
+    }
+    for sentence in reach::sentences(config, &sessions) {
         told.push_str(&format!("\n  {sentence}"));
     }
     if let Some(from) = &config.store_moving_from {

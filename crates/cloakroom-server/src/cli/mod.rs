@@ -9,6 +9,7 @@ mod doctor;
 mod error;
 mod host;
 mod output;
+mod reach;
 mod sessions;
 mod store;
 mod users;

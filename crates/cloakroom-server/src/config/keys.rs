@@ -30,6 +30,8 @@ pub(super) const KEYS: &[&str] = &[
     "cookie.name",
     "cookie.same_site",
     "cookie.domain",
+    "near_cache.max_bytes",
+    "near_cache.lease",
     "sign_in.attempts_per_account",
     "sign_in.attempts_per_address",
     "sign_in.window",
@@ -130,7 +132,7 @@ mod tests {
             ("session.roles.admin.idle_timeout", Known::Key),
             ("session.roles.admin.idle", Known::No),
             ("listen.on", Known::No),
-            ("near_cache.lease", Known::No),
+            ("audit.chain", Known::No),
         ] {
             assert_eq!(lookup(&path(dotted)), known, "{dotted}");
         }

@@ -9,6 +9,7 @@ mod error;
 mod keys;
 mod layer;
 mod model;
+mod near_cache;
 mod public_url;
 mod read;
 mod remote;

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use cloakroom::NearCachePolicy;
 use cloakroom_core::{AalPreset, Policy};
 use cloakroom_http::{CookiePolicy, ForwardingHeader, Origin, SameSite};
 use ipnet::IpNet;
@@ -38,6 +39,8 @@ pub struct Config {
     pub policy: Policy,
     /// The session cookie.
     pub cookie: CookiePolicy,
+    /// How much of a shared store is kept in memory, and for how long it is believed.
+    pub near_cache: NearCachePolicy,
     /// How guessing is slowed down.
     pub sign_in: SignInConfig,
     /// Whom the server believes.

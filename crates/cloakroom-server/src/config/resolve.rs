@@ -8,6 +8,7 @@ use cloakroom_http::{CookiePolicy, CookiePolicyError, Origin};
 use ipnet::IpNet;
 
 use super::model::{Config, LogConfig, LogFormat, LogLevel, SignInConfig, TlsConfig, TrustConfig};
+use super::near_cache::read_near_cache;
 use super::public_url::PublicUrl;
 use super::read::{Reader, Setting};
 use super::session::read_policy;
@@ -37,6 +38,7 @@ pub(super) fn resolve(r: &mut Reader<'_>) -> Config {
         dangerously_insecure_http,
         preset,
         policy,
+        near_cache: read_near_cache(r),
         sign_in: read_sign_in(r),
         trust: read_trust(r),
         tls,

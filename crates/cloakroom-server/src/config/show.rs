@@ -189,6 +189,8 @@ fn values(config: &Config) -> BTreeMap<Vec<String>, toml::Value> {
     if let Some(domain) = config.cookie.domain() {
         put("cookie.domain", domain.into());
     }
+    put("near_cache.max_bytes", format_bytes(config.near_cache.max_bytes()).into());
+    put("near_cache.lease", duration(config.near_cache.lease()));
     put("sign_in.attempts_per_account", i64::from(config.sign_in.attempts_per_account).into());
     put("sign_in.attempts_per_address", i64::from(config.sign_in.attempts_per_address).into());
     put("sign_in.window", duration(config.sign_in.window));

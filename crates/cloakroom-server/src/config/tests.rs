@@ -61,6 +61,9 @@ absolute_timeout = "1h"
 name = "__Secure-id"
 same_site = "strict"
 domain = "example.org"
+[near_cache]
+max_bytes = "16MiB"
+lease = "250ms"
 [sign_in]
 attempts_per_account = 5
 attempts_per_address = 50
@@ -92,6 +95,11 @@ fn a_server_that_nobody_configured_has_the_defaults_of_the_contract() {
     assert_eq!(config.policy, policy);
     assert_eq!((config.cookie.name(), config.cookie.same_site()), ("__Host-cloakroom", SameSite::Lax));
     assert!(config.cookie.is_secure());
+    assert_eq!(config.near_cache, cloakroom::NearCachePolicy::default());
+    assert_eq!(
+        (config.near_cache.max_bytes(), config.near_cache.lease()),
+        (64 << 20, Duration::from_secs(1))
+    );
     assert_eq!(config.sign_in.attempts_per_account, 10);
     assert_eq!(config.sign_in.attempts_per_address, 100);
     assert_eq!(config.sign_in.window, Duration::from_secs(900));
@@ -112,12 +120,23 @@ fn every_key_is_read() {
     assert_eq!(config.policy.remember_me(), Some(minutes(24 * 60, 7 * 24 * 60)));
     assert_eq!(config.policy.roles().get(&Role::new("admin").unwrap()), Some(&minutes(5, 60)));
     assert_eq!(config.cookie.domain(), Some("example.org"));
+    assert_eq!(
+        config.near_cache,
+        cloakroom::NearCachePolicy::new(16 << 20, Duration::from_millis(250)).unwrap()
+    );
     assert_eq!(config.trust.proxies.len(), 2);
     assert_eq!(config.trust.forwarding_header, ForwardingHeader::Forwarded);
     let origins: Vec<&str> = config.trust.return_origins.iter().map(cloakroom_http::Origin::as_str).collect();
     assert_eq!(origins, ["https://app.example.org", "https://localhost:3000", "http://localhost:3000"]);
     assert_eq!(config.tls.as_ref().unwrap().redirect_listen.unwrap().port(), 80);
     assert_eq!((config.log.format, config.log.level), (LogFormat::Json, LogLevel::Debug));
+}
+
+#[test]
+fn a_near_cache_without_bytes_is_off_and_knows_the_lease_of_the_others() {
+    let config = load("[near_cache]\nmax_bytes = 0\nlease = \"2s\"");
+    assert!(!config.near_cache.is_on());
+    assert_eq!(config.near_cache.lease(), Duration::from_secs(2));
 }
 
 fn minutes(idle: u64, absolute: u64) -> Timeouts {
@@ -172,14 +191,14 @@ fn each_value_tells_where_it_comes_from() {
 #[test]
 fn unknown_keys_are_refused_with_the_nearest_one_and_all_at_once() {
     let problems = refused(
-        "listn = \"x\"\n[session]\nidle_timout = \"5m\"\n[near_cache]\nlease = \"1s\"\n[cookie]\nname = 5",
+        "listn = \"x\"\n[session]\nidle_timout = \"5m\"\n[audit]\nchain = \"1s\"\n[cookie]\nname = 5",
     );
     assert_eq!(
         problems,
         [
             "cloakroom.toml:1: unknown key `listn` | did you mean `listen`?",
             "cloakroom.toml:3: unknown key `session.idle_timout` | did you mean `session.idle_timeout`?",
-            "cloakroom.toml:5: unknown key `near_cache.lease` | remove it; `cloakroom config show` lists every key",
+            "cloakroom.toml:5: unknown key `audit.chain` | remove it; `cloakroom config show` lists every key",
             "cloakroom.toml:7: `cookie.name` is no text | expected text in quotes",
         ]
     );
@@ -221,6 +240,9 @@ fn settings_of_the_wrong_kind_are_refused_with_an_example() {
         ("[session]\non_limit = \"panic\"", ["unknown value \"panic\"", "end-oldest"]),
         ("[session]\nattributes_max_bytes = -1", ["whole number", "4KiB"]),
         ("[session.remember_me]\nenabled = \"yes\"", ["neither true nor false", "true or false"]),
+        ("[near_cache]\nmax_bytes = \"1KiB\"", ["1KiB: too few", "or 0 to ask the store each time"]),
+        ("[near_cache]\nlease = \"99ms\"", ["outside of 100ms to 1m", "1s"]),
+        ("[near_cache]\nmax_bytes = 0\nlease = \"61s\"", ["outside of 100ms to 1m", "1s"]),
         ("[sign_in]\nattempts_per_account = 0", ["nobody could sign in", "default is 10"]),
         ("[sign_in]\nwindow = \"0s\"", ["outside of 1s to 24h", "15m"]),
         ("[trust]\nproxies = [\"proxy.local\"]", ["no network", "10.0.0.0/8"]),

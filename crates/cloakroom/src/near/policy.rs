@@ -48,18 +48,25 @@ impl NearCachePolicy {
         if max_bytes < Self::MIN_BYTES {
             return Err(InvalidNearCache::MaxBytes(max_bytes));
         }
-        if !(Self::MIN_LEASE..=Self::MAX_LEASE).contains(&lease) {
-            return Err(InvalidNearCache::Lease(lease));
-        }
-        Ok(Self { max_bytes, lease })
+        Ok(Self { max_bytes, ..Self::off_beside(lease)? })
     }
 
-    /// Keeps nothing: every validation asks the store.
-    ///
-    /// Other nodes of the store may keep something: `lease` is theirs as far as this node knows, the default one.
+    /// Keeps nothing: every validation asks the store. Other nodes of it may have a near cache with the default lease.
     #[must_use]
     pub fn off() -> Self {
         Self { max_bytes: 0, lease: DEFAULT_LEASE }
+    }
+
+    /// Keeps nothing, beside other nodes of the store that believe what they keep for at most `lease`: for so long
+    /// [`settled`](crate::Revoking::settled) waits.
+    ///
+    /// # Errors
+    /// [`InvalidNearCache`] where the lease is out of bounds.
+    pub fn off_beside(lease: Duration) -> Result<Self, InvalidNearCache> {
+        if !(Self::MIN_LEASE..=Self::MAX_LEASE).contains(&lease) {
+            return Err(InvalidNearCache::Lease(lease));
+        }
+        Ok(Self { max_bytes: 0, lease })
     }
 
     /// Whether anything is kept.
