@@ -74,6 +74,12 @@
 //! | `sweep` | its limit |
 //! | `count` | the number of shards |
 //!
+//! # News
+//!
+//! Whoever [watches](cloakroom_store::Store::watch) is told by the thread that changed something, after it let go of the
+//! shard and before its call returns. A session that is buried for whatever reason is told of, time and want of room
+//! included. Where nobody watches, a change costs one comparison more and a look-up none.
+//!
 //! # Guarantees beyond the contract
 //!
 //! - A session that any verb but `list` finds to be over is buried at once: a clock that steps back does not revive it.

@@ -50,6 +50,13 @@ struct Change {
     mark: i64,
 }
 
+/// Whether somebody wrote to the file.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum File {
+    AsItWas,
+    Moved,
+}
+
 /// What a reading found.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum Found {
@@ -69,11 +76,11 @@ impl Follower {
     }
 
     /// Reads what has changed since the last time and has `tell` tell it. Whatever was committed before this is called is
-    /// in it.
+    /// in it. Says whether anything at all has happened to the file.
     ///
     /// A failure loses nothing: the next reading begins where the last one that succeeded stopped, or knows that it
     /// cannot.
-    pub(crate) fn advance(&mut self, tell: impl FnOnce(Found)) -> Result<(), Problem> {
+    pub(crate) fn advance(&mut self, tell: impl FnOnce(Found)) -> Result<File, Problem> {
         let read = self.read();
         let (found, mark) = read.inspect_err(|problem| {
             if problem.spoils_connection() {
@@ -85,8 +92,8 @@ impl Follower {
             self.place = Place::Lost;
             tell(found);
         }
-        self.place = Place::At(mark);
-        Ok(())
+        let before = std::mem::replace(&mut self.place, Place::At(mark));
+        Ok(if before == Place::At(mark) { File::AsItWas } else { File::Moved })
     }
 
     /// Forgets its place, for nobody watches any more, and closes its connection.
