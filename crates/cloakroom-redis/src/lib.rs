@@ -56,6 +56,15 @@
 //! | `sweeper:lease` | two nodes may sweep at once, which does no harm |
 //! | `ping:…` | nothing |
 //!
+//! # News of changes
+//! [`watch`](cloakroom_store::Store::watch) follows records and ends of everything on a connection of its own to each primary
+//! (`CLIENT TRACKING ON BCAST`): whoever changes them, this product, an operator, eviction or expiry. Keys that each touch or
+//! sign-in changes are not followed by name; that one of them vanished is known by the count of evictions, by the end that
+//! does not find it, or by the next touch of its session. A [proof](cloakroom_store::Feed::prove) is two round trips on that
+//! connection, and with sentinels one question to each; `src/feed/line.rs` says why that is one. Connections heal by
+//! themselves. A Cluster proves node by node: its parts are its buckets. A user needs `+ping +client|tracking` for it, in a
+//! Cluster `+cluster|nodes`; without, `watch` fails and says so, and all else works.
+//!
 //! # Cost
 //! One command each: `insert` with its limit, `get`, `replace`, `rekey`, `touch` (up to 500 sessions), `end` of one or of all
 //! of a principal, a page of a list (more where an address is looked for, which no index knows), `import`, a page of an
@@ -76,6 +85,7 @@
 //! | `session:ID` | string | its present digest, last activity, and when it is due | the same |
 //! | `principal:NAME` | sorted set | a principal's sessions, live (`L`) and ended (`E`), by instant of issue | the longest of theirs |
 //! | `epoch:current` | string | how often everything ended, when and why | none |
+//! | `news:PART` | string | written and removed at once: news of a part | none: never there |
 //! | `index:live:N` | sorted set | live sessions of the Nth generation, by instant of issue | none: swept |
 //! | `index:ended` | sorted set | ended sessions, by instant of issue | none: swept |
 //! | `index:due`, `index:retired` | sorted set | what to look at when | none: swept |

@@ -39,10 +39,17 @@ pub(super) struct Line {
     wire: MultiplexedConnection,
     broken: Arc<Notify>,
     is_clustered: bool,
+    _open: Open,
+}
+
+/// Closes what it covered however a line ends, also while it is being made.
+#[derive(Debug)]
+struct Open {
+    number: LineNumber,
     coverage: Arc<Coverage>,
 }
 
-impl Drop for Line {
+impl Drop for Open {
     fn drop(&mut self) {
         self.coverage.close(self.number);
     }
@@ -56,6 +63,7 @@ impl Line {
         coverage: &Arc<Coverage>,
     ) -> Result<Self, Problem> {
         let number = coverage.open();
+        let open = Open { number, coverage: Arc::clone(coverage) };
         let (ears, broken) = (Arc::clone(coverage), Arc::new(Notify::new()));
         let (names, breaks) = (Names::of(layout), Arc::clone(&broken));
         let listen = move |push: PushInfo| match push.kind {
@@ -66,14 +74,8 @@ impl Line {
             }
             _ => {}
         };
-        let wire = match follow(link, layout, listen).await {
-            Ok(wire) => wire,
-            Err(problem) => {
-                coverage.close(number);
-                return Err(problem);
-            }
-        };
-        Ok(Self { number, wire, broken, is_clustered: layout.is_clustered(), coverage: Arc::clone(coverage) })
+        let wire = follow(link, layout, listen).await?;
+        Ok(Self { number, wire, broken, is_clustered: layout.is_clustered(), _open: open })
     }
 
     /// Returns when the other end is gone.
