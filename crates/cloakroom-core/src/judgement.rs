@@ -34,6 +34,7 @@ impl Verdict {
 /// # Security
 /// Every read passes through here with the reader's clock, whatever expiry a store has of its own (ASVS 7.3.1, 7.3.2).
 /// A clock that stepped back lengthens nothing beyond the absolute instant, which was fixed at issue.
+#[inline]
 #[must_use]
 pub fn judge(record: &SessionRecord, last_seen_at: Timestamp, now: Timestamp) -> Verdict {
     record.lifetime.judge(last_seen_at, now)
@@ -41,6 +42,7 @@ pub fn judge(record: &SessionRecord, last_seen_at: Timestamp, now: Timestamp) ->
 
 impl Lifetime {
     /// The same as [`judge`](crate::judge()) for whoever has the limits of a record and not the record.
+    #[inline]
     #[must_use]
     pub fn judge(&self, last_seen_at: Timestamp, now: Timestamp) -> Verdict {
         let idle_at = last_seen_at.plus(self.idle_timeout);
@@ -55,6 +57,7 @@ impl Lifetime {
     }
 
     /// The same as [`idle_expires_at`](crate::idle_expires_at()) for whoever has the limits of a record and not the record.
+    #[inline]
     #[must_use]
     pub fn idle_expires_at(&self, last_seen_at: Timestamp) -> Timestamp {
         last_seen_at.plus(self.idle_timeout).min(self.absolute_expires_at)
@@ -62,18 +65,21 @@ impl Lifetime {
 }
 
 /// The instant at which the session ends if nothing more is heard: idle or absolute, whichever is earlier.
+#[inline]
 #[must_use]
 pub fn idle_expires_at(record: &SessionRecord, last_seen_at: Timestamp) -> Timestamp {
     record.lifetime.idle_expires_at(last_seen_at)
 }
 
 /// Whether activity at `now` is worth writing down: the last one written is at least `touch_interval` old.
+#[inline]
 #[must_use]
 pub fn touch_due(last_seen_at: Timestamp, now: Timestamp, touch_interval: Duration) -> bool {
     now > last_seen_at && now.since(last_seen_at) >= touch_interval
 }
 
 /// Whether the present token is as old as tokens may get under `rotate_every`.
+#[inline]
 #[must_use]
 pub fn rotation_due(record: &SessionRecord, now: Timestamp, rotate_every: Option<Duration>) -> bool {
     rotate_every.is_some_and(|interval| now.since(record.rotated_at) >= interval)

@@ -39,6 +39,7 @@ impl Timestamp {
     }
 
     /// The instant `duration` later, or [`Timestamp::MAX`] where that does not exist.
+    #[inline]
     #[must_use]
     pub fn plus(self, duration: Duration) -> Self {
         Self(self.0.saturating_add(saturating_millis(duration)))
@@ -51,6 +52,7 @@ impl Timestamp {
     }
 
     /// How long after `earlier` this instant is; zero where it is not after it (a clock may step backwards).
+    #[inline]
     #[must_use]
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_millis(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
@@ -90,6 +92,7 @@ impl FromStr for Timestamp {
 #[error("not an instant; expected RFC 3339 such as 2026-03-01T09:30:00Z")]
 pub struct MalformedTimestamp;
 
+#[inline]
 fn saturating_millis(duration: Duration) -> i64 {
     // In 64 bits: `Duration::as_millis` counts in 128, at every read.
     let millis = duration.as_secs().saturating_mul(1_000).saturating_add(duration.subsec_millis().into());

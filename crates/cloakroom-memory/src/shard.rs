@@ -102,6 +102,21 @@ impl Shard {
         }
     }
 
+    /// The answer to `get` where the session lives, which changes nothing that others see.
+    pub(crate) fn look_up_live(&mut self, digest: &TokenDigest, now: Timestamp) -> Option<Live> {
+        let index = self.find(digest)?;
+        let slot = self.slots.get_mut(index);
+        if self.epochs.end_of(slot.alive()?.generation, slot.created_at).is_some()
+            || slot.expiry(now).is_some()
+        {
+            return None;
+        }
+        match slot.warm_answer() {
+            Some(live) => Some(live),
+            None => Some(self.live(index)),
+        }
+    }
+
     /// What is filed under `digest`. A session that is over is buried, so that no clock that steps back revives it.
     pub(crate) fn resolve(&mut self, digest: &TokenDigest, now: Timestamp, over: &mut Vec<Ended>) -> Found {
         let Some(index) = self.find(digest) else { return Found::Unknown };

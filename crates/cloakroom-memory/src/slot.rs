@@ -213,6 +213,15 @@ impl Slot {
         Live { record: self.record(), version: self.packed.version(), last_seen_at: self.at }
     }
 
+    /// The same where its record is unpacked, which is noted.
+    pub(crate) fn warm_answer(&mut self) -> Option<Live> {
+        let (version, last_seen_at) = (self.packed.version(), self.at);
+        let alive = self.alive_mut()?;
+        let record = Arc::clone(alive.warm.as_ref()?);
+        alive.asked_for = true;
+        Some(Live { record, version, last_seen_at })
+    }
+
     pub(crate) fn record(&self) -> Arc<SessionRecord> {
         match self.alive().and_then(|alive| alive.warm.as_ref()) {
             Some(record) => Arc::clone(record),
