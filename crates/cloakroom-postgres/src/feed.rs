@@ -25,12 +25,12 @@
 //! After a gap, and on another list, [`News::Anything`] is told before the reading counts for anything.
 //!
 //! # When it is read
-//! At every proof; at once when another node says that it has changed something (`NOTIFY`, after its commit, on a
+//! At every proof; at once when another node says that it has ended or changed something (`NOTIFY`, after its commit, on a
 //! connection of the pool); and four times a second anyway. A notification carries nothing and proves nothing: lost ones
 //! cost time, forged ones a reading.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use cloakroom_core::TokenDigest;
@@ -60,23 +60,26 @@ pub(crate) struct Source {
     deadline: Duration,
     /// On which channel nodes say that they have changed something; none behind a pooler, where nobody can listen.
     channel: Option<String>,
-    pub(crate) hints: Arc<Hints>,
+    /// How many watches there are on this handle.
+    watches: Arc<AtomicUsize>,
 }
 
-/// Tells the other nodes that there is something to read.
-#[derive(Debug, Default)]
+/// Tells the other nodes that there is something to read: one for each handle.
+#[derive(Debug)]
 pub(crate) struct Hints {
-    wanted: Notify,
-    /// How many watches there are on this handle. Where there is none, no node is told: there may be no other either.
-    watches: AtomicUsize,
+    database: Arc<Database>,
+    channel: Option<String>,
+    wanted: Arc<Notify>,
+    /// How many watches there are on this handle.
+    watches: Arc<AtomicUsize>,
+    sender: OnceLock<JoinHandle<()>>,
 }
 
 /// One watch: reads, and tells one observer.
 #[derive(Debug)]
 pub(crate) struct PostgresFeed {
     watch: Arc<Watch>,
-    hints: Arc<Hints>,
-    tasks: [JoinHandle<()>; 2],
+    reading: JoinHandle<()>,
 }
 
 #[derive(Debug)]
@@ -104,11 +107,32 @@ struct Told {
 }
 
 impl Hints {
-    /// Something has changed, perhaps.
-    pub(crate) fn give(&self) {
+    pub(crate) fn new(source: &Source, database: Arc<Database>) -> Self {
+        let (channel, watches) = (source.channel.clone(), Arc::clone(&source.watches));
+        Self { database, channel, wanted: Arc::default(), watches, sender: OnceLock::new() }
+    }
+
+    /// Something has ended, perhaps: that is always worth a statement, for whoever has an open stream.
+    pub(crate) fn ended(&self) {
+        let Some(channel) = &self.channel else { return };
+        self.sender.get_or_init(|| {
+            tokio::spawn(pass_on(Arc::clone(&self.wanted), Arc::clone(&self.database), channel.clone()))
+        });
+        self.wanted.notify_one();
+    }
+
+    /// Something has changed, perhaps. Where nobody watches on this handle, nobody is told at once: a system without copies
+    /// has many changes, and nobody to tell.
+    pub(crate) fn changed(&self) {
         if self.watches.load(Ordering::Relaxed) > 0 {
-            self.wanted.notify_one();
+            self.ended();
         }
+    }
+}
+
+impl Drop for Hints {
+    fn drop(&mut self) {
+        self.sender.get().iter().for_each(|sender| sender.abort());
     }
 }
 
@@ -126,38 +150,30 @@ impl Source {
                 Settings::Own => Some(format!("cloakroom_news_{schema}")),
                 Settings::OfTheServer => None,
             },
-            hints: Arc::default(),
+            watches: Arc::default(),
         }
     }
 }
 
 impl PostgresFeed {
     /// Reads once, so that everything later is told.
-    pub(crate) async fn open(
-        source: Source,
-        database: Arc<Database>,
-        observer: Arc<dyn Observer>,
-    ) -> Result<Self, StoreError> {
+    pub(crate) async fn open(source: Source, observer: Arc<dyn Observer>) -> Result<Self, StoreError> {
         let heard = Arc::new(Notify::new());
         let reader =
             Reader { connector: source.connector.hearing(Arc::clone(&heard)), current: None, told: None };
-        let hints = Arc::clone(&source.hints);
         let reader = tokio::sync::Mutex::new(reader);
         let watch = Arc::new(Watch { source, observer, heard, reader });
         watch.read().await.map_err(failed)?;
-        hints.watches.fetch_add(1, Ordering::Relaxed);
-        let tasks = [
-            tokio::spawn(Arc::clone(&watch).keep_reading()),
-            tokio::spawn(pass_on(Arc::clone(&hints), database, watch.source.channel.clone())),
-        ];
-        Ok(Self { watch, hints, tasks })
+        watch.source.watches.fetch_add(1, Ordering::Relaxed);
+        let reading = tokio::spawn(Arc::clone(&watch).keep_reading());
+        Ok(Self { watch, reading })
     }
 }
 
 impl Drop for PostgresFeed {
     fn drop(&mut self) {
-        self.hints.watches.fetch_sub(1, Ordering::Relaxed);
-        self.tasks.iter().for_each(JoinHandle::abort);
+        self.watch.source.watches.fetch_sub(1, Ordering::Relaxed);
+        self.reading.abort();
     }
 }
 
@@ -282,11 +298,10 @@ async fn open(connector: &Connector, source: &Source) -> Result<Prepared, Proble
     Ok(Prepared { connection, statement })
 }
 
-/// Tells the other nodes, as long as somebody here watches too. One that is not told finds out a little later.
-async fn pass_on(hints: Arc<Hints>, database: Arc<Database>, channel: Option<String>) {
-    let Some(channel) = channel else { return };
+/// Tells the other nodes, one statement for all that came together. One that is not told finds out a little later.
+async fn pass_on(wanted: Arc<Notify>, database: Arc<Database>, channel: String) {
     loop {
-        hints.wanted.notified().await;
+        wanted.notified().await;
         if let Err(error) = database.read(Verb::Watch, HINT, &[&channel]).await {
             tracing::debug!(%error, "the other nodes were not told at once");
         }

@@ -14,7 +14,7 @@ use crate::connect::{Connection, Connector};
 use crate::database::Database;
 use crate::error::{Problem, Sent};
 use crate::facts::{self, PostgresFacts, Way};
-use crate::feed::{PostgresFeed, Source};
+use crate::feed::{Hints, PostgresFeed, Source};
 use crate::options::{Migrate, PostgresOptions, TlsMode};
 use crate::patience::Patience;
 use crate::schema::{self, MIGRATION_PATIENCE};
@@ -30,6 +30,7 @@ pub struct PostgresStore {
     statements: Statements,
     way: Way,
     source: Source,
+    hints: Hints,
     /// The name of this handle among all on the schema: who holds the sweeping lease.
     handle: String,
 }
@@ -65,7 +66,7 @@ impl PostgresStore {
     /// Also where it failed: it may have been applied.
     async fn change(&self, change: Change<'_>) -> Result<Changed, StoreError> {
         let changed = verb::change(&self.database, &self.statements, change).await;
-        self.source.hints.give();
+        self.hints.changed();
         changed
     }
 
@@ -86,10 +87,13 @@ impl PostgresStore {
         });
         let handle = patience.within(prepare(&connection, &options)).await.ok_or_else(overdue)??;
         let look_up = Statements::look_up(options.schema());
+        let source = Source::new(&options, connector.clone());
+        let database = Arc::new(Database::new(&options, connector, look_up)?);
         Ok(Self {
             statements: Statements::new(options.schema()),
-            source: Source::new(&options, connector.clone()),
-            database: Arc::new(Database::new(&options, connector, look_up)?),
+            hints: Hints::new(&source, Arc::clone(&database)),
+            source,
+            database,
             way: Way::of(&options),
             handle,
         })
@@ -114,8 +118,10 @@ impl Store for PostgresStore {
     fn insert<'a>(&'a self, request: InsertRequest<'a>) -> StoreFuture<'a, Inserted> {
         StoreFuture::waiting(async move {
             let inserted = verb::insert(&self.database, &self.statements, request).await;
-            if !matches!(&inserted, Ok(Inserted::Done { ended }) if ended.is_empty()) {
-                self.source.hints.give();
+            match &inserted {
+                Ok(Inserted::Done { ended }) if ended.is_empty() => {}
+                Ok(Inserted::Done { .. }) | Err(_) => self.hints.ended(),
+                Ok(_) => {}
             }
             inserted
         })
@@ -168,7 +174,7 @@ impl Store for PostgresStore {
     fn end<'a>(&'a self, request: EndRequest<'a>) -> StoreFuture<'a, Ending> {
         StoreFuture::waiting(async move {
             let ending = verb::end(&self.database, &self.statements, request).await;
-            self.source.hints.give();
+            self.hints.ended();
             ending
         })
     }
@@ -195,9 +201,7 @@ impl Store for PostgresStore {
 
     fn watch(&self, observer: Arc<dyn Observer>) -> StoreFuture<'_, Box<dyn Feed>> {
         StoreFuture::waiting(async {
-            let database = Arc::clone(&self.database);
-            let feed: Box<dyn Feed> =
-                Box::new(PostgresFeed::open(self.source.clone(), database, observer).await?);
+            let feed: Box<dyn Feed> = Box::new(PostgresFeed::open(self.source.clone(), observer).await?);
             Ok(feed)
         })
     }

@@ -179,12 +179,14 @@ fn a_standby_cannot_be_watched() {
 
 #[test]
 fn what_is_forgotten_before_it_was_read_is_told_as_anything() {
-    let url = database("forgotten");
-    let relay = Relay::to(shared().port()).unwrap();
+    // Its own: what others have under way, also in other databases, is forgotten later.
+    let server = Postgres::start_with(&["-c", "autovacuum=off"]).unwrap();
+    let url = server.url();
+    let relay = Relay::to(server.port()).unwrap();
     runtime().block_on(async {
         let writer = open(&url).await;
         let (near, present) = watch(&writer).await;
-        let (far, absent) = watch(&*open(&through(&url, shared().port(), relay.port())).await).await;
+        let (far, absent) = watch(&*open(&through(&url, server.port(), relay.port())).await).await;
         let filings = filed(&writer, &mut Fixtures::new(1), 3).await;
         relay.stall();
         let sweep = SweepRequest { now: at(1), limit: 10, lease: Duration::ZERO };
@@ -193,10 +195,10 @@ fn what_is_forgotten_before_it_was_read_is_told_as_anything() {
             end_one(&writer, filing).await;
             prove(&*present).await;
             // Half a minute later: what was there at the last time is forgotten.
-            shared().sql("forgotten", later).unwrap();
+            server.sql("cloakroom", later).unwrap();
             writer.sweep(sweep).await.unwrap();
         }
-        let left = shared().sql("forgotten", "SELECT count(*) FROM cloakroom.change;").unwrap();
+        let left = server.sql("cloakroom", "SELECT count(*) FROM cloakroom.change;").unwrap();
         assert_eq!(left.trim(), "1", "the last one could still be asked for");
         relay.flow();
         proven(&*absent).await;
@@ -207,21 +209,22 @@ fn what_is_forgotten_before_it_was_read_is_told_as_anything() {
 
 #[test]
 fn a_list_of_changes_is_cleared_in_small_steps_by_whoever_sweeps() {
-    let url = database("cleared");
+    let server = Postgres::start_with(&["-c", "autovacuum=off"]).unwrap();
+    let url = server.url();
     runtime().block_on(async {
         let store = open(&url).await;
         let many = "INSERT INTO cloakroom.change (digest) SELECT NULL FROM generate_series(1, 25000);";
-        shared().sql("cleared", many).unwrap();
+        server.sql("cloakroom", many).unwrap();
         let later = "UPDATE cloakroom.feed SET next_at = '-infinity';";
         let sweep = SweepRequest { now: at(1), limit: 10, lease: Duration::ZERO };
         assert!(!store.sweep(sweep).await.unwrap().more, "nobody knows yet that everybody has read it");
-        shared().sql("cleared", later).unwrap();
+        server.sql("cloakroom", later).unwrap();
         let mut rounds = 1;
         while store.sweep(sweep).await.unwrap().more {
             rounds += 1;
         }
         assert_eq!(rounds, 3);
-        let left = shared().sql("cleared", "SELECT count(*) FROM cloakroom.change;").unwrap();
+        let left = server.sql("cloakroom", "SELECT count(*) FROM cloakroom.change;").unwrap();
         assert_eq!(left.trim(), "0");
     });
 }
