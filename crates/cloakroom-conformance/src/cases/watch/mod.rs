@@ -25,6 +25,7 @@ pub(crate) const CASES: &[Case] = cases!("watch", Applies::With(&[Claim::Watch])
     a_session_that_ends_is_told,
     a_session_that_time_had_ended_for_whoever_ends_it_is_told,
     every_session_of_a_principal_that_ends_is_told,
+    all_of_many_sessions_that_end_at_once_are_told,
     an_end_of_everything_is_told,
     an_end_of_what_was_issued_before_an_instant_is_told,
     a_session_that_a_sign_in_replaces_is_told,
@@ -84,6 +85,21 @@ impl Scene {
         }
         self.watch.prove().await;
         filings
+    }
+
+    /// Many sessions, filed at once and settled.
+    async fn many(&mut self, count: usize, make: impl Fn(&mut Fixtures) -> Filing) -> Vec<TokenDigest> {
+        let mut arrivals = JoinSet::new();
+        for _ in 0..count {
+            let (store, filing) = (self.store.clone(), make(&mut self.fixtures));
+            arrivals.spawn(async move {
+                store.file(&filing).await;
+                filing.digest
+            });
+        }
+        let digests = arrivals.join_all().await;
+        self.watch.prove().await;
+        digests
     }
 
     /// Some sessions of one principal, filed and settled.
@@ -166,21 +182,22 @@ async fn every_session_of_a_principal_that_ends_is_told(context: &Context) {
     .await;
 }
 
+/// However little room there is in whatever news come in.
+async fn all_of_many_sessions_that_end_at_once_are_told(context: &Context) {
+    both_ways(context, async |mut scene| {
+        let all = scene.many(400, |fixtures| fixtures.signed_in("alice")).await;
+        let end = scene.store.finish_all_of(principal_id("alice"), PasswordChanged, at(1));
+        assert_eq!(scene.watch.is_told(&all, end).await.ended.len(), all.len());
+    })
+    .await;
+}
+
 /// In whatever part it is, on whichever server.
 async fn an_end_of_everything_is_told(context: &Context) {
     both_ways(context, async |mut scene| {
         for _ in 0..2 {
-            let mut all: Vec<TokenDigest> = scene.crowd().await.iter().map(|filing| filing.digest).collect();
-            let mut arrivals = JoinSet::new();
-            for filing in std::iter::repeat_with(|| scene.fixtures.anonymous()).take(64) {
-                let store = scene.store.clone();
-                arrivals.spawn(async move {
-                    store.file(&filing).await;
-                    filing.digest
-                });
-            }
-            all.extend(arrivals.join_all().await);
-            scene.watch.prove().await;
+            let mut all = scene.many(64, Fixtures::anonymous).await;
+            all.extend(scene.crowd().await.iter().map(|filing| filing.digest));
             let end = scene.store.finish(&Selector::All, Compromised, at(1));
             scene.watch.is_told(&all, end).await;
         }

@@ -164,6 +164,7 @@ defects! {
     WatchTellsAfterTheProof => "watch::a_session_that_ends_is_told",
     WatchMissesTheExpired => "watch::a_session_that_time_had_ended_for_whoever_ends_it_is_told",
     WatchTellsOneOfMany => "watch::every_session_of_a_principal_that_ends_is_told",
+    WatchTellsNoMoreThanFits => "watch::all_of_many_sessions_that_end_at_once_are_told",
     WatchMissesEndsOfAll => "watch::an_end_of_everything_is_told",
     WatchTellsOnePartOfAll => "watch::an_end_of_everything_is_told",
     WatchMissesIssuedBefore => "watch::an_end_of_what_was_issued_before_an_instant_is_told",
@@ -184,6 +185,8 @@ defects! {
     WatchLosesSome => "watch::whatever_was_not_told_is_as_it_was"
         | "watch::whatever_was_acknowledged_is_told_by_the_next_proof_however_many_write",
     WatchLosesWhatComesMeanwhile =>
+        "watch::whatever_was_acknowledged_is_told_by_the_next_proof_however_many_write",
+    WatchJoinsAProofUnderWay =>
         "watch::whatever_was_acknowledged_is_told_by_the_next_proof_however_many_write",
     WatchTellsAtOnce => "watch::whatever_was_acknowledged_is_told_by_the_next_proof_however_many_write",
     WatchIsDeafAfterARestart => "watch::after_a_restart_whoever_watches_anew_is_told",

@@ -175,7 +175,11 @@ impl Drop for Afterwards<'_> {
             (shelf.watching(), shelf.defect)
         };
         match defect {
-            Some(Defect::WatchTellsOnlyWhenAsked | Defect::WatchTellsAfterTheProof) => {}
+            Some(
+                Defect::WatchTellsOnlyWhenAsked
+                | Defect::WatchTellsAfterTheProof
+                | Defect::WatchJoinsAProofUnderWay,
+            ) => {}
             Some(Defect::WatchProvesWithoutAsking) => {
                 tokio::spawn(tell_later(watching));
             }
@@ -212,6 +216,7 @@ impl ReferenceFeed {
                 tokio::spawn(tell_later(vec![Arc::clone(&self.watch)]));
                 return Ok(Parts::ALL);
             }
+            Some(Defect::WatchJoinsAProofUnderWay) => return Ok(self.join().await),
             Some(Defect::WatchNeverProvesAPart) => return Ok(Parts::ALL.without(Parts::one(77))),
             Some(Defect::WatchProvesOneAtATime) if self.proving.fetch_add(1, Ordering::SeqCst) > 0 => {
                 return Self::error();
@@ -226,6 +231,23 @@ impl ReferenceFeed {
         self.broken.store(false, Ordering::SeqCst);
         self.watch.tell();
         Ok(Parts::ALL)
+    }
+
+    /// One proof for all who ask while it is under way, those included who asked after it had looked.
+    async fn join(&self) -> Parts {
+        if self.proving.fetch_add(1, Ordering::SeqCst) > 0 {
+            while self.proving.load(Ordering::SeqCst) > 0 {
+                tokio::task::yield_now().await;
+            }
+            return Parts::ALL;
+        }
+        let seen = std::mem::take(&mut *self.watch.waiting());
+        for _ in 0..16 {
+            tokio::task::yield_now().await;
+        }
+        self.watch.tell_each(seen);
+        self.proving.store(0, Ordering::SeqCst);
+        Parts::ALL
     }
 }
 

@@ -38,10 +38,12 @@ impl Shelf {
         if matches!(request.selector, Selector::One(_) | Selector::Principal { .. }) {
             let mut ended = Vec::new();
             for (number, id) in named.iter().enumerate() {
-                self.watches.muted |= number > 0 && self.has(Defect::WatchTellsOneOfMany);
+                self.watches.muted |= (number > 0 && self.has(Defect::WatchTellsOneOfMany))
+                    || (number >= 200 && self.has(Defect::WatchTellsNoMoreThanFits));
                 ended.extend(self.bury(*id, request.now, reason));
             }
-            self.watches.muted &= !self.has(Defect::WatchTellsOneOfMany);
+            self.watches.muted &=
+                !self.has(Defect::WatchTellsOneOfMany) && !self.has(Defect::WatchTellsNoMoreThanFits);
             return Ending { ended, swept_later: 0 };
         }
         let lives =
