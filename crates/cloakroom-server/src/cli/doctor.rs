@@ -19,7 +19,11 @@ use crate::stores;
 pub(super) async fn run(loaded: &Loaded, global: &GlobalArgs, host: &mut Host<'_>) -> Result<(), CliError> {
     let config = &loaded.config;
     let policy = sentences(config);
-    let health = [check_accounts(config), check_store(config, host).await];
+    let (store, weaknesses) = match check_store(config, host).await {
+        Ok((told, weaknesses)) => (Ok(told), weaknesses),
+        Err(error) => (Err(error), Vec::new()),
+    };
+    let health = [check_accounts(config), store];
     let broken = health.iter().filter(|check| check.is_err()).count();
     if global.json {
         let health: Vec<_> = health
@@ -29,7 +33,9 @@ pub(super) async fn run(loaded: &Loaded, global: &GlobalArgs, host: &mut Host<'_
                 Err(error) => json!({ "ok": false, "message": error.render().trim_end() }),
             })
             .collect();
-        let report = json!({ "policy": policy, "warnings": warnings_json(loaded), "health": health });
+        let mut warnings = warnings_json(loaded);
+        warnings.extend(weaknesses.iter().map(|cause| json!({ "key": "store", "cause": cause })));
+        let report = json!({ "policy": policy, "warnings": warnings, "health": health });
         writeln!(host.stdout, "{report:#}")?;
     } else {
         writeln!(host.stdout, "Policy")?;
@@ -43,11 +49,8 @@ pub(super) async fn run(loaded: &Loaded, global: &GlobalArgs, host: &mut Host<'_
         for error in health.iter().filter_map(|check| check.as_ref().err()) {
             write!(host.stdout, "{}", error.render())?;
         }
-        writeln!(
-            host.stdout,
-            "\n{}",
-            counted(u64::try_from(config.warnings().len()).unwrap_or(u64::MAX), "warning")
-        )?;
+        let warnings = config.warnings().len().saturating_add(weaknesses.len());
+        writeln!(host.stdout, "\n{}", counted(u64::try_from(warnings).unwrap_or(u64::MAX), "warning"))?;
         for warning in config.warnings() {
             writeln!(
                 host.stdout,
@@ -56,6 +59,9 @@ pub(super) async fn run(loaded: &Loaded, global: &GlobalArgs, host: &mut Host<'_
                 warning.cause(),
                 warning.remedy()
             )?;
+        }
+        for weakness in &weaknesses {
+            writeln!(host.stdout, "  store: {weakness}")?;
         }
     }
     if broken == 0 {
@@ -151,12 +157,14 @@ fn check_accounts(config: &Config) -> Result<String, CliError> {
     Ok(format!("The accounts are readable and writable: {}.", counted(count, "account")))
 }
 
-async fn check_store(config: &Config, host: &Host<'_>) -> Result<String, CliError> {
+/// What the store is like, and what is weak about it.
+async fn check_store(config: &Config, host: &Host<'_>) -> Result<(String, Vec<String>), CliError> {
     if config.store.is_in_the_server() {
-        return Ok("Sessions live in the server's memory.".to_owned());
+        return Ok(("Sessions live in the server's memory.".to_owned(), Vec::new()));
     }
     let Some(sessions) = stores::beside_the_server(config).await? else {
-        return Ok(format!("There are no sessions yet; `serve` will make the store {}.", config.store));
+        let told = format!("There are no sessions yet; `serve` will make the store {}.", config.store);
+        return Ok((told, Vec::new()));
     };
     let before = host.clock.monotonic();
     let store_clock = sessions.ping().await?;
@@ -185,10 +193,7 @@ async fn check_store(config: &Config, host: &Host<'_>) -> Result<String, CliErro
     if let Some(from) = &config.store_moving_from {
         told.push_str(&format!("\n  Sessions are being moved from {from}; it answers, too."));
     }
-    for warning in stores::weaknesses(&config.store).await? {
-        told.push_str(&format!("\n  warning: {warning}"));
-    }
-    Ok(told)
+    Ok((told, stores::weaknesses(&config.store).await?))
 }
 
 async fn live_sessions(sessions: &Sessions) -> Result<String, CliError> {
