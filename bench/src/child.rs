@@ -2,6 +2,7 @@
 
 use std::ffi::OsStr;
 use std::io::{BufRead as _, BufReader, Write as _};
+use std::path::Path;
 use std::process::{Child as Process, ChildStdin, ChildStdout, Command, Stdio};
 
 use serde::Serialize;
@@ -10,7 +11,7 @@ use serde::de::DeserializeOwned;
 use crate::error::{Doing as _, Error, Outcome};
 use crate::machine::processor_nanoseconds;
 
-/// This program in another role. It ends when this is dropped: by itself, since its input ends, or else by force.
+/// This program in another role, or another program. It ends when this is dropped: by itself, since its input ends, or else by force.
 #[derive(Debug)]
 pub(crate) struct Child {
     process: Process,
@@ -24,13 +25,20 @@ impl Child {
         arguments: impl IntoIterator<Item = S>,
     ) -> Outcome<Self> {
         let own = std::env::current_exe().doing("finding this program")?;
-        let mut process = Command::new(own)
-            .arg(role)
-            .args(arguments)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .doing("starting this program in another role")?;
+        Self::spawn(Command::new(own).arg(role).args(arguments))
+    }
+
+    /// Another program, which speaks as this one does.
+    pub(crate) fn start_program<S: AsRef<OsStr>>(
+        program: &Path,
+        arguments: impl IntoIterator<Item = S>,
+    ) -> Outcome<Self> {
+        Self::spawn(Command::new(program).args(arguments))
+    }
+
+    fn spawn(command: &mut Command) -> Outcome<Self> {
+        let process = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
+        let mut process = process.doing("starting another process")?;
         let stdin = process.stdin.take();
         let stdout = BufReader::new(process.stdout.take().doing("taking a pipe")?);
         Ok(Self { process, stdin, stdout })

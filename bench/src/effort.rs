@@ -19,6 +19,8 @@ pub(crate) struct Effort {
     pub(crate) sizes: &'static [usize],
     /// Look-ups in a turn, in memory; SQLite makes a hundredth of them.
     pub(crate) look_ups: usize,
+    /// Sessions that are ended to see how long that takes to reach other nodes.
+    pub(crate) ends: usize,
 }
 
 impl Effort {
@@ -30,7 +32,11 @@ impl Effort {
         in_sqlite: 200_000,
         sizes: &[1_000, 10_000, 100_000, 1_000_000],
         look_ups: 1_000_000,
+        ends: 2_000,
     };
+
+    /// As much as eight minutes allow.
+    pub(crate) const BOOK: Self = Self { name: "book", rounds: 7, ..Self::FULL };
 
     pub(crate) const QUICK: Self = Self {
         name: "quick",
@@ -40,5 +46,6 @@ impl Effort {
         in_sqlite: 10_000,
         sizes: &[1_000, 10_000],
         look_ups: 200_000,
+        ends: 100,
     };
 }

@@ -10,11 +10,18 @@
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command-line tool prints")]
 
+mod affinity;
 mod allocator;
+mod book;
 mod child;
+mod client;
 mod effort;
 mod error;
+mod lag;
 mod machine;
+mod many;
+mod monitor;
+mod peers;
 mod population;
 mod report;
 mod requests;
@@ -22,14 +29,17 @@ mod sizes;
 mod statistics;
 mod stopwatch;
 mod stores;
+mod table;
+mod validate;
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
 use crate::effort::Effort;
 use crate::error::Outcome;
-use crate::report::Report;
+use crate::report::{Report, Section};
 
 /// Counts on the thread that allocates; the cost is a few instructions, the same for whatever is compared.
 #[global_allocator]
@@ -41,6 +51,9 @@ struct Arguments {
     /// Smaller and shorter: to see that it works, not to quote
     #[arg(long)]
     quick: bool,
+    /// Only what the book shows, and write it there: tables and pictures
+    #[arg(long)]
+    book: bool,
     #[command(subcommand)]
     role: Option<Role>,
 }
@@ -50,6 +63,23 @@ struct Arguments {
 enum Role {
     /// What verbs cost in small stores and in large ones, on every kind of store
     Sizes(sizes::Task),
+    /// Side by side with other libraries: processor time, store commands, memory
+    Peers(peers::Task),
+    /// Makes requests of a peer's server
+    #[command(hide = true)]
+    PeersLoad(peers::LoadTask),
+    /// Nanoseconds of a validation, in small stores and in large ones
+    Validate(validate::Task),
+    /// Fills a store and validates
+    #[command(hide = true)]
+    ValidatePopulation(validate::PopulationTask),
+    /// How long the end of a session takes to reach other nodes
+    Lag(lag::Task),
+    /// Is one of several nodes
+    #[command(hide = true)]
+    LagNode(lag::NodeTask),
+    /// Lists and ends a thousand sessions of a principal, among very many
+    Many(many::Task),
     /// Fills a store with sessions and asks for them
     #[command(hide = true)]
     Population(population::Task),
@@ -65,8 +95,16 @@ fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let effort = if arguments.quick { Effort::QUICK } else { Effort::FULL };
     let done = match arguments.role {
+        None if arguments.book => measure_for_book(if arguments.quick { effort } else { Effort::BOOK }),
         None => measure(effort),
-        Some(Role::Sizes(task)) => measure_sizes(effort, &task),
+        Some(Role::Sizes(task)) => tell(effort, "sizes", |effort| sizes::measure(effort, &task)),
+        Some(Role::Peers(task)) => tell(effort, "peers", |effort| peers::measure(effort, &task)),
+        Some(Role::Validate(task)) => tell(effort, "validate", |effort| validate::measure(effort, &task)),
+        Some(Role::ValidatePopulation(task)) => validate::population(&task),
+        Some(Role::Lag(task)) => tell(effort, "lag", |effort| lag::measure(effort, &task)),
+        Some(Role::LagNode(task)) => lag::node(&task),
+        Some(Role::Many(task)) => tell(effort, "many", |effort| many::measure(effort, &task)),
+        Some(Role::PeersLoad(task)) => peers::load(&task),
         Some(Role::Population(task)) => population::run(&task),
         Some(Role::Serve(task)) => requests::serve(&task),
         Some(Role::Load(task)) => requests::load(&task),
@@ -85,13 +123,35 @@ fn measure(effort: Effort) -> Outcome {
     report.section("populations", &population::measure(effort)?)?;
     report.section("round-trips", &requests::count_round_trips()?)?;
     report.section("requests", &requests::measure(effort)?)?;
+    compare(&mut report, effort, None)?;
     report.conclude();
     Ok(())
 }
 
-fn measure_sizes(effort: Effort, task: &sizes::Task) -> Outcome {
+fn measure_for_book(effort: Effort) -> Outcome {
     let mut report = Report::new(effort)?;
-    report.section("sizes", &sizes::measure(effort, task)?)?;
+    compare(&mut report, effort, Some(book::pictures()))?;
+    report.write_book()?;
+    report.conclude();
+    Ok(())
+}
+
+/// What there is something to compare with, or a value to reach.
+fn compare(report: &mut Report, effort: Effort, pictures: Option<PathBuf>) -> Outcome {
+    let plot = |name: &str| pictures.as_ref().map(|directory| directory.join(name));
+    let peers = peers::Task::drawn(plot("benchmarks-peers.svg"));
+    report.section("peers", &peers::measure(effort, &peers)?)?;
+    let validate = validate::Task::drawn(plot("benchmarks-validate.svg"));
+    report.section("validate", &validate::measure(effort, &validate)?)?;
+    let lag = lag::Task::drawn(plot("benchmarks-lag.svg"));
+    report.section("lag", &lag::measure(effort, &lag)?)?;
+    report.section("many", &many::measure(effort, &many::Task::default())?)
+}
+
+/// One part of the measurements alone.
+fn tell(effort: Effort, name: &str, measure: impl FnOnce(Effort) -> Outcome<Section>) -> Outcome {
+    let mut report = Report::new(effort)?;
+    report.section(name, &measure(effort)?)?;
     report.conclude();
     Ok(())
 }

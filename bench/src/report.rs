@@ -6,15 +6,19 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use serde_json::json;
 
+use crate::book;
 use crate::effort::Effort;
 use crate::error::{Doing as _, Outcome};
 use crate::machine::Machine;
+use crate::table::{self, Comparison};
 
 /// What one part of the measurements found.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Section {
     /// What to tell.
     pub(crate) rows: Vec<Row>,
+    /// What to compare with others.
+    pub(crate) comparisons: Vec<Comparison>,
     /// Every single round, for whoever doubts the median.
     pub(crate) rounds: serde_json::Value,
 }
@@ -59,6 +63,8 @@ pub(crate) struct Report {
     machine: Machine,
     effort: Effort,
     directory: PathBuf,
+    /// By part.
+    comparisons: Vec<(String, Vec<Comparison>)>,
     aims: usize,
     missed: Vec<String>,
 }
@@ -72,7 +78,7 @@ impl Report {
         if cfg!(debug_assertions) {
             eprintln!("warning: this is not a release build; its numbers say nothing");
         }
-        Ok(Self { machine, effort, directory, aims: 0, missed: Vec::new() })
+        Ok(Self { machine, effort, directory, comparisons: Vec::new(), aims: 0, missed: Vec::new() })
     }
 
     /// Prints what a part found, and writes it down.
@@ -85,18 +91,36 @@ impl Report {
                 self.missed.push(format!("{name}: {}", row.what));
             }
         }
+        print!("{}", table::text(&section.comparisons));
+        for line in &section.comparisons {
+            self.aims += usize::from(line.has_aim());
+            if line.is_missed() {
+                self.missed.push(format!("{name}: {}", line.what()));
+            }
+        }
+        self.comparisons.push((name.to_owned(), section.comparisons.clone()));
         let whole = json!({
             "machine": self.machine,
             "effort": self.effort,
             "rows": section.rows,
+            "comparisons": section.comparisons,
             "rounds": section.rounds,
         });
         let text = serde_json::to_string_pretty(&whole).doing("writing the results")?;
         fs::write(self.directory.join(format!("{name}.json")), text).doing("writing the results")
     }
 
+    /// Writes the tables into the book.
+    pub(crate) fn write_book(&self) -> Outcome {
+        book::write(&self.machine.line(), &self.comparisons)
+    }
+
     /// Says which aims were met. That is news, not a verdict: machines differ.
     pub(crate) fn conclude(&self) {
+        let all: Vec<Comparison> = self.comparisons.iter().flat_map(|(_, part)| part.clone()).collect();
+        if self.comparisons.len() > 1 && !all.is_empty() {
+            println!("\nall of it\n{}", table::text(&all));
+        }
         println!("\n{} of {} aims met", self.aims - self.missed.len(), self.aims);
         for what in &self.missed {
             println!("missed   {what}");
@@ -105,8 +129,9 @@ impl Report {
     }
 }
 
+/// Where builds go.
 #[expect(clippy::disallowed_methods, reason = "where builds go is told by the environment")]
-fn target_directory() -> PathBuf {
+pub(crate) fn target_directory() -> PathBuf {
     std::env::var("CARGO_TARGET_DIR").map_or_else(
         |_| Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new(".")).join("target"),
         PathBuf::from,

@@ -78,7 +78,7 @@ pub(crate) fn measure(effort: Effort) -> Outcome<Section> {
         look_ups: effort.look_ups / SQLITE_IS_SLOWER,
         ..signed_in.clone()
     };
-    let mut section = Section { rows: Vec::new(), rounds: json!({}) };
+    let mut section = Section::default();
     let mut raw = Map::new();
     for task in [signed_in, anonymous, with_metrics, sqlite] {
         eprintln!("{} …", task.name());
@@ -148,11 +148,11 @@ impl Task {
             Kind::Memory if self.metrics => rows.push(time("validate, one hot session", &found.hot)),
             Kind::Memory => {
                 let resident = each(number(found.weight.resident_bytes), self.sessions);
-                rows.push(Row::new(name("resident memory"), resident, "bytes a session").at_most(300.0));
+                rows.push(Row::new(name("resident memory"), resident, "bytes a session").at_most(220.0));
                 let asked = each(number(found.weight.allocated_bytes), self.sessions);
                 rows.push(Row::new(name("asked of the allocator"), asked, "bytes a session"));
-                rows.push(time("validate, one hot session", &found.hot).at_most(200.0));
-                rows.push(time("validate, any session", &found.uniform).at_most(600.0));
+                rows.push(time("validate, one hot session", &found.hot).at_most(150.0));
+                rows.push(time("validate, any session", &found.uniform));
                 rows.push(time("a plain map's look-up, one hot entry", &found.map_hot));
                 rows.push(time("a plain map's look-up, any entry", &found.map_uniform));
                 let hot = median_of(&found.hot, |turn| turn.allocations);

@@ -56,7 +56,7 @@ impl Pair {
 
 /// Measures processor time, every case against its bare twin, in rounds.
 pub(crate) fn measure(effort: Effort) -> Outcome<Section> {
-    let mut section = Section { rows: Vec::new(), rounds: json!({}) };
+    let mut section = Section::default();
     let mut raw = Map::new();
     for store in Kind::ALL {
         let mut pair = Pair::start(store, CONNECTIONS, false)?;
@@ -91,7 +91,7 @@ pub(crate) fn measure(effort: Effort) -> Outcome<Section> {
 
 /// Counts the store's verbs for one request of each case.
 pub(crate) fn count_round_trips() -> Outcome<Section> {
-    let mut section = Section { rows: Vec::new(), rounds: json!({}) };
+    let mut section = Section::default();
     let mut raw = Map::new();
     eprintln!("round trips …");
     // The same for every store: it is the layer that asks.

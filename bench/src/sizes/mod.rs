@@ -19,7 +19,7 @@ use crate::report::{Row, Section};
 use crate::statistics::{each, number};
 
 use level::{Level, Operation, Population};
-use place::{Place, Where};
+pub(crate) use place::{Place, Where};
 
 /// Cost against size.
 #[derive(Debug, Args)]
@@ -46,7 +46,7 @@ pub(crate) fn measure(effort: Effort, task: &Task) -> Outcome<Section> {
     let stores = if task.stores.is_empty() { Where::ALL.to_vec() } else { task.stores.clone() };
     let up_to = task.up_to.unwrap_or(usize::MAX);
     let sizes: Vec<usize> = effort.sizes.iter().copied().filter(|size| *size <= up_to).collect();
-    let mut section = Section { rows: Vec::new(), rounds: json!({}) };
+    let mut section = Section::default();
     let mut raw = Map::new();
     let mut all = Vec::new();
     for store in stores {

@@ -21,7 +21,7 @@ use crate::machine::private_memory;
 
 /// A kind of store, and how its servers stand.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
-pub(super) enum Where {
+pub(crate) enum Where {
     Memory,
     Sqlite,
     Redis,
@@ -32,7 +32,7 @@ pub(super) enum Where {
 }
 
 impl Where {
-    pub(super) const ALL: [Self; 7] = [
+    pub(crate) const ALL: [Self; 7] = [
         Self::Memory,
         Self::Sqlite,
         Self::Redis,
@@ -58,7 +58,7 @@ impl fmt::Display for Where {
 }
 
 /// A store's surroundings: whatever has to run, or to be there, while it is used.
-pub(super) enum Place {
+pub(crate) enum Place {
     Memory,
     Sqlite(TempDir),
     Redis(Redis),
@@ -69,7 +69,7 @@ pub(super) enum Place {
 }
 
 impl Place {
-    pub(super) fn prepare(store: Where) -> Outcome<Self> {
+    pub(crate) fn prepare(store: Where) -> Outcome<Self> {
         Ok(match store {
             Where::Memory => Self::Memory,
             Where::Sqlite => {
@@ -87,7 +87,7 @@ impl Place {
         })
     }
 
-    pub(super) async fn open(&self) -> Outcome<Arc<dyn Store>> {
+    pub(crate) async fn open(&self) -> Outcome<Arc<dyn Store>> {
         Ok(match self {
             Self::Memory => Arc::new(MemoryStore::new(MemoryOptions::default().with_max_bytes(ROOM))),
             Self::Sqlite(directory) => {
@@ -111,8 +111,13 @@ impl Place {
         })
     }
 
+    /// The port of the one Redis server, where that is what it is.
+    pub(crate) fn redis_port(&self) -> Option<u16> {
+        if let Self::Redis(server) = self { Some(server.port()) } else { None }
+    }
+
     /// Bytes in use where the sessions lie, as whoever keeps them counts.
-    pub(super) fn weight(&self) -> Outcome<u64> {
+    pub(crate) fn weight(&self) -> Outcome<u64> {
         match self {
             Self::Memory => private_memory().doing("reading this process's memory"),
             Self::Sqlite(directory) => size_of(directory.path()),

@@ -1,0 +1,5 @@
+//! Cloakroom, as a server.
+
+fn main() {
+    peer_common::serve(peer_cloakroom::router);
+}

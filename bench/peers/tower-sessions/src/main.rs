@@ -1,0 +1,5 @@
+//! tower-sessions, as a server.
+
+fn main() {
+    peer_common::serve(peer_tower_sessions::router);
+}
