@@ -174,6 +174,10 @@ impl Drop for Guard {
         self.0.with(|registry| {
             registry.driven = false;
             registry.abandon_checks();
+            if std::thread::panicking() {
+                // A defect. Rather all streams end, and come again, than one goes on that nobody looks after.
+                registry.give_up_all();
+            }
             registry.wake_all();
         });
     }

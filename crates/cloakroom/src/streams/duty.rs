@@ -232,13 +232,7 @@ impl Registry {
                 turns.push(*id);
             }
             let unproven = now.saturating_duration_since(watched.proven(covered));
-            let impatient = watched.slots.iter_mut().flatten();
-            let impatient = impatient.filter(|slot| !slot.gave_up && slot.patience <= unproven);
-            let mut streams = 0;
-            for slot in impatient {
-                (slot.gave_up, streams) = (true, streams + 1);
-                self.effects.wakers.extend(slot.waker.take());
-            }
+            let streams = watched.give_up(&mut self.effects.wakers, |slot| slot.patience <= unproven);
             if streams > 0 {
                 let principal = watched.principal.clone();
                 let end = StreamEnd::Unproven;

@@ -11,6 +11,8 @@ use crate::event::Masked;
 #[derive(Debug, Default)]
 pub(super) struct Effects {
     pub(super) wakers: Vec<Waker>,
+    /// Dropped after the lock is released: a waker may own a task, and that another stream.
+    pub(super) spent: Vec<Waker>,
     pub(super) closings: Vec<Closing>,
     /// Whether there is something to do for the task that serves the registry.
     pub(super) work: bool,

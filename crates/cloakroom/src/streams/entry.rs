@@ -136,16 +136,26 @@ impl Watched {
         self.slots.len() - self.vacant.len()
     }
 
+    /// Ends the streams that wait: how many, and whom to wake.
+    pub(super) fn give_up(&mut self, wakers: &mut Vec<Waker>, is_over: impl Fn(&Slot) -> bool) -> usize {
+        let mut streams = 0;
+        for slot in self.slots.iter_mut().flatten().filter(|slot| !slot.gave_up && is_over(slot)) {
+            (slot.gave_up, streams) = (true, streams + 1);
+            wakers.extend(slot.waker.take());
+        }
+        streams
+    }
+
     /// Until when it is known to have lived.
     pub(super) fn proven(&self, covered: Option<Instant>) -> Instant {
         covered.filter(|_| !self.suspect).map_or(self.proven_at, |covered| covered.max(self.proven_at))
     }
 
     /// Removes the stream at this place.
-    pub(super) fn take(&mut self, place: usize) {
-        if self.slots.get_mut(place).and_then(Option::take).is_some() {
-            self.vacant.push(place);
-        }
+    pub(super) fn take(&mut self, place: usize) -> Option<Slot> {
+        let slot = self.slots.get_mut(place).and_then(Option::take)?;
+        self.vacant.push(place);
+        Some(slot)
     }
 
     /// Adds a stream, and answers its place.

@@ -4,7 +4,9 @@ use cloakroom_core::{Route, SessionId, TokenDigest};
 use cloakroom_store::Parts;
 use tokio::time::Instant;
 
+use super::StreamEnd;
 use super::coverage::Asked;
+use super::effects::Closing;
 use super::entry::{Check, Exchanging, Facts, Watched, part_of};
 use super::registry::Registry;
 use crate::ActiveSession;
@@ -81,6 +83,10 @@ impl Registry {
         let known = watched.exchanges.iter().position(|exchange| exchange.new == new);
         let known = known.map(|place| watched.exchanges.swap_remove(place));
         if session.version() < watched.facts.version {
+            // Exchanged once more meanwhile, elsewhere.
+            if watched.token != Some(new) {
+                self.by_digest.remove(&new);
+            }
             return;
         }
         watched.facts = Facts::of(session);
@@ -115,6 +121,15 @@ impl Registry {
         }
         for trouble in self.troubles.values_mut() {
             trouble.probe = None;
+        }
+    }
+
+    /// Every stream is ended: whoever served them is in no state to.
+    pub(super) fn give_up_all(&mut self) {
+        for (id, watched) in self.sessions.iter_mut().filter(|(_, watched)| watched.over.is_none()) {
+            let streams = watched.give_up(&mut self.effects.wakers, |_| true);
+            let (principal, end) = (watched.principal.clone(), StreamEnd::Unproven);
+            self.effects.closings.push(Closing { session: *id, principal, end, streams });
         }
     }
 

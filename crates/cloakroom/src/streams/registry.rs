@@ -99,7 +99,7 @@ impl Registry {
     /// Forgets a stream, and its session where it was the last one.
     pub(super) fn unregister(&mut self, key: Key) {
         let Some(watched) = self.sessions.get_mut(&key.session) else { return };
-        watched.take(key.slot);
+        self.effects.spent.extend(watched.take(key.slot).and_then(|slot| slot.waker));
         if watched.streams() > 0 {
             return;
         }
@@ -111,11 +111,11 @@ impl Registry {
     /// Why a stream ends, where it does; else `waker` is woken when it does.
     pub(super) fn poll(&mut self, key: Key, waker: &Waker) -> Option<StreamEnd> {
         let end = self.end_of(key);
-        if let (None, Some(slot)) = (&end, self.slot(key)) {
-            match &mut slot.waker {
-                Some(known) => known.clone_from(waker),
-                unknown => *unknown = Some(waker.clone()),
-            }
+        if let (None, Some(slot)) = (&end, self.slot(key))
+            && !slot.waker.as_ref().is_some_and(|known| known.will_wake(waker))
+        {
+            let spent = slot.waker.replace(waker.clone());
+            self.effects.spent.extend(spent);
         }
         end
     }
@@ -178,15 +178,11 @@ impl Registry {
         let Some(watched) = self.sessions.get_mut(&id).filter(|watched| watched.over.is_none()) else {
             return;
         };
-        let slots = watched.slots.iter_mut().flatten();
-        self.effects.wakers.extend(slots.filter_map(|slot| slot.waker.take()));
-        let principal = watched.principal.clone();
-        self.effects.closings.push(Closing {
-            session: id,
-            principal,
-            end: end.clone(),
-            streams: watched.streams(),
-        });
+        let streams = watched.give_up(&mut self.effects.wakers, |_| true);
+        if streams > 0 {
+            let principal = watched.principal.clone();
+            self.effects.closings.push(Closing { session: id, principal, end: end.clone(), streams });
+        }
         watched.over = Some(end);
         self.retire(id);
     }

@@ -6,6 +6,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use cloakroom_core::{EndReason, SessionId, Tombstone};
+use tokio::runtime::Handle;
 
 use super::driver::drive;
 use super::entry::Key;
@@ -100,8 +101,7 @@ impl Sessions {
     /// # }
     /// ```
     ///
-    /// # Panics
-    /// Outside of a tokio runtime with timers.
+    /// Has to be polled within a tokio runtime with timers: there a task is spawned that serves all streams.
     ///
     /// # Security
     /// What a stream delivers after its session has ended is what a thief still sees after "sign out everywhere": select
@@ -179,10 +179,11 @@ impl SessionWatch {
 
     /// Where nobody serves the streams, because this is the first or because the runtime of whoever did is gone.
     fn ensure_driven(&self) {
+        let Ok(runtime) = Handle::try_current() else { return };
         let undriven =
             self.sessions.streams().with(|registry| !std::mem::replace(&mut registry.driven, true));
         if undriven {
-            tokio::spawn(drive(self.sessions.clone()));
+            runtime.spawn(drive(self.sessions.clone()));
         }
     }
 }
