@@ -138,7 +138,7 @@ impl Tale {
     }
 }
 
-/// Proofs begun in a lease: three of them may be late before trust is lost.
+/// Proofs begun in a lease: one may take three quarters of it before trust is lost.
 const PROOFS_IN_A_LEASE: u32 = 4;
 /// Longest that a store may take to begin to watch.
 const OPENING: Duration = Duration::from_secs(10);

@@ -411,6 +411,9 @@ async fn the_doctor_says_what_the_configuration_means_and_how_the_stores_are() {
             "1 session signed in, 0 anonymous.\n",
             "What it acknowledged is there after a restart.",
             "Any number of servers on this machine may share it.",
+            "A session that was ended is refused by every server within 1s, and normally within milliseconds",
+            "up to 64MiB of sessions in memory",
+            "All servers of one store need the same `near_cache.lease`",
         ],
     );
     let report = desk.run(&["doctor", "--json"]).json();

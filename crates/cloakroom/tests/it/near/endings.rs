@@ -1,7 +1,7 @@
 //! How fast an end is known here (G5), and that nothing brings back what is over (G4).
 
 use cloakroom::{Activity, EndReason, Revocation, Selector, Validation};
-use cloakroom_conformance::Moment;
+use cloakroom_conformance::{Fault, Moment};
 use cloakroom_store::{Parts, Verb};
 
 use super::{LEASE, Pair, end};
@@ -103,6 +103,17 @@ async fn an_end_whose_caller_gave_up_is_known_all_the_same() {
     gate.reached().await;
     caller.abort();
     assert!(caller.await.unwrap_err().is_cancelled());
+    assert!(!pair.lives(&token).await.0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_end_whose_answer_was_lost_is_known_all_the_same() {
+    let pair = Pair::trusting().await;
+    let (token, session) = pair.warm("alice").await;
+    pair.feed.hold_news();
+    pair.faults.script(Verb::End, Fault::FailAfterApply);
+    let because = Revocation::by_system(EndReason::Compromised);
+    assert!(pair.here.sessions.revoke(&Selector::One(session.id()), because).await.is_err());
     assert!(!pair.lives(&token).await.0);
 }
 

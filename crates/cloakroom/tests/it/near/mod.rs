@@ -4,6 +4,7 @@
 mod costs;
 mod endings;
 mod faults;
+mod seen;
 mod touches;
 
 use std::sync::Arc;
