@@ -84,7 +84,9 @@ impl Server {
         match self {
             Self::Redis(redis) => (redis.url(), Some(redis.port())),
             Self::Postgres(postgres) => (postgres.url(), Some(postgres.port())),
-            Self::File(directory) => (format!("sqlite:{}", directory.path().join("sessions.db").display()), None),
+            Self::File(directory) => {
+                (format!("sqlite:{}", directory.path().join("sessions.db").display()), None)
+            }
         }
     }
 
@@ -120,9 +122,11 @@ impl Server {
 
 fn main() -> Fallible {
     match Arguments::parse().what {
-        What::Node(options) => {
-            tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?.block_on(node::serve(options))
-        }
+        What::Node(options) => tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_all()
+            .build()?
+            .block_on(node::serve(options)),
         What::Reach(reach) => watch(&reach),
     }
 }
@@ -175,7 +179,13 @@ fn watch(reach: &Reach) -> Fallible {
 }
 
 /// One act of violence, and a while of peace.
-fn violence(reach: &Reach, stage: &Stage<'_>, server: &Server, relays: &[Relay], random: &mut Random) -> Fallible {
+fn violence(
+    reach: &Reach,
+    stage: &Stage<'_>,
+    server: &Server,
+    relays: &[Relay],
+    random: &mut Random,
+) -> Fallible {
     let pick = random.below(u64::try_from(reach.nodes).unwrap_or(1));
     let victim = usize::try_from(pick).unwrap_or_default();
     let leases = f64::from(u32::try_from(random.below(30)).unwrap_or_default()) / 10.0;

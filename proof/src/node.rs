@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cloakroom::{
-    Activity, EndReason, NearCachePolicy, PrincipalId, Reach, Renewal, Renewed, Revocation, Sabotage, Selector,
-    SessionId, SessionToken, Sessions, Validation,
+    Activity, EndReason, NearCachePolicy, PrincipalId, Reach, Renewal, Renewed, Revocation, Sabotage,
+    Selector, SessionId, SessionToken, Sessions, Validation,
 };
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::TcpStream;
@@ -161,7 +161,8 @@ async fn end(sessions: &Sessions, what: &str, whom: &str) -> Fallible<String> {
 
 async fn rotate(sessions: &Sessions, token: &str) -> Fallible<String> {
     let token = SessionToken::parse(token.as_bytes())?;
-    let Validation::Active(session) = sessions.validate_authoritative(&token, Activity::Ignored).await? else {
+    let Validation::Active(session) = sessions.validate_authoritative(&token, Activity::Ignored).await?
+    else {
         return Err("it is over".into());
     };
     match sessions.rotate(&session, Renewal::new()).await? {

@@ -69,7 +69,8 @@ impl Report {
         }
         let count = |outcome| records.iter().flatten().filter(|record| record.outcome == outcome).count();
         let lags = lags(&records, &stories);
-        let at = |hundredths: usize| lags.get((lags.len() * hundredths / 100).min(lags.len().saturating_sub(1)));
+        let at =
+            |hundredths: usize| lags.get((lags.len() * hundredths / 100).min(lags.len().saturating_sub(1)));
         let lag = |hundredths| at(hundredths).copied().map_or(0.0, millis);
         Self {
             ends: stories.iter().filter(|story| story.ended.is_some()).count(),

@@ -36,7 +36,11 @@ pub async fn open(url: &str) -> Fallible<Arc<dyn Store>> {
 ///
 /// # Errors
 /// If the lease is out of bounds.
-pub fn engine(store: Arc<dyn Store>, near: NearCachePolicy, sabotage: Option<Sabotage>) -> Fallible<Sessions> {
+pub fn engine(
+    store: Arc<dyn Store>,
+    near: NearCachePolicy,
+    sabotage: Option<Sabotage>,
+) -> Fallible<Sessions> {
     let limit = SessionLimit { max: LIMIT, on_limit: OnLimit::EndOldest };
     let builder = Sessions::builder_shared(store).policy(Policy::default().with_limit(Some(limit)));
     let builder = builder.near_cache(near);

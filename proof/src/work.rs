@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use cloakroom::{
-    Activity, AuthLevel, Authentication, EndReason, Issue, Method, Principal, PrincipalId, Renewal, Renewed, Revocation,
-    Selector, SessionId, SessionToken, Sessions, Validation,
+    Activity, AuthLevel, Authentication, EndReason, Issue, Method, Principal, PrincipalId, Renewal, Renewed,
+    Revocation, Selector, SessionId, SessionToken, Sessions, Validation,
 };
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
@@ -65,7 +65,13 @@ struct Order {
 
 impl Work {
     /// Work that asks the store by `direct`, and the `nodes`.
-    pub fn new(direct: Sessions, nodes: Arc<Vec<Node>>, stories: Stories, seed: u64, lease: Duration) -> Self {
+    pub fn new(
+        direct: Sessions,
+        nodes: Arc<Vec<Node>>,
+        stories: Stories,
+        seed: u64,
+        lease: Duration,
+    ) -> Self {
         Self {
             direct,
             nodes,
@@ -120,14 +126,16 @@ impl Work {
                     self.alive.push(token);
                 }
                 let victims = std::mem::take(&mut self.alive);
-                let order = Order { how: How::All, whom: "-".to_owned(), principal: String::new(), victims, via };
+                let order =
+                    Order { how: How::All, whom: "-".to_owned(), principal: String::new(), victims, via };
                 // Whoever signs in while everything ends is ended or not: so nobody does.
                 self.begin(order);
                 while self.endings.join_next().await.is_some() {}
             }
             1..10 => {
                 let principal = token.principal.clone();
-                let (victims, others) = self.alive.drain(..).partition(|one: &Token| one.principal == principal);
+                let (victims, others) =
+                    self.alive.drain(..).partition(|one: &Token| one.principal == principal);
                 self.alive = others;
                 let whom = principal.clone();
                 self.begin(Order { how: How::Principal, whom, principal, victims, via });
@@ -311,7 +319,9 @@ fn forget_later(nodes: &Arc<Vec<Node>>, number: u32, lease: Duration) {
 
 fn note(stories: &Stories, token: &Token, began: Nanos, end: Option<End>) {
     let mut stories = lock(stories);
-    let Some(story) = usize::try_from(token.number).ok().and_then(|number| stories.get_mut(number)) else { return };
+    let Some(story) = usize::try_from(token.number).ok().and_then(|number| stories.get_mut(number)) else {
+        return;
+    };
     story.ending = story.ending.or(Some(began));
     story.ended = story.ended.or(end);
 }

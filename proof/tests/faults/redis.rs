@@ -8,7 +8,8 @@ use super::{by, lawful, plan};
 #[test]
 fn redis_healthy_ends_reach_every_node_and_what_is_remembered_is_not_asked_for() {
     let redis = Redis::start().unwrap();
-    let commands = || redis.info("total_commands_processed").unwrap().parse::<u64>().unwrap();
+    // The command by which the store reads; it is the server that counts.
+    let reads = || calls_of(&redis, "evalsha_ro");
     let mut quiet = (0, 0, 0);
     let report = lawful("Redis, healthy", &plan(&redis.url(), 1, |_| redis.url()), |stage| {
         stage.leases(5.0);
@@ -16,17 +17,27 @@ fn redis_healthy_ends_reach_every_node_and_what_is_remembered_is_not_asked_for()
         // What was begun is over, and what lives has been read once.
         stage.leases(3.0);
         stage.until_all_trust()?;
-        let before = (now(), commands());
+        let before = (now(), reads());
         stage.leases(2.0);
-        quiet = (before.0, now(), commands() - before.1);
+        quiet = (before.0, now(), reads() - before.1);
         Ok(())
     });
+    assert!(reads() > 0, "reads are counted under another name");
     let (from, to, asked) = quiet;
     let answers = report.records.iter().flatten().filter(|record| (from..to).contains(&record.asked)).count();
-    println!("in {} ms: {answers} answers, {asked} commands at the store", (to - from) / 1_000_000);
-    // Proofs, batches of activity and sweeps; each read would be a command.
-    assert!(answers > 500, "{answers} answers");
-    assert!(asked < 200 && asked * 4 < answers.try_into().unwrap(), "{asked} commands for {answers} answers");
+    println!("in {} ms: {answers} answers, {asked} reads at the store", (to - from) / 1_000_000);
+    // A node that was kept waiting for a lease by the machine asks for each of a few sessions once more; one whose memory is
+    // no use asks each time.
+    assert!(answers > 100, "{answers} answers");
+    assert!(asked * 10 < answers.try_into().unwrap(), "{asked} reads for {answers} answers");
+}
+
+fn calls_of(redis: &Redis, command: &str) -> u64 {
+    let all = redis.command(&["INFO", "commandstats"]).unwrap();
+    let prefix = format!("cmdstat_{command}:calls=");
+    let found =
+        all.lines().find_map(|line| line.trim().strip_prefix(&prefix)?.split(',').next()?.parse().ok());
+    found.unwrap_or_default()
 }
 
 #[test]

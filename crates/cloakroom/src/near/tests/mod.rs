@@ -4,3 +4,4 @@ mod around;
 mod conformance;
 mod model;
 mod orders;
+mod simulation;

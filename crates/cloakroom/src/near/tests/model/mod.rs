@@ -161,7 +161,8 @@ impl Sizes {
                 if !locked {
                     actions.push(Action::Close(number));
                 }
-                if !queue.is_empty() && !(locked && queue[0] == Item::Anything) {
+                let is_held_up = locked && queue.first() == Some(&Item::Anything);
+                if !queue.is_empty() && !is_held_up {
                     actions.push(Action::Deliver(number));
                 }
             }
