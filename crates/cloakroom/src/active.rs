@@ -20,6 +20,7 @@ pub struct ActiveSession {
 }
 
 impl ActiveSession {
+    #[inline]
     pub(crate) fn new(digest: TokenDigest, live: Live) -> Self {
         Self { digest, live }
     }
@@ -116,6 +117,7 @@ impl ActiveSession {
         self.digest
     }
 
+    #[inline]
     pub(crate) fn seen_at(mut self, at: Timestamp) -> Self {
         self.live.last_seen_at = self.live.last_seen_at.max(at);
         self

@@ -89,11 +89,13 @@ impl Metrics {
     }
 
     /// Begins to measure a store's answer, if it is one of those that are measured.
+    #[inline]
     pub(crate) fn begin(&self, clock: &dyn Clock, verb: Verb) -> Begun {
         Begun((verb != Verb::Get || is_timed()).then(|| clock.monotonic()))
     }
 
     /// Notes what was measured, and counts a failure.
+    #[inline]
     pub(crate) fn finish<T>(
         &self,
         clock: &dyn Clock,
@@ -232,6 +234,7 @@ pub(crate) fn store_span(verb: Verb) -> Span {
 
 /// Whether this look-up is one of those that are timed. Two readings of a clock cost as much as looking a session up in
 /// memory; one in sixteen shows the same distribution.
+#[inline]
 fn is_timed() -> bool {
     TURN.with(|turn| {
         let next = turn.get().wrapping_add(1);

@@ -5,7 +5,7 @@
     reason = "this is where time and randomness come from; all else is given them"
 )]
 
-use std::time::{Duration, Instant, SystemTime};
+use std::time::Duration;
 
 use cloakroom_core::Timestamp;
 
@@ -17,25 +17,75 @@ pub(crate) fn timer_now() -> tokio::time::Instant {
 }
 
 /// The system's clocks.
-#[derive(Clone, Copy, Debug)]
+///
+/// On Linux, the time in which the machine slept counts as passed: what was trusted before is not trusted after it.
+#[derive(Clone, Copy, Debug, Default)]
 pub struct SystemClock {
-    started: Instant,
-}
-
-impl Default for SystemClock {
-    fn default() -> Self {
-        Self { started: Instant::now() }
-    }
+    clocks: clocks::Clocks,
 }
 
 impl Clock for SystemClock {
     fn now(&self) -> Timestamp {
-        let since_epoch = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        Timestamp::EPOCH.plus(since_epoch)
+        self.clocks.now()
     }
 
     fn monotonic(&self) -> Duration {
-        self.started.elapsed()
+        self.clocks.monotonic()
+    }
+}
+
+/// Read without a detour: the standard library's way to milliseconds since the epoch costs ten nanoseconds more, at every
+/// read of a session, and its monotonic clock stands still while the machine sleeps.
+#[cfg(target_os = "linux")]
+mod clocks {
+    use std::time::Duration;
+
+    use cloakroom_core::Timestamp;
+    use rustix::time::{ClockId, clock_gettime};
+
+    #[derive(Clone, Copy, Debug, Default)]
+    pub(super) struct Clocks;
+
+    impl Clocks {
+        pub(super) fn now(self) -> Timestamp {
+            let now = clock_gettime(ClockId::Realtime);
+            Timestamp::from_millis(now.tv_sec.saturating_mul(1_000).saturating_add(now.tv_nsec / 1_000_000))
+        }
+
+        pub(super) fn monotonic(self) -> Duration {
+            let now = clock_gettime(ClockId::Boottime);
+            let nanoseconds = u32::try_from(now.tv_nsec).unwrap_or_default();
+            Duration::new(u64::try_from(now.tv_sec).unwrap_or_default(), nanoseconds)
+        }
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+mod clocks {
+    use std::time::{Duration, Instant, SystemTime};
+
+    use cloakroom_core::Timestamp;
+
+    #[derive(Clone, Copy, Debug)]
+    pub(super) struct Clocks {
+        started: Instant,
+    }
+
+    impl Default for Clocks {
+        fn default() -> Self {
+            Self { started: Instant::now() }
+        }
+    }
+
+    impl Clocks {
+        pub(super) fn now(self) -> Timestamp {
+            let since_epoch = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+            Timestamp::EPOCH.plus(since_epoch)
+        }
+
+        pub(super) fn monotonic(self) -> Duration {
+            self.started.elapsed()
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::pin::Pin;
 
-use cloakroom_core::{SessionToken, Timestamp, TokenDigest, Tombstone, Verdict, judge, touch_due};
+use cloakroom_core::{EndReason, SessionToken, Timestamp, TokenDigest, Tombstone, Verdict, judge, touch_due};
 use cloakroom_store::{ErrorKind, Live, Lookup, Retired, StoreError, Touch, Verb};
 use tracing::{Instrument as _, debug_span};
 
@@ -60,10 +60,11 @@ impl Sessions {
         activity: Activity,
     ) -> Result<Validation, SessionError> {
         let span = debug_span!("engine.validate");
-        let answer = span.in_scope(|| {
+        let answer = {
+            let _entered = span.enter();
             let question = self.question(token, activity);
             self.ask_near(&question).unwrap_or_else(|| self.ask_store(question))
-        });
+        };
         match answer {
             Answer::There(answer) => answer,
             Answer::Coming(answer) => answer.instrument(span).await,
@@ -87,33 +88,42 @@ impl Sessions {
         activity: Activity,
     ) -> Result<Validation, SessionError> {
         let span = debug_span!("engine.validate");
-        match span.in_scope(|| self.ask_store(self.question(token, activity))) {
+        let answer = {
+            let _entered = span.enter();
+            self.ask_store(self.question(token, activity))
+        };
+        match answer {
             Answer::There(answer) => answer,
             Answer::Coming(answer) => answer.instrument(span).await,
         }
     }
 
+    #[inline]
     fn question(&self, token: &SessionToken, activity: Activity) -> Question {
         Question { digest: token.digest(), activity, now: self.now() }
     }
 
+    #[inline]
     fn ask_near(&self, question: &Question) -> Option<Answer<'_>> {
         let near = self.near()?;
         let look = || near.look(&question.digest, question.now);
         let near = self.metrics().timed_in_cache(&**self.clock(), look)?;
-        let judged = self.judged(question, near.lookup, near.noted_at);
-        Some(self.answer(judged, &self.metrics().from_cache))
+        Some(self.meant(question, near.lookup, near.noted_at, &self.metrics().from_cache))
     }
 
     /// An answer that is there at once goes no further: nothing is put aside to be taken up again. One that is coming is
     /// waited for in a box, which costs little beside it.
+    #[inline]
     fn ask_store(&self, question: Question) -> Answer<'_> {
         let (clock, metrics, span) = (&**self.clock(), self.metrics(), store_span(Verb::Get));
         let begun = metrics.begin(clock, Verb::Get);
-        let asked = span.in_scope(|| match self.near() {
-            Some(near) => near.ask(question.digest, question.now),
-            None => self.store().get(question.digest, question.now),
-        });
+        let asked = {
+            let _entered = span.enter();
+            match self.near() {
+                Some(near) => near.ask(question.digest, question.now),
+                None => self.store().get(question.digest, question.now),
+            }
+        };
         match asked.into_ready() {
             Ok(answer) => {
                 metrics.finish(clock, Verb::Get, begun, &answer);
@@ -130,90 +140,120 @@ impl Sessions {
         }
     }
 
+    #[inline]
     fn answered(&self, question: &Question, answer: Result<Lookup, StoreError>) -> Answer<'_> {
-        let counters = &self.metrics().from_store;
         match answer {
             Ok(lookup) => {
                 let noted_at = match &lookup {
                     Lookup::Live(live) => live.last_seen_at,
                     _ => question.now,
                 };
-                self.answer(self.judged(question, lookup, noted_at), counters)
+                self.meant(question, lookup, noted_at, &self.metrics().from_store)
             }
-            Err(error) if error.kind() == ErrorKind::Corrupt => {
-                counters.unreadable.increment(1);
-                counters.unknown.increment(1);
-                self.report(&Event::new(EventKind::UnreadableRecord, question.now));
-                Answer::There(Ok(Validation::Unknown))
-            }
-            Err(error) => {
-                counters.failed.increment(1);
-                Answer::There(Err(SessionError::Store(error)))
-            }
-        }
-    }
-
-    /// The answer, once activity that cannot wait is written down.
-    fn answer(&self, judged: Judged, counters: &Validated) -> Answer<'_> {
-        let Judged { validation, touch } = judged;
-        match &validation {
-            Validation::Active(_) => counters.active.increment(1),
-            Validation::Ended(_) => counters.ended.increment(1),
-            Validation::Retired(_) => counters.retired.increment(1),
-            Validation::Unknown => counters.unknown.increment(1),
-        }
-        match touch {
-            None => Answer::There(Ok(validation)),
-            Some(touch) => Answer::Coming(Box::pin(async move {
-                self.touch_now(&[touch]).await;
-                Ok(validation)
-            })),
+            Err(error) => Answer::There(self.not_answered(question, error)),
         }
     }
 
     /// What an answer means. `noted_at` is the last activity that is written down, or waits to be.
-    fn judged(&self, question: &Question, lookup: Lookup, noted_at: Timestamp) -> Judged {
-        let now = question.now;
-        let validation = match lookup {
-            Lookup::Live(live) => return self.found(question, live, noted_at),
+    #[inline]
+    fn meant(
+        &self,
+        question: &Question,
+        lookup: Lookup,
+        noted_at: Timestamp,
+        counters: &Validated,
+    ) -> Answer<'_> {
+        match lookup {
+            Lookup::Live(live) => self.alive(question, live, noted_at, counters),
             Lookup::Ended(tombstone) => {
-                let event = Event::new(EventKind::UsedAfterEnd(tombstone.reason), now);
-                self.report(&event.about(tombstone.session, tombstone.principal.clone()));
-                Validation::Ended(tombstone)
+                counters.ended.increment(1);
+                self.ended(question, tombstone)
             }
             Lookup::Retired(retired) => {
-                self.report(&Event::new(EventKind::RetiredTokenUsed, now).about(retired.session, None));
-                Validation::Retired(retired)
+                counters.retired.increment(1);
+                self.retired(question, retired)
             }
             Lookup::Unknown => {
-                self.report(&Event::new(EventKind::UnknownToken, now));
-                Validation::Unknown
+                counters.unknown.increment(1);
+                self.report(&Event::new(EventKind::UnknownToken, question.now));
+                Answer::There(Ok(Validation::Unknown))
             }
-        };
-        Judged { validation, touch: None }
+        }
     }
 
-    fn found(&self, question: &Question, live: Live, noted_at: Timestamp) -> Judged {
+    #[cold]
+    fn ended(&self, question: &Question, tombstone: Tombstone) -> Answer<'_> {
+        let event = Event::new(EventKind::UsedAfterEnd(tombstone.reason), question.now);
+        self.report(&event.about(tombstone.session, tombstone.principal.clone()));
+        Answer::There(Ok(Validation::Ended(tombstone)))
+    }
+
+    #[cold]
+    fn retired(&self, question: &Question, retired: Retired) -> Answer<'_> {
+        self.report(&Event::new(EventKind::RetiredTokenUsed, question.now).about(retired.session, None));
+        Answer::There(Ok(Validation::Retired(retired)))
+    }
+
+    #[inline]
+    fn alive(
+        &self,
+        question: &Question,
+        live: Live,
+        noted_at: Timestamp,
+        counters: &Validated,
+    ) -> Answer<'_> {
         let Question { digest, activity, now } = *question;
         // The store judged by the same instant; a store that got it wrong lets nobody in.
         if let Verdict::Expired { reason, at } = judge(&live.record, live.last_seen_at, now) {
-            let principal = live.record.principal.as_ref().map(|principal| principal.id().clone());
-            let tombstone = Tombstone { session: live.record.id, principal, ended_at: at, reason };
-            return Judged { validation: Validation::Ended(tombstone), touch: None };
+            return Answer::There(Ok(Validation::Ended(expired(&live, reason, at, counters))));
         }
+        counters.active.increment(1);
         let due = activity == Activity::Counts && touch_due(noted_at, now, self.policy().touch_interval());
         let session = ActiveSession::new(digest, live);
-        if !due {
-            return Judged { validation: Validation::Active(session.seen_at(noted_at)), touch: None };
+        if due {
+            return self.touched(session, now);
         }
-        let touch = Touch { digest, seen_at: now };
-        let waits = self.touches().defer(touch, session.idle_expires_at().since(now));
-        if waits && let Some(near) = self.near() {
-            near.noted(&digest, now);
-        }
-        let touch = (!waits).then_some(touch);
-        Judged { validation: Validation::Active(session.seen_at(now)), touch }
+        Answer::There(Ok(Validation::Active(session.seen_at(noted_at))))
     }
+
+    /// Notes activity that is due. Where it cannot wait, the answer waits for it.
+    #[cold]
+    fn touched(&self, session: ActiveSession, now: Timestamp) -> Answer<'_> {
+        let touch = Touch { digest: session.digest(), seen_at: now };
+        let waits = self.touches().defer(touch, session.idle_expires_at().since(now));
+        let validation = Validation::Active(session.seen_at(now));
+        if waits {
+            if let Some(near) = self.near() {
+                near.noted(&touch.digest, now);
+            }
+            return Answer::There(Ok(validation));
+        }
+        Answer::Coming(Box::pin(async move {
+            self.touch_now(&[touch]).await;
+            Ok(validation)
+        }))
+    }
+
+    #[cold]
+    fn not_answered(&self, question: &Question, error: StoreError) -> Result<Validation, SessionError> {
+        let counters = &self.metrics().from_store;
+        if error.kind() == ErrorKind::Corrupt {
+            counters.unreadable.increment(1);
+            counters.unknown.increment(1);
+            self.report(&Event::new(EventKind::UnreadableRecord, question.now));
+            return Ok(Validation::Unknown);
+        }
+        counters.failed.increment(1);
+        Err(SessionError::Store(error))
+    }
+}
+
+/// What is left of a session that its store took for alive.
+#[cold]
+fn expired(live: &Live, reason: EndReason, ended_at: Timestamp, counters: &Validated) -> Tombstone {
+    counters.ended.increment(1);
+    let principal = live.record.principal.as_ref().map(|principal| principal.id().clone());
+    Tombstone { session: live.record.id, principal, ended_at, reason }
 }
 
 /// What is asked of the near cache, or of the store.
@@ -222,12 +262,6 @@ struct Question {
     digest: TokenDigest,
     activity: Activity,
     now: Timestamp,
-}
-
-/// What an answer means, and activity that has to be written down before it is given.
-struct Judged {
-    validation: Validation,
-    touch: Option<Touch>,
 }
 
 /// A validation: there already, or on its way.
