@@ -30,14 +30,15 @@ use crate::{Rejection, RequestFacts, SessionService};
 #[derive(Clone, Debug)]
 #[must_use = "put it around a router or a service"]
 pub struct SessionLayer {
-    config: Config,
+    /// Shared with every service: a router that is not finished puts the layer around its handlers at each connection.
+    config: Arc<Config>,
 }
 
 impl SessionLayer {
     /// A layer over `sessions`: the cookie `__Host-cloakroom`, the origin guard on, refusals as problem+json.
     pub fn new(sessions: Sessions) -> Self {
         Self {
-            config: Config {
+            config: Arc::new(Config {
                 sessions,
                 cookie: CookiePolicy::default(),
                 random: Arc::new(OsRandom),
@@ -46,19 +47,23 @@ impl SessionLayer {
                 sign_in_page: None,
                 reauthentication_page: None,
                 restyle: None,
-            },
+            }),
         }
+    }
+
+    fn config_mut(&mut self) -> &mut Config {
+        Arc::make_mut(&mut self.config)
     }
 
     /// The same with this cookie.
     pub fn cookie(mut self, cookie: CookiePolicy) -> Self {
-        self.config.cookie = cookie;
+        self.config_mut().cookie = cookie;
         self
     }
 
     /// The same, guarded by `guard`, which should know the public origin and the trusted ones.
     pub fn origin_guard(mut self, guard: OriginGuard) -> Self {
-        self.config.guard = Some(guard);
+        self.config_mut().guard = Some(guard);
         self
     }
 
@@ -68,7 +73,7 @@ impl SessionLayer {
     /// Every site a user visits can then act in the user's name wherever the cookie's `SameSite` and CSRF tokens do
     /// not prevent it. To serve one endpoint that other sites may call, put it outside of the layer instead.
     pub fn dangerously_without_origin_guard(mut self) -> Self {
-        self.config.guard = None;
+        self.config_mut().guard = None;
         self
     }
 
@@ -77,7 +82,7 @@ impl SessionLayer {
     /// The address of the connection itself is known where the server was started with
     /// `into_make_service_with_connect_info::<SocketAddr>()`.
     pub fn trusted_proxies(mut self, proxies: TrustedProxies) -> Self {
-        self.config.proxies = proxies;
+        self.config_mut().proxies = proxies;
         self
     }
 
@@ -85,13 +90,13 @@ impl SessionLayer {
     /// came from and `&ended=` why their session ended. Check `return_to` with
     /// [`ReturnPolicy`](crate::ReturnPolicy) before following it.
     pub fn sign_in_at(mut self, page: impl Into<Box<str>>) -> Self {
-        self.config.sign_in_page = Some(page.into());
+        self.config_mut().sign_in_page = Some(page.into());
         self
     }
 
     /// The same, sending browsers that ask for a page the proof of identity is too old for to `page`.
     pub fn reauthenticate_at(mut self, page: impl Into<Box<str>>) -> Self {
-        self.config.reauthentication_page = Some(page.into());
+        self.config_mut().reauthentication_page = Some(page.into());
         self
     }
 
@@ -103,13 +108,13 @@ impl SessionLayer {
     where
         F: Fn(&Rejection, &RequestFacts) -> Option<Response> + Send + Sync + 'static,
     {
-        self.config.restyle = Some(Arc::new(restyle));
+        self.config_mut().restyle = Some(Arc::new(restyle));
         self
     }
 
     /// The same, drawing the nonces of CSRF tokens from `random`. For tests.
     pub fn random(mut self, random: impl Random) -> Self {
-        self.config.random = Arc::new(random);
+        self.config_mut().random = Arc::new(random);
         self
     }
 }
@@ -118,6 +123,6 @@ impl<S> Layer<S> for SessionLayer {
     type Service = SessionService<S>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        SessionService::new(inner, Arc::new(self.config.clone()))
+        SessionService::new(inner, Arc::clone(&self.config))
     }
 }

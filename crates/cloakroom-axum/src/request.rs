@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use axum::extract::{ConnectInfo, OriginalUri};
 use cloakroom_http::{Client, Scheme, TrustedProxies};
 use http::header::{ACCEPT, USER_AGENT};
-use http::{HeaderMap, HeaderValue, Method, Request, Uri};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri};
 
 /// What is known of a request once its handler has it: enough to style a refusal, nothing secret.
 #[derive(Clone, Debug)]
@@ -86,13 +86,16 @@ impl RequestFacts {
 
 impl Fetch {
     fn of(headers: &HeaderMap) -> Self {
-        match headers.get("sec-fetch-mode").map(HeaderValue::as_bytes) {
+        match headers.get(&SEC_FETCH_MODE).map(HeaderValue::as_bytes) {
             Some(b"navigate") => Self::Page,
             Some(_) => Self::Resource,
             None => Self::Unsaid { page: prefers_html(headers) },
         }
     }
 }
+
+/// As a name: a text would be parsed into one at each request.
+static SEC_FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
 
 /// Whether HTML is named before any other type, as browsers do and programs don't.
 fn prefers_html(headers: &HeaderMap) -> bool {

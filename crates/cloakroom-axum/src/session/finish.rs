@@ -122,9 +122,11 @@ impl State {
     fn is_rotation_due(&self, shared: &Shared) -> bool {
         let Standing::Held(held) = &self.standing else { return false };
         let sessions = &shared.config.sessions;
+        // The clock last: most policies have no such interval.
+        let Some(interval) = sessions.policy().rotate_every() else { return false };
         held.carrier == Carrier::Cookie
             && shared.facts.allows_rotation()
-            && rotation_due(held.session.record(), sessions.now(), sessions.policy().rotate_every())
+            && rotation_due(held.session.record(), sessions.now(), Some(interval))
     }
 
     /// Exchanges a token that is due. If that fails, the next page tries again: the response is not about it.

@@ -17,7 +17,7 @@ use cloakroom_http::Found;
 use cloakroom_http::csrf::{self, CsrfToken};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, MutexGuard};
 
 use crate::config::Config;
 use crate::{Rejection, RequestFacts};
@@ -73,8 +73,7 @@ impl Session {
     /// # Errors
     /// As described for [`Session`]; the same holds for all its methods.
     pub async fn active(&self) -> Result<Option<ActiveSession>, Rejection> {
-        let mut state = self.shared.state.lock().await;
-        state.load(&self.shared).await?;
+        let state = self.loaded().await?;
         Ok(state.active().cloned())
     }
 
@@ -99,8 +98,7 @@ impl Session {
 
     /// The session, its token settled, whoever it is for; why there is none, where there is none.
     pub(crate) async fn present(&self) -> Result<ActiveSession, Rejection> {
-        let mut state = self.shared.state.lock().await;
-        state.load(&self.shared).await?;
+        let mut state = self.loaded().await?;
         if !state.begun {
             state.settle_token(&self.shared).await?;
         }
@@ -128,8 +126,7 @@ impl Session {
     /// # Errors
     /// Why there is none: [`Rejection::Missing`], [`Rejection::Unknown`], [`Rejection::Ended`], [`Rejection::Retired`].
     pub async fn require_signed_in(&self) -> Result<ActiveSession, Rejection> {
-        let mut state = self.shared.state.lock().await;
-        state.load(&self.shared).await?;
+        let state = self.loaded().await?;
         let session = state.active().ok_or_else(|| state.absence())?;
         if session.principal().is_some() { Ok(session.clone()) } else { Err(Rejection::Missing) }
     }
@@ -168,8 +165,7 @@ impl Session {
     /// # Errors
     /// [`Rejection::Failed`] where the stored value is no `T`; else see [`Session`].
     pub async fn get<T: DeserializeOwned>(&self, attribute: &Attribute<T>) -> Result<Option<T>, Rejection> {
-        let mut state = self.shared.state.lock().await;
-        state.load(&self.shared).await?;
+        let state = self.loaded().await?;
         state.attributes().map_or(Ok(None), |attributes| attributes.get(attribute)).map_err(attribute_error)
     }
 
@@ -211,8 +207,7 @@ impl Session {
     /// # Errors
     /// As [`update`](Self::update).
     pub async fn change(&self, changes: Changes) -> Result<(), Rejection> {
-        let mut state = self.shared.state.lock().await;
-        state.load(&self.shared).await?;
+        let mut state = self.loaded().await?;
         state.change(changes, self.sessions().policy().attributes_max_bytes())
     }
 
@@ -229,8 +224,7 @@ impl Session {
     /// The token that the client presented is not used for anything (G2). Attributes are taken over by name only; of
     /// another principal's session, none.
     pub async fn sign_in(&self, sign_in: SignIn) -> Result<ActiveSession, Rejection> {
-        let mut state = self.shared.state.lock().await;
-        state.load(&self.shared).await?;
+        let mut state = self.loaded().await?;
         state.sign_in(sign_in, &self.shared).await
     }
 
@@ -241,8 +235,7 @@ impl Session {
     /// # Errors
     /// [`Rejection::Unavailable`], and nobody is signed out: pass it on, or the user will believe it.
     pub async fn sign_out(&self) -> Result<(), Rejection> {
-        let mut state = self.shared.state.lock().await;
-        state.load(&self.shared).await?;
+        let mut state = self.loaded().await?;
         state.sign_out(&self.shared).await
     }
 
@@ -251,8 +244,7 @@ impl Session {
     /// # Errors
     /// Why there is no session to rotate; else see [`Session`].
     pub async fn rotate(&self) -> Result<(), Rejection> {
-        let mut state = self.shared.state.lock().await;
-        state.load(&self.shared).await?;
+        let mut state = self.loaded().await?;
         state.renew_token()
     }
 
@@ -299,8 +291,7 @@ impl Session {
             .random
             .fill(&mut nonce)
             .map_err(|error| Rejection::from(SessionError::Random(error)))?;
-        let mut state = self.shared.state.lock().await;
-        state.load(&self.shared).await?;
+        let mut state = self.loaded().await?;
         state.settle_token(&self.shared).await?;
         Ok(state.token().map(|token| csrf::issue(token, nonce)))
     }
@@ -310,8 +301,7 @@ impl Session {
     /// # Errors
     /// [`Rejection::WrongCsrfToken`]; why there is no session, where there is none.
     pub async fn verify_csrf(&self, presented: Option<&str>) -> Result<(), Rejection> {
-        let mut state = self.shared.state.lock().await;
-        state.load(&self.shared).await?;
+        let state = self.loaded().await?;
         let token = state.token().ok_or_else(|| state.absence())?;
         csrf::verify(token, presented.unwrap_or_default()).map_err(|_| Rejection::WrongCsrfToken)
     }
@@ -324,8 +314,7 @@ impl Session {
     /// # Errors
     /// See [`Session`].
     pub async fn bearer_token(&self) -> Result<Option<TokenText>, Rejection> {
-        let mut state = self.shared.state.lock().await;
-        state.load(&self.shared).await?;
+        let mut state = self.loaded().await?;
         state.settle_token(&self.shared).await?;
         Ok(state.bearer_token())
     }
@@ -336,12 +325,21 @@ impl Session {
         self.shared.not_activity.store(true, Ordering::Relaxed);
     }
 
+    /// The state, once the session has been looked up. Mostly nobody else is at work on it, and there is no queue to join.
+    async fn loaded(&self) -> Result<MutexGuard<'_, State>, Rejection> {
+        let mut state = match self.shared.state.try_lock() {
+            Ok(state) => state,
+            Err(_) => self.shared.state.lock().await,
+        };
+        state.load(&self.shared).await?;
+        Ok(state)
+    }
+
     async fn renew(
         &self,
         more: impl FnOnce(cloakroom::Renewal) -> cloakroom::Renewal,
     ) -> Result<(), Rejection> {
-        let mut state = self.shared.state.lock().await;
-        state.load(&self.shared).await?;
+        let mut state = self.loaded().await?;
         state.renew(more)
     }
 }
