@@ -7,8 +7,7 @@ use super::{lawful, plan};
 #[test]
 fn sentinel_another_server_takes_over_from_one_that_was_stopped_and_goes_on() {
     let servers = RedisSentinel::start().unwrap();
-    // One of two replicas has to know of an end: enough where the one that is promoted is not the one that was left out,
-    // and with both running no end is acknowledged that either may lack for longer than its wait.
+    // One of two replicas has to know of an end. That is enough: Sentinel promotes the one that has heard most.
     let url = format!("{}?wait_replicas=1", servers.url());
     let mut plan = plan(&url, 4, |_| url.clone());
     plan.sign_ins_may_be_lost = true;
