@@ -105,6 +105,9 @@ enum Breach {
     Revived,
 }
 
+/// What one thread does.
+type Act = Box<dyn FnOnce(&World) + Send>;
+
 /// What happens besides reading, proving and the passing of time.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Happening {
@@ -143,6 +146,7 @@ struct World {
 
 /// What was so before memory was looked at.
 #[derive(Clone, Copy)]
+#[expect(clippy::struct_excessive_bools, reason = "facts that do not depend on each other")]
 struct Before {
     proven: bool,
     done_here: bool,
@@ -313,7 +317,7 @@ impl World {
 
 fn play(happening: Happening, harm: Harm, breach: Arc<std::sync::Mutex<Option<Breach>>>) {
     let world = Arc::new(World::new(harm, breach));
-    let mut acts: Vec<Box<dyn FnOnce(&World) + Send>> = vec![
+    let mut acts: Vec<Act> = vec![
         Box::new(move |world| world.reads(happening)),
         Box::new(World::proves),
         Box::new(move |world| world.happens(happening)),
