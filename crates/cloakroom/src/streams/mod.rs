@@ -81,7 +81,11 @@ impl Streams {
     pub(crate) fn told(&self, news: News<'_>) {
         match news {
             News::Changed(_) if self.is_quiet() => {}
-            News::Changed(digests) => self.with(|registry| registry.changed(digests)),
+            News::Changed(digests) => {
+                for some in digests.chunks(TOLD_AT_A_TIME) {
+                    self.with(|registry| registry.changed(some));
+                }
+            }
             News::Anything(parts) => self.with(|registry| registry.gap(parts)),
             // What cannot be read may be anything.
             _ => self.with(|registry| registry.gap(Parts::ALL)),
@@ -191,3 +195,6 @@ impl Drop for Exchange {
         }
     }
 }
+
+/// News taken under one lock, so that whoever opens or closes a stream need not wait for all of a large end.
+const TOLD_AT_A_TIME: usize = 64;

@@ -111,7 +111,7 @@ impl Sessions {
     ///
     /// # Cost
     /// One look-up when the stream opens, beside it; then nothing while the store's feed is alive. All streams of an
-    /// engine share one task and one feed. About half a kilobyte each.
+    /// engine share one task and one feed. About 1.2 kB each.
     pub fn watch_session(&self, session: &ActiveSession) -> SessionWatch {
         let key = self.streams().open(session);
         let watch = SessionWatch { sessions: self.clone(), key };
