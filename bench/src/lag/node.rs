@@ -102,7 +102,7 @@ impl Node {
                 let reach = sessions.reach();
                 return Err(Error::new("waiting for the near cache", format!("it is still {reach:?}")));
             }
-            std::thread::sleep(PAUSE);
+            pause();
         }
         Ok(Self { sessions, recorder })
     }
@@ -147,7 +147,7 @@ impl Node {
             if accepted == SETTLED_IN {
                 say(&Told::Accepted)?;
             }
-            std::thread::sleep(PAUSE);
+            pause();
         }
         Err(Error::new("waiting for a session to be refused", "it is still accepted"))
     }
@@ -162,6 +162,12 @@ impl Node {
             Err(Error::new("ending a session", "there was none"))
         }
     }
+}
+
+/// Lets others have the processor between two questions.
+#[expect(clippy::disallowed_methods, reason = "who asks without a pause measures who gets the processor")]
+fn pause() {
+    std::thread::sleep(PAUSE);
 }
 
 /// The machine's monotonic clock, in nanoseconds.

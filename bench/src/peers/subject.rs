@@ -49,9 +49,9 @@ impl Subject {
         }
     }
 
-    /// Sessions for each connection: many where reads are to be cold.
+    /// Sessions for each connection: many where reads are cold because others were made in between.
     pub(super) fn sessions_each(&self) -> usize {
-        if self.cases.contains(&Case::ColdRead) { COLD_SESSIONS_EACH } else { 1 }
+        if self.variant == "redis-small" { COLD_SESSIONS_EACH } else { 1 }
     }
 
     pub(super) fn is_bare(&self) -> bool {
@@ -97,7 +97,7 @@ const USUAL: &[Case] =
     &[Case::NoCookie, Case::Unused, Case::WarmRead, Case::Write, Case::Rotate, Case::SignIn];
 
 /// Many times what the smallest near cache holds, over all connections.
-const COLD_SESSIONS_EACH: usize = 512;
+const COLD_SESSIONS_EACH: usize = 256;
 
 /// Everybody. Those without any session come first.
 pub(super) const SUBJECTS: &[Subject] = &[

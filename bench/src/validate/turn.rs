@@ -94,7 +94,7 @@ impl<'a> Asked<'a> {
             let threads: Vec<_> = (0..threads.get())
                 .map(|thread| scope.spawn(move || self.work(kind, begin(thread), count)))
                 .collect();
-            let joined = threads.into_iter().map(|thread| thread.join());
+            let joined = threads.into_iter().map(std::thread::ScopedJoinHandle::join);
             joined
                 .map(|done| done.unwrap_or_else(|_| Err(Error::new("looking up", "a thread panicked"))))
                 .collect()

@@ -15,7 +15,7 @@ use crate::client::{Connection, Jar};
 use crate::error::{Doing as _, Error, Outcome};
 use crate::stopwatch::Stopwatch;
 
-use super::case::Case;
+use crate::peers::case::Case;
 
 /// A load to put on a server.
 #[derive(Clone, Copy, Debug, Args)]
@@ -221,26 +221,4 @@ const FROM_HERE: &str = "Host: localhost\r\nUser-Agent: Mozilla/5.0 (X11; Linux 
     Accept: text/html\r\nSec-Fetch-Site: same-origin\r\nContent-Length: 0\r\n";
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_answer_that_is_not_the_sessions_own_is_an_error() {
-        check(Case::WarmRead, b"hello, user-0000001", greeting(&name(1)).as_bytes()).unwrap();
-        check(Case::WarmRead, b"hello, user-0000002", greeting(&name(1)).as_bytes()).unwrap_err();
-        check(Case::Write, b"1", b"2").unwrap_err();
-    }
-
-    #[test]
-    fn a_request_without_a_session_presents_none() {
-        let mut jar = Jar::default();
-        jar.take(["id=abc"].into_iter());
-        let text = |case| String::from_utf8(request(case, "user-1", &jar)).unwrap();
-        assert!(!text(Case::NoCookie).contains("Cookie"));
-        assert!(!text(Case::SignIn).contains("Cookie") && text(Case::SignIn).contains("/sign-in?user-1 "));
-        assert!(
-            text(Case::Unused).contains("\r\nCookie: id=abc\r\n") && text(Case::Unused).contains("/hello")
-        );
-        assert!(text(Case::Write).ends_with("\r\n\r\n"));
-    }
-}
+mod tests;
