@@ -7,15 +7,18 @@
 //! numbers are variable-length, instants relative to the instant of issue, texts are preceded by their length. The
 //! principal comes first, because a tombstone keeps nothing else.
 
+mod read;
+
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use cloakroom_core::{
-    AttributeKey, AuthLevel, Authentication, Device, Lifetime, Method, MethodUse, Persistence, Principal,
-    PrincipalId, Role, SessionId, SessionRecord, Timestamp,
+    AttributeKey, Device, Lifetime, Persistence, PrincipalId, SessionId, SessionRecord, Timestamp,
 };
 use cloakroom_store::Version;
+
+use read::{Parts, Reader, text};
 
 /// A record and its version, without its id and its instant of issue, which the slot has.
 #[derive(Default, Debug)]
@@ -234,160 +237,6 @@ impl Writer {
     }
 }
 
-struct Reader<'a> {
-    rest: &'a [u8],
-    from: Timestamp,
-}
-
-/// What comes first in a packed record.
-struct Head<'a> {
-    principal: &'a [u8],
-    lifetime: Lifetime,
-    parts: Parts,
-}
-
-/// What is true of a record: mostly which parts follow, one bit each, and the level of the proof, where there is one.
-#[derive(Clone, Copy)]
-struct Parts(u8);
-
-impl Parts {
-    const REMEMBERED: u8 = 1;
-    const ROLES: u8 = 2;
-    const DEVICE: u8 = 4;
-    const ATTRIBUTES: u8 = 8;
-    /// Two bits: no proof, or one of level 1 to 3.
-    const LEVEL_SHIFT: u32 = 6;
-
-    fn has(self, part: u8) -> bool {
-        self.0 & part != 0
-    }
-
-    fn level(self) -> Option<AuthLevel> {
-        AuthLevel::from_u8(self.0 >> Self::LEVEL_SHIFT)
-    }
-}
-
-impl<'a> Reader<'a> {
-    fn new(bytes: &'a [u8], from: Timestamp) -> Self {
-        Self { rest: bytes, from }
-    }
-
-    fn head(&mut self) -> Head<'a> {
-        let principal = self.blob();
-        let parts = Parts(self.byte());
-        self.version();
-        let absolute = self.instant();
-        let lifetime = Lifetime::new(self.duration(), absolute, self.duration());
-        let remembered = parts.has(Parts::REMEMBERED);
-        let persistence = if remembered { Persistence::Remembered } else { Persistence::Browser };
-        Head { principal, lifetime: lifetime.with_persistence(persistence), parts }
-    }
-
-    fn byte(&mut self) -> u8 {
-        let (first, rest) = self.rest.split_first().expect(PACKED);
-        self.rest = rest;
-        *first
-    }
-
-    fn number(&mut self) -> u64 {
-        let (mut number, mut shift) = (0, 0);
-        loop {
-            let byte = self.byte();
-            number |= u64::from(byte & 0x7F) << shift;
-            if byte < 0x80 {
-                return number;
-            }
-            shift += 7;
-        }
-    }
-
-    fn version(&mut self) -> Version {
-        Version::from_u64(self.number())
-    }
-
-    fn length(&mut self) -> usize {
-        usize::try_from(self.number()).expect(PACKED)
-    }
-
-    fn instant(&mut self) -> Timestamp {
-        let number = self.number();
-        let distance = (number >> 1).cast_signed() ^ -(number & 1).cast_signed();
-        Timestamp::from_millis(self.from.as_millis().wrapping_add(distance))
-    }
-
-    fn duration(&mut self) -> Duration {
-        Duration::from_millis(self.number())
-    }
-
-    fn blob(&mut self) -> &'a [u8] {
-        // Nothing at all reads as nothing: what is left of an anonymous session.
-        if self.rest.is_empty() {
-            return &[];
-        }
-        let length = self.length();
-        let (bytes, rest) = self.rest.split_at_checked(length).expect(PACKED);
-        self.rest = rest;
-        bytes
-    }
-
-    fn text(&mut self) -> &'a str {
-        text(self.blob())
-    }
-
-    fn list<T>(&mut self, mut read: impl FnMut(&mut Self) -> T) -> Vec<T> {
-        (0..self.length()).map(|_| read(self)).collect()
-    }
-
-    fn ip(&mut self) -> Option<IpAddr> {
-        let bytes = self.blob();
-        if let Ok(octets) = <[u8; 4]>::try_from(bytes) {
-            return Some(octets.into());
-        }
-        <[u8; 16]>::try_from(bytes).ok().map(IpAddr::from)
-    }
-
-    fn device(&mut self) -> Device {
-        let device = Device::new();
-        let device = match self.ip() {
-            Some(ip) => device.with_ip(ip),
-            None => device,
-        };
-        // An empty text is none, to a device too.
-        device.with_user_agent(self.text()).with_label(self.text())
-    }
-
-    fn principal(&mut self, head: &Head<'_>) -> Option<Principal> {
-        if head.principal.is_empty() {
-            return None;
-        }
-        let principal = Principal::new(PrincipalId::new(text(head.principal)).expect(PACKED));
-        if !head.parts.has(Parts::ROLES) {
-            return Some(principal);
-        }
-        let roles = self.list(|reader| Role::new(reader.text()).expect(PACKED));
-        Some(principal.with_roles(roles).expect(PACKED))
-    }
-
-    fn authentication(&mut self, level: AuthLevel) -> Authentication {
-        match self.length() {
-            // Most have one, which needs no list.
-            1 => Authentication::new(level, method(self.text()), self.instant()),
-            count => {
-                let one = |_| MethodUse { method: method(self.text()), at: self.instant() };
-                Authentication::from_methods(level, (0..count).map(one).collect()).expect(PACKED)
-            }
-        }
-    }
-}
-
-fn text(bytes: &[u8]) -> &str {
-    std::str::from_utf8(bytes).expect(PACKED)
-}
-
-fn method(name: &str) -> Method {
-    if name.is_empty() { Method::password() } else { Method::new(name).expect(PACKED) }
-}
-
 /// Bytes that [`Writer::length`] writes for `length`.
 fn number_length(length: usize) -> usize {
     let bits = usize::BITS - length.leading_zeros();
@@ -406,6 +255,7 @@ const PACKED: &str = "bytes in this process are what `Packed::new` wrote";
 
 #[cfg(test)]
 mod tests {
+    use cloakroom_core::{AuthLevel, Authentication, Method, MethodUse, Principal, Role};
     use proptest::prelude::*;
 
     use super::*;
