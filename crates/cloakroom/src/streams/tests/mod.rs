@@ -5,6 +5,8 @@ use std::time::Duration;
 use cloakroom_core::{Lifetime, Route, SessionId, SessionRecord, SessionToken, Timestamp};
 use cloakroom_store::{Live, Parts, Version};
 
+use super::duty::Finding;
+use super::entry::Facts;
 use super::registry::Registry;
 use super::{StreamPolicy, Streams};
 use crate::ActiveSession;
@@ -93,4 +95,92 @@ fn news_of_what_nobody_watches_cost_no_lock_and_change_nothing() {
     });
     drop(held);
     assert!(streams.is_quiet());
+}
+
+/// A session that was looked up after its part was covered, and of which nothing was told since.
+fn proven(registry: &mut Registry, session: &ActiveSession) {
+    let now = timer_now();
+    registry.proven(registry.coverage.asked(now), Parts::ALL);
+    while registry.settle_parts() {}
+    let _ = registry.register(session, now);
+    lives(registry, session);
+    assert_eq!((registry.suspects, registry.stale_at(now).is_some_and(|at| at > now)), (0, true));
+}
+
+fn lives(registry: &mut Registry, session: &ActiveSession) {
+    let errand = registry.next_errand(timer_now()).unwrap();
+    registry.settle(&errand, Finding::Lives(Facts::of(session)), timer_now());
+}
+
+fn exchanged(session: &ActiveSession, number: u64) -> ActiveSession {
+    let live = Live {
+        record: session.record().clone(),
+        version: Version::from_u64(session.version().as_u64() + 1),
+        last_seen_at: session.last_seen_at(),
+    };
+    ActiveSession::new(self::session(number).digest(), live)
+}
+
+#[test]
+fn an_exchange_that_nothing_but_itself_was_told_of_proves_the_session() {
+    let mut registry = Registry::new(StreamPolicy::default());
+    let (old, new) = (session(1), exchanged(&session(1), 257));
+    proven(&mut registry, &old);
+    registry.exchanging(old.id(), old.digest(), new.digest(), timer_now());
+    registry.changed(&[old.digest()]);
+    registry.exchanged(&new);
+    assert_eq!((registry.suspects, registry.ready.len()), (0, 0));
+    registry.changed(&[old.digest()]);
+    assert_eq!(registry.suspects, 0, "the old token is nobody's any more");
+    registry.changed(&[new.digest()]);
+    assert_eq!(registry.suspects, 1);
+}
+
+#[test]
+fn what_is_told_of_a_new_token_before_its_exchange_is_answered_is_looked_into() {
+    let mut registry = Registry::new(StreamPolicy::default());
+    let (old, new) = (session(1), exchanged(&session(1), 257));
+    proven(&mut registry, &old);
+    registry.exchanging(old.id(), old.digest(), new.digest(), timer_now());
+    registry.changed(&[old.digest(), new.digest()]);
+    registry.exchanged(&new);
+    assert_eq!(registry.next_errand(timer_now()).unwrap().token, Some(new.digest()));
+}
+
+#[test]
+fn a_gap_during_an_exchange_is_looked_into_after_it() {
+    for settled in [true, false] {
+        let mut registry = Registry::new(StreamPolicy::default());
+        let (old, new) = (session(1), exchanged(&session(1), 257));
+        proven(&mut registry, &old);
+        registry.exchanging(old.id(), old.digest(), new.digest(), timer_now());
+        registry.gap(Parts::ALL);
+        while settled && registry.settle_parts() {}
+        registry.exchanged(&new);
+        assert_eq!(
+            registry.next_errand(timer_now()).unwrap().token,
+            Some(new.digest()),
+            "settled: {settled}"
+        );
+    }
+}
+
+#[test]
+fn a_session_is_looked_up_at_a_gap_and_again_once_its_part_is_covered() {
+    let mut registry = Registry::new(StreamPolicy::default());
+    let session = session(1);
+    proven(&mut registry, &session);
+    let early = registry.coverage.asked(timer_now());
+    registry.gap(Parts::ALL);
+    while registry.settle_parts() {}
+    lives(&mut registry, &session);
+    // A proof that was begun before the gap covers nothing; one that was begun after it does, from now on.
+    registry.proven(early, Parts::ALL);
+    while registry.settle_parts() {}
+    assert_eq!(registry.suspects, 0);
+    registry.proven(registry.coverage.asked(timer_now()), Parts::ALL);
+    while registry.settle_parts() {}
+    assert_eq!(registry.suspects, 1);
+    lives(&mut registry, &session);
+    assert_eq!(registry.suspects, 0);
 }

@@ -10,6 +10,8 @@ use super::{House, MILLI, MINUTE, SECOND, end_within, stays_open};
 #[tokio::test(start_paused = true)]
 async fn a_session_that_ended_before_its_stream_was_registered_ends_it() {
     let house = House::new().with_feed().await;
+    // Another stream is open already: nothing but its own registration has hers looked up.
+    let (_, _bobs) = house.open("bob").await;
     let alice = house.here.sign_in("alice").await;
     house.revoke_elsewhere(&alice.session).await;
     let mut watch = house.watch(&alice.session);
