@@ -135,7 +135,7 @@ impl Feeds {
         for reply in take(&mut self.asked.lock().waiting) {
             let _ = reply.send(Err(Problem::Closed.into_error(Verb::Watch)));
         }
-        tell(&self.observers.lock().clone(), &Found::Anything);
+        tell(&self.observers(), &Found::Anything);
     }
 
     /// Waits until somebody asks or it is time to look; `None` once closed.
@@ -161,7 +161,12 @@ impl Feeds {
 
     fn advance(&self) -> Result<File, Arc<Problem>> {
         let follower = &mut *self.follower.lock();
-        follower.advance(|found| tell(&self.observers.lock().clone(), &found)).map_err(Arc::new)
+        follower.advance(|found| tell(&self.observers(), &found)).map_err(Arc::new)
+    }
+
+    /// Whoever watches now. No lock is held while they are told.
+    fn observers(&self) -> Arc<[Watch]> {
+        Arc::clone(&self.observers.lock())
     }
 
     fn is_watched(&self) -> bool {

@@ -7,10 +7,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cloakroom_store::{ErrorKind, Feed, Observer, Parts, StoreError, Verb};
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use crate::Sessions;
 use crate::hub::Hub;
+use crate::near::NearStore;
+use crate::system::timer_now;
 
 impl Sessions {
     /// Watches the store and proves the watch, for as long as it is polled. Ends by being dropped, after which nothing that is
@@ -43,15 +45,29 @@ impl Sessions {
 
     async fn prove_again_and_again(&self, feed: &dyn Feed) -> Infallible {
         let pace = self.near_cache_policy().lease() / PROOFS_IN_A_LEASE;
-        let mut tale = Tale::default();
+        let (mut tale, mut between) = (Tale::default(), Duration::ZERO);
         loop {
+            let (begun, gaps) = (timer_now(), self.gaps());
             let proven = self.prove(feed).await;
             tale.goes_on(self, &proven);
+            // A store that answers each proof by telling that anything may have changed (it evicts all the time, say) would be
+            // asked again at once, for ever, and none of the answers would count.
+            between = if self.gaps() == gaps { Duration::ZERO } else { (between * 2).clamp(SHORTEST, pace) };
             tokio::select! {
                 () = sleep(pace) => {}
-                () = self.hub().proof_wanted(), if proven.is_ok() => {}
+                () = self.wanted_after(begun + between), if proven.is_ok() => {}
             }
         }
+    }
+
+    /// Resolves when a proof is wanted before its time, and `earliest` has come.
+    async fn wanted_after(&self, earliest: Instant) {
+        self.hub().proof_wanted().await;
+        sleep_until(earliest).await;
+    }
+
+    fn gaps(&self) -> u64 {
+        self.near().map_or(0, NearStore::gaps)
     }
 
     /// One proof. What it could not prove stays trusted as long as its lease is.
@@ -95,6 +111,8 @@ impl Drop for Watching<'_> {
 struct Tale {
     /// When it was lost, by the monotonic clock, and whether that was told.
     lost: Option<(Duration, bool)>,
+    /// Since when proofs are answered for everything, and yet not everything is believed.
+    vain_since: Option<Duration>,
     told_at: Option<Duration>,
 }
 
@@ -103,7 +121,9 @@ impl Tale {
         let Some(near) = sessions.near() else { return };
         let (store, now) = (sessions.store().name(), sessions.clock().monotonic());
         let trusted = near.trusted();
-        if trusted == Parts::COUNT {
+        let is_answered = proven.as_ref().is_ok_and(|parts| *parts == Parts::ALL);
+        // A part that is missing because something has just ended in it is no loss: the next proof is under way.
+        if trusted == Parts::COUNT || (is_answered && trusted > 0) {
             if let Some((since, true)) = self.lost {
                 let seconds = now.saturating_sub(since).as_secs_f64();
                 tracing::info!(
@@ -113,18 +133,23 @@ impl Tale {
                     "sessions in memory are believed again"
                 );
             }
-            self.lost = None;
+            (self.lost, self.vain_since) = (None, None);
             return;
         }
-        // A part that is missing because something has just ended in it is no loss: the next proof is under way.
-        if proven.as_ref().is_ok_and(|parts| *parts == Parts::ALL) || self.lost.is_some() {
-            return;
+        if is_answered {
+            let since = *self.vain_since.get_or_insert(now);
+            if now.saturating_sub(since) < sessions.near_cache_policy().lease() {
+                return;
+            }
         }
-        let tell = self.told_at.is_none_or(|before| now.saturating_sub(before) >= TOLD_EVERY);
-        self.lost = Some((now, tell));
+        let (since, told) = self.lost.unwrap_or((now, false));
+        let is_due = self.told_at.is_none_or(|before| now.saturating_sub(before) >= TOLD_EVERY);
+        let tell = !told && is_due;
+        self.lost = Some((since, told || tell));
         if tell {
             self.told_at = Some(now);
             let cause = match proven {
+                Ok(_) if is_answered => "each proof brings news that anything may have changed".to_owned(),
                 Ok(parts) => format!("{} of {} parts are proven", parts.numbers().count(), Parts::COUNT),
                 Err(error) => error.source().map_or_else(|| error.to_string(), ToString::to_string),
             };
@@ -140,6 +165,8 @@ impl Tale {
 
 /// Proofs begun in a lease: one may take three quarters of it before trust is lost.
 const PROOFS_IN_A_LEASE: u32 = 4;
+/// Shortest time from the beginning of a proof that was worth nothing to that of the next; doubles, up to the pace.
+const SHORTEST: Duration = Duration::from_millis(2);
 /// Longest that a store may take to begin to watch.
 const OPENING: Duration = Duration::from_secs(10);
 /// Rest after a watch that could not be opened; doubles each time.

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use cloakroom_core::{Route, Timestamp, TokenDigest, judge};
@@ -34,6 +35,8 @@ pub(crate) struct NearStore {
     clock: Arc<dyn Clock>,
     metrics: NearMetrics,
     proof_wanted: Notify,
+    /// How often anything may have changed.
+    gaps: AtomicU64,
 }
 
 /// An answer from memory.
@@ -52,7 +55,14 @@ impl NearStore {
         harm: Harm,
     ) -> Self {
         let cache = Cache::new(policy.max_bytes(), nanos(policy.lease()), harm);
-        Self { inner, cache, clock, metrics: NearMetrics::new(), proof_wanted: Notify::new() }
+        Self {
+            inner,
+            cache,
+            clock,
+            metrics: NearMetrics::new(),
+            proof_wanted: Notify::new(),
+            gaps: AtomicU64::new(0),
+        }
     }
 
     /// What memory says of `digest` as of `now`, where it may be believed.
@@ -118,6 +128,11 @@ impl NearStore {
     /// Resolves when a proof is wanted before its time: an end waits for its news, or something was lost.
     pub(crate) async fn proof_wanted(&self) {
         self.proof_wanted.notified().await;
+    }
+
+    /// How often the store has told that anything may have changed.
+    pub(crate) fn gaps(&self) -> u64 {
+        self.gaps.load(Ordering::Relaxed)
     }
 
     /// How many parts memory may be believed for.
@@ -242,6 +257,7 @@ impl Observer for NearStore {
             News::Changed(digests) => self.metrics.changed(digests.len()),
             _ => {
                 self.metrics.gaps.increment(1);
+                self.gaps.fetch_add(1, Ordering::Relaxed);
                 self.proof_wanted.notify_one();
             }
         }

@@ -2,7 +2,7 @@
 
 use cloakroom::{Activity, SessionError};
 use cloakroom_conformance::Fault;
-use cloakroom_store::{ErrorKind, Parts, Verb};
+use cloakroom_store::{ErrorKind, News, Parts, Verb};
 
 use super::{LEASE, Pair, end};
 use crate::support::MILLI;
@@ -49,6 +49,34 @@ async fn a_part_that_is_not_proven_is_asked_of_the_store_and_the_others_are_not(
     assert_eq!(pair.state().trusted, Parts::COUNT - 1);
     assert_eq!(pair.lives(&alices).await, (true, 1));
     assert_eq!(pair.lives(&bobs).await, (true, 0));
+}
+
+/// As a server that evicts all the time.
+#[tokio::test(start_paused = true)]
+async fn a_store_that_answers_each_proof_with_news_of_anything_is_not_asked_faster_for_that() {
+    let pair = Pair::trusting().await;
+    let (token, _) = pair.warm("alice").await;
+    let first = pair.feed.proofs();
+    let mut answered = first;
+    pair.feed.hold_proofs();
+    for _ in 0..2_000 {
+        if pair.feed.proofs() > answered {
+            answered = pair.feed.proofs();
+            pair.feed.tell(News::Anything(Parts::ALL));
+            pair.feed.let_through();
+            for _ in 0..16 {
+                tokio::task::yield_now().await;
+            }
+            pair.feed.hold_proofs();
+        }
+        pair.clock.advance(MILLI);
+        tokio::time::sleep(MILLI).await;
+    }
+    let asked = answered - first;
+    assert!((8..=24).contains(&asked), "asked {asked} times in two seconds");
+    assert_eq!(pair.lives(&token).await, (true, 1), "nothing is believed");
+    pair.feed.let_through();
+    pair.until_trusted().await;
 }
 
 #[tokio::test(start_paused = true)]
