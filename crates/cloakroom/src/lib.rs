@@ -28,7 +28,7 @@
 //!
 //! // Log this person out, now, everywhere.
 //! let everywhere = Selector::Principal { principal: PrincipalId::new("alice")?, except: None };
-//! sessions.revoke(&everywhere, Revocation::by_system(cloakroom::EndReason::Compromised)).await?;
+//! sessions.revoke(&everywhere, Revocation::by_system(cloakroom::EndReason::Compromised)).settled().await?;
 //! assert!(matches!(sessions.validate(&token, Activity::Counts).await?, Validation::Ended(_)));
 //! # Ok(())
 //! # }

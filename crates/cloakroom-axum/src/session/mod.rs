@@ -36,7 +36,8 @@ use state::State;
 /// a sibling request has exchanged: it would otherwise start a second session in the place of the first.
 ///
 /// # Cost
-/// The first question reads the session: one round trip, none for a store in memory. Writing is one more, whatever the
+/// The first question reads the session: one round trip; none where the near cache remembers it, or for a store in
+/// memory. Writing is one more, whatever the
 /// number of changes; none where nothing changed.
 #[derive(Clone)]
 pub struct Session {
@@ -230,7 +231,8 @@ impl Session {
 
     /// Ends the session, and makes the client forget the token. Where there is no session, nothing happens.
     ///
-    /// This happens at once: when it returns, the token is worthless on every node.
+    /// This happens at once: when it returns, the store and this node refuse the token; every other node does within its
+    /// lease (G5).
     ///
     /// # Errors
     /// [`Rejection::Unavailable`], and nobody is signed out: pass it on, or the user will believe it.
