@@ -141,8 +141,7 @@ impl Found {
                 fits.then(|| self.spent.get(&(index, case)))?
             })
         };
-        // Who keeps nothing between requests reads alike at all times.
-        of(case).or_else(|| if case == Case::ColdRead { of(Case::WarmRead) } else { None })
+        of(asked(library, case))
     }
 
     fn commands(&self, library: Library, case: Case) -> Option<f64> {
@@ -152,8 +151,7 @@ impl Found {
                 (subject.library == library).then(|| self.commands.get(&(index, case)))?
             })
         };
-        let commands = of(case).or_else(|| if case == Case::ColdRead { of(Case::WarmRead) } else { None });
-        Some(commands?.values().sum())
+        Some(of(asked(library, case))?.values().sum())
     }
 
     fn comparisons(&self) -> Vec<Comparison> {
@@ -195,6 +193,11 @@ impl Found {
         }
         raw.into()
     }
+}
+
+/// The case that was measured for this one: who keeps nothing between requests reads alike at all times.
+fn asked(library: Library, case: Case) -> Case {
+    if case == Case::ColdRead && library.keeps_nothing() { Case::WarmRead } else { case }
 }
 
 /// The values that the issue sets, against the bare handler.
