@@ -82,13 +82,18 @@ impl Database {
             Some(prepared) => prepared?,
             None => return Err(overdue),
         };
-        let Prepared { connection, statement } = &*prepared;
+        let Prepared { connection, statement, .. } = &*prepared;
         let answer = patience.within(connection.client.query(statement, parameters)).await;
         let result = answer.map_or(Err(overdue), |answer| answer.map_err(Problem::from));
         if let Err(problem) = &result {
             retire(lane, &prepared, problem);
         }
         result
+    }
+
+    /// From now on somebody keeps copies: look-ups go where writes go, or fail.
+    pub(crate) fn watched(&self) {
+        self.lanes.watched();
     }
 
     /// Asks something that changes nothing and may take longer than a look-up.

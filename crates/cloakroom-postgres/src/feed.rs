@@ -242,7 +242,7 @@ impl Watch {
 
 impl Reader {
     async fn read(&mut self, source: &Source, observer: &dyn Observer) -> Result<(), Problem> {
-        let Prepared { connection, statement } = match &mut self.current {
+        let Prepared { connection, statement, .. } = match &mut self.current {
             Some(open) if !open.connection.client.is_closed() => open,
             current => current.insert(open(&self.connector, source).await?),
         };
@@ -295,7 +295,7 @@ async fn open(connector: &Connector, source: &Source) -> Result<Prepared, Proble
         connection.client.batch_execute(&begin).await?;
     }
     let statement = connection.client.prepare(&source.read).await?;
-    Ok(Prepared { connection, statement })
+    Ok(Prepared { connection, statement, is_on_standby: false })
 }
 
 /// Tells the other nodes, one statement for all that came together. One that is not told finds out a little later.

@@ -4,7 +4,7 @@
 //! one connection answers tens of thousands a second. A caller that goes away leaves its answer to be thrown away; the
 //! connection is none the worse.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio_postgres::Statement;
@@ -18,6 +18,8 @@ pub(crate) struct Lanes {
     sql: String,
     lanes: Box<[Lane]>,
     next: AtomicUsize,
+    /// Whether somebody keeps copies of what is read here.
+    is_watched: AtomicBool,
 }
 
 /// One connection, or the place for one.
@@ -33,13 +35,15 @@ pub(crate) struct Lane {
 pub(crate) struct Prepared {
     pub(crate) connection: Connection,
     pub(crate) statement: Statement,
+    /// Whether the server was a standby when this was opened.
+    pub(crate) is_on_standby: bool,
 }
 
 impl Lanes {
     /// This many lanes for the statement `sql`, opened when they are needed.
     pub(crate) fn new(connector: Connector, sql: String, number: usize) -> Self {
         let lanes = std::iter::repeat_with(Lane::default).take(number).collect();
-        Self { connector, sql, lanes, next: AtomicUsize::new(0) }
+        Self { connector, sql, lanes, next: AtomicUsize::new(0), is_watched: AtomicBool::new(false) }
     }
 
     /// How many there are.
@@ -58,22 +62,41 @@ impl Lanes {
         self.lanes.iter().for_each(|lane| lane.set(None));
     }
 
+    /// From now on somebody keeps copies of what is read here: a standby, which may be behind, is not read from any more.
+    /// What it says would be kept as the primary's word, which the news are of.
+    pub(crate) fn watched(&self) {
+        self.is_watched.store(true, Ordering::SeqCst);
+    }
+
     /// The connection of `lane`, opened where there is none or where it has ended.
     ///
     /// Dropped half-way, it leaves the opening to the next caller.
     pub(crate) async fn connection(&self, lane: &Lane) -> Result<Arc<Prepared>, Problem> {
-        if let Some(open) = lane.open() {
+        if let Some(open) = self.usable(lane) {
             return Ok(open);
         }
         let _opening = lane.opening.lock().await;
-        if let Some(open) = lane.open() {
+        if let Some(open) = self.usable(lane) {
             return Ok(open);
         }
         let connection = self.connector.open().await?;
         let statement = connection.client.prepare(&self.sql).await?;
-        let prepared = Arc::new(Prepared { connection, statement });
+        let place = connection.client.query_one("SELECT pg_is_in_recovery()", &[]).await?;
+        let is_on_standby = place.try_get(0)?;
+        let prepared = Arc::new(Prepared { connection, statement, is_on_standby });
+        if !self.is_allowed(&prepared) {
+            return Err(Problem::Standby);
+        }
         lane.set(Some(Arc::clone(&prepared)));
         Ok(prepared)
+    }
+
+    fn usable(&self, lane: &Lane) -> Option<Arc<Prepared>> {
+        lane.open().filter(|open| self.is_allowed(open))
+    }
+
+    fn is_allowed(&self, prepared: &Prepared) -> bool {
+        !(prepared.is_on_standby && self.is_watched.load(Ordering::SeqCst))
     }
 }
 

@@ -201,6 +201,7 @@ impl Store for PostgresStore {
 
     fn watch(&self, observer: Arc<dyn Observer>) -> StoreFuture<'_, Box<dyn Feed>> {
         StoreFuture::waiting(async {
+            self.database.watched();
             let feed: Box<dyn Feed> = Box::new(PostgresFeed::open(self.source.clone(), observer).await?);
             Ok(feed)
         })

@@ -5,7 +5,7 @@ use std::time::Duration;
 use cloakroom_conformance::{Filing, Fixtures, T0, at};
 use cloakroom_postgres::PostgresStore;
 use cloakroom_servers::{Look, Postgres, Relay, until};
-use cloakroom_store::{Applied, ErrorKind, Feed, Parts, Selector, Store, SweepRequest, Version};
+use cloakroom_store::{Applied, ErrorKind, Feed, Lookup, Parts, Selector, Store, SweepRequest, Version};
 
 use crate::feed::{Heard, filed, hex, operator, prove, watch};
 use crate::support::{change, database, end, healed, kind, open, runtime, shared, through, whole};
@@ -167,13 +167,22 @@ fn a_standby_cannot_be_watched() {
         std::fs::write(std::path::Path::new(data.trim()).join("standby.signal"), "").unwrap();
         server.restart().unwrap();
         let store = open(&server.url()).await;
+        let digest = Fixtures::new(1).anonymous().digest;
+        assert_eq!(
+            store.get(digest, T0).await.unwrap(),
+            Lookup::Unknown,
+            "who keeps no copies may read there"
+        );
         let error = store.watch(heard.clone()).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::ReadOnly);
+        let refused = kind(store.get(digest, T0).await).0;
+        assert_eq!(refused, ErrorKind::ReadOnly, "what a standby says is not kept as the primary's word");
         assert!(whole(&error).contains("standby") && whole(&error).contains("primary"), "{}", whole(&error));
         assert_eq!(kind(feed.prove().await).0, ErrorKind::ReadOnly);
         server.sql("postgres", "SELECT pg_promote();").unwrap();
         proven(&*feed).await;
         assert!(heard.take().anything > 0, "what was in the list is gone");
+        assert_eq!(healed(|| store.get(digest, T0)).await, Lookup::Unknown);
     });
 }
 
