@@ -90,14 +90,14 @@ impl Parts {
 
     /// What is in either.
     #[must_use]
-    pub fn and(self, other: Self) -> Self {
+    pub fn union(self, other: Self) -> Self {
         let ([a, b, c, d], [e, f, g, h]) = (self.0, other.0);
         Self([a | e, b | f, c | g, d | h])
     }
 
     /// What is in both.
     #[must_use]
-    pub fn common(self, other: Self) -> Self {
+    pub fn intersection(self, other: Self) -> Self {
         let ([a, b, c, d], [e, f, g, h]) = (self.0, other.0);
         Self([a & e, b & f, c & g, d & h])
     }
@@ -105,7 +105,7 @@ impl Parts {
     /// What is in these and not in the others.
     #[must_use]
     pub fn without(self, other: Self) -> Self {
-        self.common(Self(other.0.map(|word| !word)))
+        self.intersection(Self(other.0.map(|word| !word)))
     }
 
     /// Whether there is none.
@@ -146,8 +146,8 @@ mod tests {
         assert_eq!(some.numbers().collect::<Vec<_>>(), [0, 63, 64, 200, 255]);
         assert!(some.contains(64) && !some.contains(65));
         assert_eq!(some.without(Parts::one(64)).numbers().collect::<Vec<_>>(), [0, 63, 200, 255]);
-        assert_eq!(some.common(Parts::one(7).with(200)), Parts::one(200));
-        assert_eq!(Parts::one(1).and(Parts::one(2)), [2, 1].into_iter().collect());
+        assert_eq!(some.intersection(Parts::one(7).with(200)), Parts::one(200));
+        assert_eq!(Parts::one(1).union(Parts::one(2)), [2, 1].into_iter().collect());
         assert_eq!((0..=u8::MAX).collect::<Parts>(), Parts::ALL);
         assert!(Parts::ALL.without(Parts::ALL).is_empty());
         assert_eq!(

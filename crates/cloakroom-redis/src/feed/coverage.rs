@@ -79,7 +79,7 @@ impl Coverage {
     /// A server said that these parts are not its own any more.
     pub(super) fn left(&self, line: LineNumber, parts: Parts) {
         let mut state = self.state();
-        let covered = state.covered_by(|standing| standing.line == line).common(parts);
+        let covered = state.covered_by(|standing| standing.line == line).intersection(parts);
         for number in covered.numbers() {
             state.put(number, None);
         }
@@ -99,8 +99,8 @@ impl Coverage {
                 continue;
             }
             let same = state.covered_by(|other| *other == standing);
-            anew = anew.and(parts.without(same));
-            proven = proven.and(parts);
+            anew = anew.union(parts.without(same));
+            proven = proven.union(parts);
             let standing = Arc::new(standing);
             for number in parts.without(same).numbers() {
                 state.put(number, Some(Arc::clone(&standing)));

@@ -172,7 +172,7 @@ fn hear(names: &Names, coverage: &Coverage, data: &[Value]) {
         match key {
             Value::BulkString(key) => match names.subject(key) {
                 Some(Subject::One(digest)) => changed.push(digest),
-                Some(Subject::Any(some)) => parts = parts.and(some),
+                Some(Subject::Any(some)) => parts = parts.union(some),
                 // Nothing of ours: nobody reads it.
                 None => {}
             },

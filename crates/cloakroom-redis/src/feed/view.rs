@@ -213,7 +213,7 @@ mod tests {
     }
 
     fn all_of(covered: &[(Standing, Parts)]) -> Parts {
-        covered.iter().fold(Parts::NONE, |all, (_, parts)| all.and(*parts))
+        covered.iter().fold(Parts::NONE, |all, (_, parts)| all.union(*parts))
     }
 
     #[test]
@@ -232,7 +232,7 @@ mod tests {
         assert_eq!(all_of(&whole), Parts::ALL);
         assert!(whole.iter().all(|(_, parts)| !parts.is_empty()), "each has some");
         // One is dead: the others are enough for each other.
-        assert_eq!(all_of(&covered(&views[..2])), whole[0].1.and(whole[1].1));
+        assert_eq!(all_of(&covered(&views[..2])), whole[0].1.union(whole[1].1));
         // Two are: the last one may be the one that was cut off.
         assert_eq!(all_of(&covered(&views[..1])), Parts::NONE);
     }

@@ -190,7 +190,7 @@ impl NearStore {
         let mut here = self.ending(parts, everything);
         let answer = self.inner.end(request).await;
         match &answer {
-            Ok(ending) => here.parts = here.parts.and(parts_of(&ending.ended)),
+            Ok(ending) => here.parts = here.parts.union(parts_of(&ending.ended)),
             Err(error) if error.applied() == Applied::No => here.nothing(),
             Err(_) => {}
         }

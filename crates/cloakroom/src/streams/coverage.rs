@@ -69,7 +69,7 @@ impl Coverage {
             }
             part.proven_at = part.proven_at.max(Some(asked.at));
         }
-        self.unsettled = self.unsettled.and(gained);
+        self.unsettled = self.unsettled.union(gained);
         !gained.is_empty()
     }
 
@@ -83,7 +83,7 @@ impl Coverage {
             }
             part.gap = gap;
         }
-        self.unsettled = self.unsettled.and(parts);
+        self.unsettled = self.unsettled.union(parts);
     }
 
     /// Since when a session of this part is known to live if it is not suspect: the beginning of the part's last proof,

@@ -94,7 +94,7 @@ impl Observer for Ear {
             other => panic!("news of a kind that nobody knows: {other:?}"),
         };
         let parts: Parts = digests.iter().map(|digest| Parts::number_of(digest.route())).collect();
-        self.each_busy(parts.and(whole), |busy| {
+        self.each_busy(parts.union(whole), |busy| {
             self.was_told_two_things_at_once.fetch_or(busy.swap(true, Ordering::SeqCst), Ordering::SeqCst);
         });
         // For whoever would come in between.
@@ -106,7 +106,7 @@ impl Observer for Ear {
             heard.digests.extend(digests.iter().map(|digest| (*digest, now)));
             heard.parts.extend(whole.numbers().map(|number| (number, now)));
         }
-        self.each_busy(parts.and(whole), |busy| busy.store(false, Ordering::SeqCst));
+        self.each_busy(parts.union(whole), |busy| busy.store(false, Ordering::SeqCst));
         self.news.notify_waiters();
     }
 }
@@ -142,7 +142,7 @@ impl Watch {
         let mut proven = Parts::NONE;
         let proving = async {
             while proven != Parts::ALL {
-                proven = proven.and(self.feed.prove().await.expect("the feed of a healthy store proves"));
+                proven = proven.union(self.feed.prove().await.expect("the feed of a healthy store proves"));
                 tokio::task::yield_now().await;
             }
         };
