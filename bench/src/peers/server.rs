@@ -93,7 +93,7 @@ impl Running {
 fn answer(load: &mut Child, subject: &Subject) -> Outcome<(usize, f64)> {
     match load.hear()? {
         Done::Requests { count, seconds } => Ok((count, seconds)),
-        Done::Failed(why) => Err(Error::new(subject.name(), why)),
+        Done::Failed(why) => Err(Error::new(format!("{} ({})", subject.name(), subject.variant), why)),
     }
 }
 

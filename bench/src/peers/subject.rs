@@ -96,8 +96,7 @@ impl fmt::Display for Store {
     }
 }
 
-/// Every case but a cold read, for which whoever keeps something between requests needs other settings. axum_session has
-/// none that work: told to keep nothing, it answers some reads as if nobody were signed in.
+/// Every case but a cold read, for which whoever keeps something between requests needs other settings.
 const USUAL: &[Case] =
     &[Case::NoCookie, Case::Unused, Case::WarmRead, Case::Write, Case::Rotate, Case::SignIn];
 
@@ -119,6 +118,7 @@ pub(super) const SUBJECTS: &[Subject] = &[
     of(Library::Cloakroom, Store::Redis, "peer-cloakroom", "redis-small", &[Case::ColdRead]),
     of(Library::TowerSessions, Store::Redis, "peer-tower-sessions", "redis", USUAL),
     of(Library::AxumSession, Store::Redis, "peer-axum-session", "redis", USUAL),
+    of(Library::AxumSession, Store::Redis, "peer-axum-session", "redis-unkept", &[Case::ColdRead]),
     of(Library::ActixSession, Store::Redis, "peer-actix-session", "redis", USUAL),
     of(Library::Cloakroom, Store::Memory, "peer-cloakroom", "memory", USUAL),
     of(Library::TowerSessions, Store::Memory, "peer-tower-sessions", "memory", USUAL),

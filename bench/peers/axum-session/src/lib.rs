@@ -10,7 +10,8 @@ use axum_session::{DatabasePool, Session, SessionConfig, SessionLayer, SessionNu
 use axum_session_redispool::SessionRedisPool;
 use peer_common::{Arguments, HELLO, greeting};
 
-/// The router of `arguments`' variant: `memory` or `redis`.
+/// The router of `arguments`' variant: `memory`, `redis`, or `redis-unkept`, which keeps nothing in memory between
+/// requests.
 ///
 /// # Panics
 /// If there is no such variant.
@@ -19,6 +20,10 @@ pub async fn router(arguments: Arguments) -> Router {
     match arguments.variant.as_str() {
         "memory" => over(SessionStore::<SessionNullPool>::new(None, config).await),
         "redis" => over(SessionStore::new(Some(pool(arguments.redis())), config).await),
+        "redis-unkept" => {
+            let config = config.with_memory_lifetime(time::Duration::ZERO);
+            over(SessionStore::new(Some(pool(arguments.redis())), config).await)
+        }
         other => panic!("there is no {other}"),
     }
 }

@@ -48,6 +48,14 @@ async fn a_server_without_sessions_is_asked_the_same() {
 }
 
 #[tokio::test]
+async fn a_session_given_to_a_stranger_is_not_taken_for_ones_own() {
+    let hello = || async { ([(header::SET_COOKIE, "id=stranger")], HELLO) };
+    let router = with("/hello", get(hello));
+    let done = load_all(router, false, &[Case::NoCookie, Case::WarmRead, Case::Write]).await;
+    assert_eq!(done.unwrap(), 3 * REQUESTS);
+}
+
+#[tokio::test]
 async fn who_does_not_do_what_is_asked_is_found_out() {
     let read = || get(|| async { greeting(&name(0)) });
     for (case, path, lie) in [
@@ -64,13 +72,22 @@ async fn who_does_not_do_what_is_asked_is_found_out() {
 
 /// Signs three sessions in on a connection, and makes some requests.
 async fn load(router: Router, bare: bool, case: Case) -> Outcome<usize> {
+    load_all(router, bare, &[case]).await
+}
+
+async fn load_all(router: Router, bare: bool, cases: &[Case]) -> Outcome<usize> {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     let serving = tokio::spawn(axum::serve(listener, router).into_future());
     let task = LoadTask { port, connections: 1, sessions_each: 3, bare, cpu: None };
     let done = async {
-        let turn = Turn { case, length: Length::RequestsEach(REQUESTS) };
-        User::enter(&task, 0).await?.work(turn, Stopwatch::start()).await
+        let mut user = User::enter(&task, 0).await?;
+        let mut done = 0;
+        for &case in cases {
+            let turn = Turn { case, length: Length::RequestsEach(REQUESTS) };
+            done += user.work(turn, Stopwatch::start()).await?;
+        }
+        Ok(done)
     };
     let done = done.await;
     serving.abort();

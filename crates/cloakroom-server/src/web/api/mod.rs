@@ -31,7 +31,7 @@ pub(super) struct SessionAnswer {
 pub(super) struct RevokedAnswer {
     revoked: u64,
     /// Whether every server is known to refuse them: always, where the call asked for `settled=true`. Otherwise they do
-    /// within a second, and normally within milliseconds.
+    /// within the lease (one second, unless configured), and normally within milliseconds.
     settled: bool,
 }
 
@@ -39,7 +39,7 @@ pub(super) struct RevokedAnswer {
 #[derive(Clone, Copy, Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Settling {
-    /// `true`: the answer comes once every server is known to refuse what ended, after the lease of at most a few seconds.
+    /// `true`: the answer comes once every server is known to refuse what ended, when the lease has passed (one second, unless configured).
     #[serde(default)]
     settled: bool,
 }
