@@ -124,6 +124,8 @@ fn rows(comparisons: &[Comparison]) -> Vec<Vec<String>> {
 
 /// Three figures, or whole numbers: what a shared machine can tell.
 fn shown(value: f64) -> String {
+    // The sum of nothing is minus zero.
+    let value = value + 0.0;
     let decimals = if value >= 99.95 || value == 0.0 {
         0
     } else if value >= 9.995 {
@@ -149,7 +151,7 @@ mod tests {
                 .theirs(Column::TowerSessions, Some(2.451))
                 .at_most(1.1),
             Comparison::new("validate", 151.6, "ns").theirs(Column::Floor, Some(40.0)).at_most(150.0),
-            Comparison::new("commands", 0.0, "").theirs(Column::ActixSession, None),
+            Comparison::new("commands", -0.0, "").theirs(Column::ActixSession, None),
         ]
     }
 
