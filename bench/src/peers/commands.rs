@@ -8,6 +8,7 @@ use crate::statistics::{each, number};
 
 use super::case::Case;
 use super::server::Running;
+use super::subject::SESSIONS_EACH;
 
 /// How often each command was sent, for each request.
 pub(super) type Commands = BTreeMap<String, f64>;
@@ -18,6 +19,9 @@ pub(super) fn count(running: &mut Running, case: Case) -> Outcome<Option<Command
     let port = redis.port();
     // The first of a kind may prepare something: connections, scripts.
     running.requests(case, 2)?;
+    if case.follows_a_read() {
+        running.requests(Case::ColdRead, SESSIONS_EACH)?;
+    }
     let mut monitor = Monitor::start(port)?;
     let requests = running.requests(case, REQUESTS_EACH)?;
     let counted = monitor.finish()?;

@@ -205,7 +205,7 @@ fn aim(store: Store, case: Case) -> Option<f64> {
     match (store, case) {
         (Store::Redis, Case::WarmRead) => Some(1.1),
         (Store::Redis, Case::ColdRead) => Some(1.8),
-        (Store::Redis, Case::Write) => Some(2.5),
+        (Store::Redis, Case::Write | Case::WriteAgain) => Some(2.5),
         _ => None,
     }
 }
@@ -214,7 +214,7 @@ fn aim(store: Store, case: Case) -> Option<f64> {
 fn commands_aim(case: Case) -> Option<f64> {
     match case {
         Case::NoCookie | Case::Unused | Case::WarmRead => Some(0.0),
-        Case::ColdRead | Case::Write | Case::Rotate => Some(1.0),
+        Case::ColdRead | Case::Write | Case::WriteAgain | Case::Rotate | Case::RotateAgain => Some(1.0),
         Case::SignIn => None,
     }
 }

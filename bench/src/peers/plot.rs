@@ -70,7 +70,7 @@ fn label(x: f64) -> String {
     let cases = Case::ALL.into_iter().zip(0_u8..);
     let mut middles = cases.map(|(case, group)| (case, f64::from(group) + 0.5));
     let case = middles.find(|(_, middle)| (x - middle).abs() < 0.01);
-    case.map(|(case, _)| case.to_string()).unwrap_or_default()
+    case.map(|(case, _)| case.short().to_owned()).unwrap_or_default()
 }
 
 /// Width and height in pixels.

@@ -13,7 +13,7 @@ use crate::statistics::{each, number};
 
 use super::case::Case;
 use super::load::{Done, Length, Turn};
-use super::subject::{Store, Subject};
+use super::subject::{SESSIONS_EACH, Store, Subject};
 
 /// A subject at work. What it is made of ends when this is dropped: the load first, the store last.
 pub(super) struct Running {
@@ -69,9 +69,15 @@ impl Running {
     /// What requests of this case cost, for so long. A little goes before that is not counted: others have had the
     /// processor since.
     pub(super) fn spend(&mut self, case: Case, milliseconds: u64) -> Outcome<Spent> {
-        self.turn(case, Length::Milliseconds(milliseconds / 8))?;
+        let length = if case.follows_a_read() {
+            self.turn(Case::ColdRead, Length::RequestsEach(SESSIONS_EACH))?;
+            Length::RequestsEach(SESSIONS_EACH)
+        } else {
+            self.turn(case, Length::Milliseconds(milliseconds / 8))?;
+            Length::Milliseconds(milliseconds)
+        };
         let before = self.server.processor_nanoseconds()?;
-        let (requests, seconds) = self.turn(case, Length::Milliseconds(milliseconds))?;
+        let (requests, seconds) = self.turn(case, length)?;
         let spent = self.server.processor_nanoseconds()?.saturating_sub(before);
         Ok(Spent {
             nanoseconds: each(number(spent), requests),

@@ -49,9 +49,9 @@ impl Subject {
         }
     }
 
-    /// Sessions for each connection: many where reads are cold because others were made in between.
+    /// Sessions for each connection: very many where reads are cold because others were made in between.
     pub(super) fn sessions_each(&self) -> usize {
-        if self.variant == "redis-small" { COLD_SESSIONS_EACH } else { 1 }
+        if self.variant == "redis-small" { COLD_SESSIONS_EACH } else { SESSIONS_EACH }
     }
 
     pub(super) fn is_bare(&self) -> bool {
@@ -97,9 +97,19 @@ impl fmt::Display for Store {
 }
 
 /// Every case but a cold read, for which whoever keeps something between requests needs other settings.
-const USUAL: &[Case] =
-    &[Case::NoCookie, Case::Unused, Case::WarmRead, Case::Write, Case::Rotate, Case::SignIn];
+const USUAL: &[Case] = &[
+    Case::NoCookie,
+    Case::Unused,
+    Case::WarmRead,
+    Case::Write,
+    Case::WriteAgain,
+    Case::Rotate,
+    Case::RotateAgain,
+    Case::SignIn,
+];
 
+/// Enough for a turn of requests that each take another session.
+pub(super) const SESSIONS_EACH: usize = 64;
 /// Many times what the smallest near cache holds, over all connections.
 const COLD_SESSIONS_EACH: usize = 256;
 
@@ -112,7 +122,7 @@ pub(super) const SUBJECTS: &[Subject] = &[
         Store::Redis,
         "peer-bare",
         "redis",
-        &[Case::NoCookie, Case::WarmRead, Case::Write, Case::SignIn],
+        &[Case::NoCookie, Case::WarmRead, Case::Write, Case::WriteAgain, Case::SignIn],
     ),
     of(Library::Cloakroom, Store::Redis, "peer-cloakroom", "redis", USUAL),
     of(Library::Cloakroom, Store::Redis, "peer-cloakroom", "redis-small", &[Case::ColdRead]),

@@ -43,7 +43,9 @@ fn actix(cpu: Option<usize>) {
                 .route("/rotate", web::post().to(|| async { "1" }))
                 .route("/sign-in", web::post().to(|| async { HELLO }))
         });
-        let server = server.workers(1).bind("127.0.0.1:0").expect("a port");
+        // The others take their turns meanwhile.
+        let server = server.workers(1).keep_alive(std::time::Duration::from_secs(600));
+        let server = server.bind("127.0.0.1:0").expect("a port");
         announce(server.addrs().first().expect("an address").port());
         let server = server.run();
         let handle = server.handle();

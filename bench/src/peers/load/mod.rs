@@ -157,12 +157,11 @@ impl User {
         check(Case::SignIn, answer.body, greeting(&name).as_bytes())
     }
 
-    /// Makes one request with a session: always the same one, or one after the other where reads are to be cold.
+    /// Makes one request with a session: always the first one, or one after the other.
     async fn use_session(&mut self, case: Case) -> Outcome {
-        if case == Case::ColdRead {
-            self.next = (self.next + 1) % self.sessions.len().max(1);
-        }
-        let session = self.sessions.get_mut(self.next).doing("taking a session")?;
+        let index = if case.goes_round() { self.next } else { 0 };
+        self.next = (index + 1) % self.sessions.len().max(1);
+        let session = self.sessions.get_mut(index).doing("taking a session")?;
         if session.request.0 != case || session.request.1.is_empty() {
             session.request = (case, request(case, "", &session.jar));
         }
@@ -175,7 +174,7 @@ impl User {
         let expected = match case {
             Case::NoCookie | Case::Unused | Case::SignIn => HELLO.to_owned(),
             Case::WarmRead | Case::ColdRead => greeting(&session.name),
-            Case::Write | Case::Rotate => {
+            Case::Write | Case::WriteAgain | Case::Rotate | Case::RotateAgain => {
                 session.writes += 1;
                 session.writes.to_string()
             }
@@ -183,7 +182,7 @@ impl User {
         check(case, answer.body, expected.as_bytes())?;
         if changed {
             session.request.1.clear();
-        } else if case == Case::Rotate {
+        } else if case.rotates() {
             return Err(Error::new("exchanging a token", "the cookie is the same as before"));
         }
         Ok(())

@@ -62,8 +62,10 @@ async fn who_does_not_do_what_is_asked_is_found_out() {
         (Case::WarmRead, "/read", get(|| async { "hello, user-7777777" })),
         (Case::ColdRead, "/read", read()),
         (Case::Write, "/write", post(|| async { "1" })),
+        (Case::WriteAgain, "/write", post(|| async { "1" })),
         // The token stays what it was.
         (Case::Rotate, "/rotate", post(write)),
+        (Case::RotateAgain, "/rotate", post(write)),
         (Case::SignIn, "/sign-in", post(|| async { StatusCode::UNAUTHORIZED })),
     ] {
         load(with(path, lie), false, case).await.expect_err(&case.to_string());
