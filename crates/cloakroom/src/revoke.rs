@@ -153,7 +153,10 @@ impl Sessions {
     /// Returns once every node is known to refuse whatever had ended before this was called: for ends that came about
     /// otherwise than by one [`revoke`](Self::revoke), for whose [`settled`](Revoking::settled) this is the second half.
     pub async fn settle(&self) {
-        tokio::time::sleep(self.settling_time()).await;
+        let time = self.settling_time();
+        if !time.is_zero() {
+            tokio::time::sleep(time).await;
+        }
     }
 
     /// How long after an acknowledged end another node may still accept the session. A store that others share may be in
