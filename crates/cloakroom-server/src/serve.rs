@@ -13,6 +13,7 @@ use axum::routing::get;
 use axum_server::Handle;
 use axum_server::tls_rustls::RustlsConfig;
 use cloakroom::{Clock, Random, Sessions};
+use cloakroom_audit::{AuditLog, MemoryAudit};
 use cloakroom_store::Store;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
@@ -93,6 +94,10 @@ pub async fn serve(
         async move { familiar::remember(&app.limits, &app.sessions).await }
     });
     let (stop, stopped) = watch::channel(false);
+    let audit = tokio::spawn({
+        let (audit, stopped) = (app.audit.clone(), stop.subscribe());
+        async move { audit.run(closed(stopped)).await }
+    });
     let upkeep = tokio::spawn({
         let sessions = app.sessions.clone();
         async move { sessions.upkeep(closed(stopped)).await }
@@ -104,6 +109,9 @@ pub async fn serve(
     stop.send_replace(true);
     if upkeep.await.is_err() {
         tracing::error!("upkeep had stopped before the server");
+    }
+    if audit.await.is_err() {
+        tracing::error!("the audit log had stopped before the server");
     }
     Ok(())
 }
@@ -138,8 +146,10 @@ async fn assemble(
     store: Arc<dyn Store>,
     metrics: PrometheusHandle,
 ) -> Result<App, ServeError> {
+    let audit = AuditLog::new(Arc::new(MemoryAudit::default()));
     let sessions = Sessions::builder_shared(store)
         .policy(config.policy.clone())
+        .events(audit.clone())
         .near_cache(config.near_cache)
         .clock(Shared(Arc::clone(&surroundings.clock)))
         .random(Shared(Arc::clone(&surroundings.random)))
@@ -155,7 +165,14 @@ async fn assemble(
         .map_err(|error| ServeError::new(error, "report this as a defect"))?
         .map_err(|error: AccountError| ServeError::new(&error, error.remedy()))?;
     let random = Arc::clone(&surroundings.random);
-    Ok(App::new(AppParts { sessions, accounts, config: config.clone(), random, metrics: Some(metrics) }))
+    Ok(App::new(AppParts {
+        sessions,
+        accounts,
+        audit,
+        config: config.clone(),
+        random,
+        metrics: Some(metrics),
+    }))
 }
 
 /// The sockets that are served, and the handle that closes them.

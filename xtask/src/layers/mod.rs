@@ -22,6 +22,10 @@ pub(crate) enum Kind {
     Store,
     /// What people `cargo add`.
     Engine,
+    /// The audit log.
+    Audit,
+    /// Signals of sessions in other hands, pure.
+    Detection,
     /// Cookies, headers, origins: the types of the `http` crate only.
     Http,
     /// Real servers that tests start.
@@ -53,6 +57,8 @@ const PACKAGES: &[(&str, Kind)] = &[
     ("cloakroom-memcached", Kind::Store),
     ("cloakroom-servers", Kind::Servers),
     ("cloakroom", Kind::Engine),
+    ("cloakroom-audit", Kind::Audit),
+    ("cloakroom-detection", Kind::Detection),
     ("cloakroom-http", Kind::Http),
     ("cloakroom-axum", Kind::Axum),
     ("cloakroom-server", Kind::Server),
@@ -73,7 +79,8 @@ struct Imports {
 
 const IMPORTS: &[Imports] = {
     use Kind::{
-        Axum, Bench, Conformance, Core, EndToEnd, Engine, Example, Http, Server, Servers, Store, Tool, Waist,
+        Audit, Axum, Bench, Conformance, Core, Detection, EndToEnd, Engine, Example, Http, Server, Servers,
+        Store, Tool, Waist,
     };
     &[
         Imports { by: Core, always: &[], in_tests: &[], because: "core imports nothing of ours" },
@@ -97,6 +104,18 @@ const IMPORTS: &[Imports] = {
             because: "the engine imports core and the store trait; which store is the application's choice",
         },
         Imports {
+            by: Audit,
+            always: &[Core, Engine],
+            in_tests: &[Store, Servers],
+            because: "the audit log records what the engine tells, and keeps it in a database of its own choice",
+        },
+        Imports {
+            by: Detection,
+            always: &[Core],
+            in_tests: &[],
+            because: "signals are judged from facts, without I/O; who acts on them is the application's choice",
+        },
+        Imports {
             by: Http,
             always: &[Core],
             in_tests: &[],
@@ -110,7 +129,7 @@ const IMPORTS: &[Imports] = {
         },
         Imports {
             by: Server,
-            always: &[Core, Waist, Conformance, Store, Engine, Http, Axum],
+            always: &[Core, Waist, Conformance, Store, Engine, Audit, Detection, Http, Axum],
             in_tests: &[Servers],
             because: "the server is an application, not a tool's or a test's",
         },

@@ -16,6 +16,7 @@ mod pages;
 mod refusal;
 mod routes;
 mod security;
+mod staff;
 mod state;
 
 use axum::extract::DefaultBodyLimit;
@@ -27,6 +28,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 pub use context::Listener;
 pub use openapi::description;
 pub use routes::{Access, Route, routes};
+pub use staff::{Duty, Right};
 pub use state::{App, AppParts};
 
 /// Metrics in Prometheus' text format, as they are served.

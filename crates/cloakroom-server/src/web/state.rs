@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cloakroom::{Random, RandomError, Sessions};
+use cloakroom_audit::AuditLog;
 use cloakroom_axum::{CookiePolicy, OriginGuard, ReturnPolicy, TrustedProxies};
 use cloakroom_core::FreshnessDemand;
 use metrics_exporter_prometheus::PrometheusHandle;
@@ -26,6 +27,8 @@ pub struct AppParts {
     pub sessions: Sessions,
     /// The built-in accounts.
     pub accounts: Accounts,
+    /// The audit log.
+    pub audit: AuditLog,
     /// The checked configuration.
     pub config: Config,
     /// Makes nonces.
@@ -38,6 +41,7 @@ pub struct AppParts {
 pub struct Inner {
     pub(crate) sessions: Sessions,
     pub(crate) accounts: Accounts,
+    pub(crate) audit: AuditLog,
     pub(super) config: Config,
     pub(crate) limits: SignInLimits,
     pub(super) random: Arc<dyn Random>,
@@ -56,7 +60,7 @@ impl App {
     /// Puts the server's parts together.
     #[must_use]
     pub fn new(parts: AppParts) -> Self {
-        let AppParts { sessions, accounts, config, random, metrics } = parts;
+        let AppParts { sessions, accounts, audit, config, random, metrics } = parts;
         let public = config.public_url.origin().clone();
         let trust = &config.trust;
         let form_targets =
@@ -72,6 +76,7 @@ impl App {
             limits: SignInLimits::new(config.sign_in),
             sessions,
             accounts,
+            audit,
             config,
             random,
             metrics,

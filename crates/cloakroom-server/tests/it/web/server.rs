@@ -9,6 +9,7 @@ use cloakroom::{
     AuthLevel, Authentication, Device, EndReason, Issue, ManualClock, Method, OsRandom, Persistence,
     PrincipalId, Revocation, Selector, SessionId, Sessions,
 };
+use cloakroom_audit::{AuditLog, MemoryAudit};
 use cloakroom_conformance::FaultyStore;
 use cloakroom_memory::MemoryStore;
 use cloakroom_server::accounts::{
@@ -80,12 +81,15 @@ impl Server {
         let clock = Arc::new(ManualClock::default());
         let store = Arc::new(FaultyStore::new(Arc::new(MemoryStore::default())));
         let sessions = Sessions::builder_shared(wrap(store.clone()));
-        let sessions = sessions.policy(config.policy.clone()).clock(clock.clone()).build().unwrap();
+        let audit = AuditLog::new(Arc::new(MemoryAudit::default()));
+        let sessions = sessions.policy(config.policy.clone()).clock(clock.clone());
+        let sessions = sessions.events(audit.clone()).build().unwrap();
         let accounts = AccountStore::open(&dir.path().join("accounts.db")).unwrap();
         let accounts = Accounts::new(accounts, Arc::new(OsRandom), limits).unwrap();
         let app = App::new(AppParts {
             sessions: sessions.clone(),
             accounts: accounts.clone(),
+            audit: audit.clone(),
             config,
             random: Arc::new(OsRandom),
             metrics: Some(PrometheusBuilder::new().build_recorder().handle()),
