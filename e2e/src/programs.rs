@@ -28,6 +28,16 @@ pub(crate) fn chromedriver() -> Outcome<PathBuf> {
     first_of(&["chromedriver", "chromium.chromedriver"])
 }
 
+/// Fetches what tests use and the repository does not hold.
+pub(crate) fn npm() -> Outcome<PathBuf> {
+    first_of(&["npm"])
+}
+
+/// Where what was fetched is kept from one run to the next.
+pub(crate) fn cache_directory() -> Outcome<PathBuf> {
+    Ok(target_directory()?.join("test-cache"))
+}
+
 /// Where tests leave what they leave: as told, else beside the build.
 pub(crate) fn output_directory() -> Outcome<PathBuf> {
     match env::var("CLOAKROOM_TEST_OUTPUT") {
@@ -50,7 +60,7 @@ fn first_of(names: &[&str]) -> Outcome<PathBuf> {
         names.iter().flat_map(|name| directories.iter().map(move |directory| directory.join(name)));
     candidates.into_iter().find(|path| path.is_file()).ok_or_else(|| {
         Failure::new(format!(
-            "{} is not installed; run: apt-get install -y --no-install-recommends chromium chromium-driver",
+            "{} is not installed; run: apt-get install -y --no-install-recommends chromium chromium-driver npm",
             names.first().copied().unwrap_or_default()
         ))
     })

@@ -32,6 +32,7 @@ fn every_page_fits_a_small_screen_has_a_title_a_heading_and_names_for_its_fields
         for path in ["/account", "/sign-out", "/account/end-others", "/reauthenticate", "/no-such-page"] {
             world.visit(&browser, path).await?;
             page_is_sound(&browser, path).await?;
+            browser.check_accessible().await?;
             world.photograph(&browser, &format!("page{}", path.replace('/', "-"))).await?;
         }
         world.visit(&browser, "/account").await?;
@@ -39,6 +40,7 @@ fn every_page_fits_a_small_screen_has_a_title_a_heading_and_names_for_its_fields
         for path in ["/sign-in", "/sign-in?ended=idle_timeout"] {
             world.visit(&browser, path).await?;
             page_is_sound(&browser, path).await?;
+            browser.check_accessible().await?;
         }
         world.photograph(&browser, "sign-in-idle").await
     });

@@ -44,6 +44,8 @@ const NEEDS: &[Need] = &[
         debian: "chromium-driver",
         ubuntu: "chromium-chromedriver",
     },
+    // Fetches axe-core, which examines the pages.
+    Need::of(&["browser"], &["npm"], "npm"),
 ];
 
 const FAKETIME: &str = "libfaketime";
@@ -230,13 +232,16 @@ mod tests {
         };
         check(
             Distribution::Debian,
-            "run: apt-get update && apt-get install -y --no-install-recommends chromium chromium-driver",
+            "run: apt-get update && apt-get install -y --no-install-recommends chromium chromium-driver npm",
         );
         check(
             Distribution::Ubuntu,
-            "run: apt-get update && apt-get install -y --no-install-recommends chromium-browser chromium-chromedriver",
+            "run: apt-get update && apt-get install -y --no-install-recommends chromium-browser chromium-chromedriver npm",
         );
-        check(Distribution::Other, "install the equivalent of Debian's packages chromium chromium-driver");
+        check(
+            Distribution::Other,
+            "install the equivalent of Debian's packages chromium chromium-driver npm",
+        );
     }
 
     #[test]
