@@ -30,25 +30,7 @@
       time.textContent = found ? words.format(found[0], found[1]) : "just now";
     }
     for (const until of all("[data-until]")) {
-      const left = (Date.parse(until.dataset.until) - now()) / 1000;
-      if (left > 0) until.textContent = `in ${amount(left)}`;
-      else ended(until);
-    }
-  };
-
-  // The idle instant has passed as far as this page knows; another tab may have been active. Ask, without extending.
-  let asking = false;
-  const ended = async (until) => {
-    if (asking) return;
-    asking = true;
-    try {
-      const answer = await fetch("/v1/session?touch=false", { headers: { accept: "application/json" } });
-      if (answer.status === 401) location.assign("/sign-in?return_to=" + encodeURIComponent(location.pathname));
-      if (answer.ok) until.dataset.until = (await answer.json()).session.idle_expires_at;
-    } catch {
-      // Offline: the next tick asks again.
-    } finally {
-      asking = false;
+      until.textContent = `in ${amount((Date.parse(until.dataset.until) - now()) / 1000)}`;
     }
   };
 
@@ -56,6 +38,80 @@
     tick();
     setInterval(tick, 15000);
   }
+
+  // Before a session ends by itself, ask whoever is there. Looking never extends it; only "Stay signed in" does.
+  const watchOver = (dialog) => {
+    const part = (name) => document.getElementById(`still-there-${name}`);
+    const absoluteAt = Date.parse(dialog.dataset.absoluteAt);
+    const warn = Number(dialog.dataset.warnSeconds) * 1000;
+    let endsAt = Date.parse(dialog.dataset.idleAt);
+    let dismissed = false;
+    let lookedAt = -Infinity;
+    let spoken = "";
+
+    const leave = (reason) => {
+      const query = new URLSearchParams({ return_to: location.pathname + location.search });
+      if (reason) query.set("ended", reason);
+      location.assign(`/sign-in?${query}`);
+    };
+    // What the server says now: another tab may have been active, and somebody may have ended the session.
+    const ask = async (address) => {
+      lookedAt = Date.now();
+      try {
+        const answer = await fetch(address, { headers: { accept: "application/json" } });
+        const body = await answer.json();
+        if (answer.status === 401) leave(body.end_reason);
+        if (!answer.ok) return;
+        endsAt = Date.parse(body.session.idle_expires_at);
+        for (const until of all("[data-until]")) until.dataset.until = body.session.idle_expires_at;
+        tick();
+      } catch {
+        // Offline, or an answer from somewhere else: the next turn asks again.
+      }
+    };
+    const isLast = () => endsAt >= absoluteAt;
+    const show = (left) => {
+      const seconds = Math.max(0, Math.ceil(left / 1000));
+      part("left").textContent = `${Math.floor(seconds / 60)}:${String(seconds % 60).padStart(2, "0")}`;
+      // Read aloud now and then, not every second.
+      const step = [60, 20].find((step) => seconds <= step && seconds > step - 3);
+      if (step && spoken !== String(step)) part("spoken").textContent = `${step} seconds left.`;
+      spoken = step ? String(step) : spoken;
+      if (dialog.open) return;
+      part("text").firstChild.textContent = isLast()
+        ? "This session reaches its longest life in " : "For your safety you are signed out in ";
+      part("text").lastChild.textContent = isLast() ? ". Finish what you are doing, then sign in again." : " unless you go on.";
+      part("title").textContent = isLast() ? "This session ends soon" : "Are you still there?";
+      part("stay").textContent = isLast() ? "I understand" : "Stay signed in";
+      dialog.showModal();
+    };
+    const turn = async () => {
+      let left = endsAt - now();
+      if (left <= warn && Date.now() - lookedAt > 5000) {
+        await ask("/v1/session?touch=false");
+        left = endsAt - now();
+      }
+      if (left > warn) {
+        if (dialog.open) dialog.close();
+        dismissed = false;
+      } else if (!dismissed) {
+        show(left);
+      }
+      // A timer may sleep with its machine: it never waits longer than a quarter of a minute.
+      setTimeout(turn, left > warn ? Math.min(left - warn + 50, 15000) : 1000);
+    };
+    part("stay").addEventListener("click", async () => {
+      if (isLast()) dismissed = true;
+      else await ask("/v1/session");
+      dialog.close();
+    });
+    part("leave").addEventListener("click", () => document.getElementById("leave").requestSubmit());
+    // Escape means "yes, I am here", too.
+    dialog.addEventListener("cancel", (event) => { event.preventDefault(); part("stay").click(); });
+    turn();
+  };
+  const stillThere = document.getElementById("still-there");
+  if (stillThere && stillThere.showModal) watchOver(stillThere);
 
   // A page that the browser kept may show what is no longer so: after sign-out, "back" asks the server again.
   addEventListener("pageshow", (event) => {

@@ -12,6 +12,7 @@ mod other_sites;
 mod pages;
 mod people;
 mod restart;
+mod still_there;
 mod story;
 mod without_script;
 

@@ -14,6 +14,7 @@ use serde::Deserialize;
 use zeroize::Zeroizing;
 
 use super::entrance::{Nothing, signed_out};
+use super::history::Happening;
 use super::setup::sentence;
 use super::view::{Expiry, Notice, Page, SessionCard, User, When};
 use super::{address, render, render_with, see_other, user};
@@ -36,6 +37,7 @@ struct AccountPage<'a> {
     others: usize,
     others_sentence: String,
     more: Option<String>,
+    events: Option<Vec<Happening>>,
     password_changed_at: When,
     password_problem: Option<Notice>,
     min_chars: usize,
@@ -256,6 +258,7 @@ impl App {
             others: own.others(),
             others_sentence: own.others_sentence(),
             more: own.more_sentence(),
+            events: self.recent_events(&active).await,
             sessions: own.cards,
             password_changed_at: When::new(changed_at, now),
             password_problem,

@@ -12,6 +12,7 @@ use http::{HeaderValue, StatusCode};
 use serde::Deserialize;
 use zeroize::Zeroizing;
 
+use super::farewell::farewell;
 use super::view::{Notice, Page, User, amount};
 use super::{address, render, render_with, see_other, user};
 use crate::web::App;
@@ -76,11 +77,15 @@ pub(in crate::web) async fn show_sign_in(
     session: Session,
     Query(arrival): Query<Arrival>,
 ) -> Result<Response, Refusal> {
-    if session.principal().await?.is_some() {
-        return Ok(see_other(app.destination(arrival.return_to.as_deref()).as_str()));
-    }
-    let reason = arrival.ended.and_then(|reason| reason.parse::<EndReason>().ok());
-    let notice = reason.and_then(Notice::ended).or_else(|| arrival.notice.as_deref().and_then(Notice::named));
+    let ended = match session.require_signed_in().await {
+        Ok(_) => return Ok(see_other(app.destination(arrival.return_to.as_deref()).as_str())),
+        // Whoever comes here by themselves, with the cookie of a session that is over.
+        Err(rejection) if rejection.needs_sign_in() => rejection.end_reason(),
+        Err(rejection) => return Err(rejection.into()),
+    };
+    let told = arrival.ended.and_then(|reason| reason.parse::<EndReason>().ok());
+    let notice = told.or(ended).and_then(|reason| farewell(reason, &app.config.policy));
+    let notice = notice.or_else(|| arrival.notice.as_deref().and_then(Notice::named));
     Ok(render(&app.sign_in_page(&context, notice, arrival.return_to, String::new())))
 }
 

@@ -2,6 +2,8 @@
 
 pub(super) mod account;
 pub(super) mod entrance;
+mod farewell;
+mod history;
 pub(super) mod reauthenticate;
 pub(super) mod setup;
 mod view;
@@ -14,7 +16,7 @@ use cloakroom_http::{Problem, ProblemCode};
 use http::header::{CONTENT_TYPE, LOCATION};
 use http::{HeaderValue, StatusCode};
 
-use self::view::{Link, Page, User};
+use self::view::{Ending, Link, Page, User};
 use super::App;
 use super::context::Context;
 use super::refusal::{Refusal, UNSUPPORTED_BY_STORE};
@@ -83,7 +85,7 @@ fn address(path: &str, pairs: &[(&str, &str)]) -> String {
 async fn user(session: &Session, active: &ActiveSession) -> Result<User, Rejection> {
     let csrf = session.csrf_token().await?.ok_or(Rejection::Missing)?;
     let name = active.principal().ok_or(Rejection::Missing)?.id().to_string();
-    Ok(User { name, csrf: csrf.as_str().to_owned() })
+    Ok(User { name, csrf: csrf.as_str().to_owned(), ending: Ending::of(active) })
 }
 
 fn sentence(code: ProblemCode) -> &'static str {

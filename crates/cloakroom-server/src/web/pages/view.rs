@@ -1,6 +1,8 @@
 //! What templates are given: texts and instants, ready to be shown.
 
-use cloakroom::EndReason;
+use std::time::Duration;
+
+use cloakroom::ActiveSession;
 use cloakroom_core::{Device, Persistence, SessionRecord, Timestamp, idle_expires_at};
 
 use crate::web::App;
@@ -39,6 +41,26 @@ impl<'a> Page<'a> {
 pub(super) struct User {
     pub(super) name: String,
     pub(super) csrf: String,
+    pub(super) ending: Ending,
+}
+
+/// When the session of whoever looks at a page ends, for the page's own clock.
+pub(super) struct Ending {
+    pub(super) idle_at: String,
+    pub(super) absolute_at: String,
+    /// How many seconds before the end the page asks whether anybody is there.
+    pub(super) warn_seconds: u64,
+}
+
+impl Ending {
+    pub(super) fn of(active: &ActiveSession) -> Self {
+        let lifetime = &active.record().lifetime;
+        Self {
+            idle_at: idle_expires_at(active.record(), active.last_seen_at()).to_string(),
+            absolute_at: lifetime.absolute_expires_at.to_string(),
+            warn_seconds: WARN_BEFORE_END.as_secs().min(lifetime.idle_timeout.as_secs() / 3),
+        }
+    }
 }
 
 /// A link that leads on.
@@ -111,28 +133,6 @@ impl Notice {
             "session_gone" => Self::neutral("session_gone", "That session had ended already."),
             _ => return None,
         })
-    }
-
-    /// Why the session of somebody who has to sign in again ended.
-    pub(super) fn ended(reason: EndReason) -> Option<Self> {
-        let text = match reason {
-            EndReason::IdleTimeout => "You were signed out because nothing happened for a while.",
-            EndReason::AbsoluteTimeout => {
-                "You were signed out because your session reached its longest life."
-            }
-            EndReason::RevokedByUser => "This session was ended from another of your devices.",
-            EndReason::RevokedByAdmin => "This session was ended by an administrator.",
-            EndReason::RevokedByService => "This session was ended by the application.",
-            EndReason::SessionLimit => {
-                "You signed in on another device, and only so many are allowed at once."
-            }
-            EndReason::PasswordChanged => "Your password was changed, which ended this session.",
-            EndReason::Compromised => "This session was ended to protect your account.",
-            EndReason::StoreFull => "This session was ended because the server ran out of room.",
-            // The account's state is nobody else's business, and the others are no news.
-            _ => return None,
-        };
-        Some(Self::neutral(reason.as_str(), text))
     }
 }
 
@@ -256,6 +256,8 @@ fn kind(device: Option<&Device>) -> &'static str {
     }
 }
 
+/// Two minutes: enough to notice and to press a button (WCAG 2.2.1 asks for twenty seconds at least).
+const WARN_BEFORE_END: Duration = Duration::from_secs(120);
 const UNITS: [(&str, u64); 5] =
     [("year", 31_557_600), ("month", 2_629_800), ("day", 86_400), ("hour", 3_600), ("minute", 60)];
 /// Characters of a session's id that tell two alike apart.

@@ -34,6 +34,7 @@ pub(super) struct Server {
     pub(super) store: Arc<FaultyStore>,
     pub(super) sessions: Sessions,
     pub(super) accounts: Accounts,
+    pub(super) audit: AuditLog,
     pub(super) recorder: RefCell<Recorder>,
     plain: Router,
     tls: Router,
@@ -86,6 +87,10 @@ impl Server {
         let sessions = sessions.events(audit.clone()).build().unwrap();
         let accounts = AccountStore::open(&dir.path().join("accounts.db")).unwrap();
         let accounts = Accounts::new(accounts, Arc::new(OsRandom), limits).unwrap();
+        tokio::spawn({
+            let audit = audit.clone();
+            async move { audit.run(std::future::pending()).await }
+        });
         let app = App::new(AppParts {
             sessions: sessions.clone(),
             accounts: accounts.clone(),
@@ -101,6 +106,7 @@ impl Server {
             store,
             sessions,
             accounts,
+            audit,
             recorder: RefCell::default(),
             _dir: dir,
         }

@@ -1,6 +1,7 @@
 //! What people do with the pages, without script.
 
-use cloakroom::{AuthLevel, Authentication, Device, EndReason, Issue, Method};
+use cloakroom::{Actor, AuthLevel, Authentication, Device, EndReason, Issue, Method, PrincipalId};
+use cloakroom_audit::{Draft, names};
 use http::StatusCode;
 
 use super::client::Client;
@@ -323,4 +324,29 @@ async fn one_session_too_many_is_refused_where_the_policy_refuses() {
 
 fn encoded(name: &str, value: &str) -> String {
     form_urlencoded::Serializer::new(String::new()).append_pair(name, value).finish()
+}
+
+#[tokio::test]
+async fn the_account_page_tells_its_owner_alone_what_happened_lately() {
+    let server = Server::with_people().await;
+    let session = server.plant("bob").await;
+    let bob = PrincipalId::new("bob").unwrap();
+    let hostile = Device::new().with_user_agent("<script>alert(1)</script>").with_label("<b>");
+    let now = server.sessions.now();
+    let failed = Draft::new(names::LOGIN_FAIL, now).about(Some(bob.clone())).from_device(Some(hostile));
+    server.audit.write(failed).await.unwrap();
+    // What bob did to somebody else, and what happened to somebody else, is not bob's news.
+    let alice = PrincipalId::new("alice").unwrap();
+    let of_alice = Draft::new(names::PASSWORD_CHANGE, now).about(Some(alice)).by(Actor::Admin(bob));
+    server.audit.write(of_alice).await.unwrap();
+    let other = server.plant("bob").await;
+    server.end(other.id, EndReason::RevokedByAdmin).await;
+    server.audit.write(Draft::new("nothing_for_people", now)).await.unwrap();
+
+    let page = server.browser_with(&session).get("/account").await.body;
+    let told = page.split("data-test=\"events\"").nth(1).unwrap().split("</ol>").next().unwrap();
+    assert_eq!(told.matches("<li").count(), 2, "{told}");
+    assert!(told.contains("A sign-in failed: wrong password"), "{told}");
+    assert!(told.contains("A session was ended by an administrator"), "{told}");
+    assert!(!page.contains("<script>alert"), "a user agent is text");
 }
