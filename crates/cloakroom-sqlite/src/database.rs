@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rusqlite::hooks::Wal;
-use rusqlite::{Connection, DEFAULT_NAME, OpenFlags};
+use rusqlite::{Connection, DEFAULT_NAME, ErrorCode, OpenFlags};
 
 use crate::error::Problem;
 use crate::options::SqliteOptions;
@@ -148,9 +148,31 @@ fn sync_directory(_: &Path) -> io::Result<()> {
     Ok(())
 }
 
+/// Switches the file to its write-ahead log, where it has none yet.
+///
+/// SQLite has whoever switches wait for nobody: of several that find a new file at once, all but one may be refused. Each
+/// of those waits, with SQLite's own patience, until it could write, and looks again: another may have done it.
 fn use_wal(connection: &Connection, path: &Path) -> Result<(), Problem> {
-    let mode: String = connection.pragma_update_and_check(None, "journal_mode", "wal", |row| row.get(0))?;
-    if mode == "wal" { Ok(()) } else { Err(Problem::NoLog { path: path.to_owned(), mode }) }
+    let mut mode: String = connection.pragma_query_value(None, JOURNAL_MODE, |row| row.get(0))?;
+    for attempt in 1.. {
+        if mode == "wal" {
+            return Ok(());
+        }
+        match connection.pragma_update_and_check(None, JOURNAL_MODE, "wal", |row| row.get::<_, String>(0)) {
+            Ok(mode) if mode == "wal" => return Ok(()),
+            Ok(mode) => return Err(Problem::NoLog { path: path.to_owned(), mode }),
+            Err(error) if attempt < SWITCHES && is_busy(&error) => {
+                connection.execute_batch("BEGIN IMMEDIATE; ROLLBACK")?;
+            }
+            Err(error) => return Err(error.into()),
+        }
+        mode = connection.pragma_query_value(None, JOURNAL_MODE, |row| row.get(0))?;
+    }
+    Err(Problem::NoLog { path: path.to_owned(), mode })
+}
+
+fn is_busy(error: &rusqlite::Error) -> bool {
+    error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy)
 }
 
 fn is_absent(path: &Path) -> bool {
@@ -185,6 +207,9 @@ const EVERY_CONNECTION: &str = "
     PRAGMA foreign_keys = OFF;
     PRAGMA trusted_schema = OFF;
 ";
+const JOURNAL_MODE: &str = "journal_mode";
+/// How often the switch to the log is tried. Whoever is refused had somebody beside it who was about to do it.
+const SWITCHES: usize = 64;
 /// More than there are statements in this crate, variants of lists included.
 const STATEMENTS: usize = 128;
 #[cfg(unix)]

@@ -36,17 +36,7 @@ impl AccountStore {
         let broken = |e| AccountError::from_sqlite(e, OPEN, path);
         let mut connection = Connection::open(path).map_err(broken)?;
         connection.busy_timeout(BUSY_TIMEOUT).map_err(broken)?;
-        // SQLite does not wait where several switch a new file to its log at once: one of them is refused at once.
-        let mut prepared = schema::prepare(&mut connection, path);
-        for _ in 1..OPENINGS {
-            match &prepared {
-                Err(error) if error.kind() == AccountErrorKind::Busy => {
-                    prepared = schema::prepare(&mut connection, path);
-                }
-                _ => break,
-            }
-        }
-        prepared?;
+        schema::prepare(&mut connection, path)?;
         Ok(Self { path: path.to_owned(), connection: Mutex::new(connection) })
     }
 
@@ -341,7 +331,5 @@ fn create_private(path: &Path) -> std::io::Result<()> {
 }
 
 const OPEN: &str = "open";
-/// How often a new file is prepared where others do so at the same moment.
-const OPENINGS: usize = 8;
 /// For how long a call waits for another process. Such a process holds the lock for one small transaction.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
