@@ -23,6 +23,22 @@ pub(super) static STYLE: LazyLock<Asset> = LazyLock::new(|| {
 pub(super) static SCRIPT: LazyLock<Asset> = LazyLock::new(|| {
     Asset::new("cloakroom", "js", "text/javascript; charset=utf-8", include_str!("../../assets/cloakroom.js"))
 });
+pub(super) static CONSOLE_STYLE: LazyLock<Asset> = LazyLock::new(|| {
+    Asset::new(
+        "console",
+        "css",
+        "text/css; charset=utf-8",
+        concat!(include_str!("../../assets/console.css"), include_str!("../../assets/console_sessions.css")),
+    )
+});
+pub(super) static CONSOLE_SCRIPT: LazyLock<Asset> = LazyLock::new(|| {
+    Asset::new(
+        "console",
+        "js",
+        "text/javascript; charset=utf-8",
+        concat!(include_str!("../../assets/console.js"), include_str!("../../assets/console_sessions.js")),
+    )
+});
 pub(super) static ICON: LazyLock<Asset> = LazyLock::new(|| {
     Asset::new("cloakroom", "svg", "image/svg+xml; charset=utf-8", include_str!("../../assets/cloakroom.svg"))
 });
@@ -37,7 +53,8 @@ impl Asset {
 /// Serves an asset under its present name. The name changes with the content, so it may be kept for ever.
 pub(super) async fn serve(Path(file): Path<String>) -> Response {
     let path = format!("/assets/{file}");
-    match [&STYLE, &SCRIPT, &ICON].into_iter().find(|asset| asset.path == path) {
+    let assets = [&STYLE, &SCRIPT, &CONSOLE_STYLE, &CONSOLE_SCRIPT, &ICON];
+    match assets.into_iter().find(|asset| asset.path == path) {
         Some(asset) => {
             let headers =
                 [(CONTENT_TYPE, asset.content_type), (CACHE_CONTROL, "public, max-age=31536000, immutable")];

@@ -1,6 +1,7 @@
 //! Pages for people. They work without script; script improves them.
 
 pub(super) mod account;
+pub(super) mod console;
 pub(super) mod entrance;
 mod farewell;
 mod history;
@@ -85,7 +86,8 @@ fn address(path: &str, pairs: &[(&str, &str)]) -> String {
 async fn user(session: &Session, active: &ActiveSession) -> Result<User, Rejection> {
     let csrf = session.csrf_token().await?.ok_or(Rejection::Missing)?;
     let name = active.principal().ok_or(Rejection::Missing)?.id().to_string();
-    Ok(User { name, csrf: csrf.as_str().to_owned(), ending: Ending::of(active) })
+    let console = console::staff_duty(active).is_some();
+    Ok(User { name, csrf: csrf.as_str().to_owned(), console, ending: Ending::of(active) })
 }
 
 fn sentence(code: ProblemCode) -> &'static str {

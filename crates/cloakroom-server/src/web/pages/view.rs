@@ -6,7 +6,7 @@ use cloakroom::ActiveSession;
 use cloakroom_core::{Device, Persistence, SessionRecord, Timestamp, idle_expires_at};
 
 use crate::web::App;
-use crate::web::assets::{ICON, SCRIPT, STYLE};
+use crate::web::assets::{CONSOLE_SCRIPT, CONSOLE_STYLE, ICON, SCRIPT, STYLE};
 use crate::web::context::Context;
 
 /// What every page needs.
@@ -32,6 +32,16 @@ impl<'a> Page<'a> {
     }
 
     #[expect(clippy::unused_self, reason = "templates ask the page")]
+    pub(super) fn console_style_path(&self) -> &'static str {
+        &CONSOLE_STYLE.path
+    }
+
+    #[expect(clippy::unused_self, reason = "templates ask the page")]
+    pub(super) fn console_script_path(&self) -> &'static str {
+        &CONSOLE_SCRIPT.path
+    }
+
+    #[expect(clippy::unused_self, reason = "templates ask the page")]
     pub(super) fn icon_path(&self) -> &'static str {
         &ICON.path
     }
@@ -41,6 +51,8 @@ impl<'a> Page<'a> {
 pub(super) struct User {
     pub(super) name: String,
     pub(super) csrf: String,
+    /// Whether the console is for them, too.
+    pub(super) console: bool,
     pub(super) ending: Ending,
 }
 

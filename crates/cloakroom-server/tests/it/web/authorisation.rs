@@ -72,7 +72,7 @@ const SETUP: Body = Body::Form(&[
 ]);
 
 /// `{id}` is the other session of the right user; another user's session answers as one that does not exist.
-const TABLE: [Row; 32] = [
+const TABLE: [Row; 33] = [
     row("GET", "/", Body::Nothing, look("303 /sign-in", "303 /account")),
     row("GET", "/sign-in", Body::Nothing, look("200", "303 /account")),
     row(
@@ -139,6 +139,12 @@ const TABLE: [Row; 32] = [
                 "303 /reauthenticate?return_to=%2Faccount%2Fend-others",
             )
         },
+    ),
+    row(
+        "GET",
+        "/admin",
+        Body::Nothing,
+        Answers { other: "403 forbidden", ..look("303 /sign-in?return_to=%2Fadmin", "200") },
     ),
     row("GET", "/assets/{file}", Body::Nothing, all("200")),
     row(

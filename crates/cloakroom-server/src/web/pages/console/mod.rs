@@ -1,0 +1,9 @@
+//! The console: what those who run this server see and do.
+//!
+//! Pages are thin: what they show and do comes from the service functions of `web::admin`, which the API uses too.
+
+pub(in crate::web) mod overview;
+mod shell;
+
+pub(in crate::web::pages) use self::shell::staff_duty;
+use self::shell::{Section, Shell};
