@@ -26,7 +26,7 @@ pub struct SessionRecord {
     pub rotated_at: Timestamp,
     /// The limits in force, fixed at issue.
     pub lifetime: Lifetime,
-    /// What it was issued to.
+    /// What it was issued to, or identity was last proved with: the device last proven.
     pub device: Option<Box<Device>>,
     /// How its principal proved who they are; `None` while anonymous.
     pub authentication: Option<Box<Authentication>>,

@@ -63,7 +63,7 @@ impl ActiveSession {
         self.attributes().get(attribute)
     }
 
-    /// What it was issued to.
+    /// What it was issued to, or identity was last proved with.
     #[must_use]
     pub fn device(&self) -> Option<&Device> {
         self.live.record.device.as_deref()

@@ -25,13 +25,16 @@ pub struct Event {
     pub actor: Actor,
     /// From where.
     pub device: Option<Device>,
+    /// Since when it is so, where that was earlier: when the session ended whose token is used, or when the token was
+    /// exchanged that is used again.
+    pub since: Option<Timestamp>,
 }
 
 impl Event {
     /// An event of `kind` at `at`, done by the system itself, about no session in particular.
     #[must_use]
     pub fn new(kind: EventKind, at: Timestamp) -> Self {
-        Self { at, kind, session: None, principal: None, actor: Actor::System, device: None }
+        Self { at, kind, session: None, principal: None, actor: Actor::System, device: None, since: None }
     }
 
     /// The same event, about this session.
@@ -50,6 +53,12 @@ impl Event {
     #[must_use]
     pub fn from_device(self, device: Option<Device>) -> Self {
         Self { device, ..self }
+    }
+
+    /// The same event, about what is so since `instant`.
+    #[must_use]
+    pub fn since(self, instant: Timestamp) -> Self {
+        Self { since: Some(instant), ..self }
     }
 
     pub(crate) fn ended(ended: &Ended, actor: &Actor) -> Self {

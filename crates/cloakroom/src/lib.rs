@@ -82,7 +82,7 @@ pub use sessions::Sessions;
 pub use streams::{SessionWatch, StreamEnd, StreamPolicy};
 pub use system::{OsRandom, SystemClock};
 pub use upkeep::SweepSummary;
-pub use validate::{Activity, Validation};
+pub use validate::{Activity, Presenter, Validation};
 pub use write::{Renewal, Renewed, Written};
 
 pub use cloakroom_core::{

@@ -2,9 +2,11 @@
 
 use std::pin::Pin;
 
-use cloakroom_core::{EndReason, SessionToken, Timestamp, TokenDigest, Tombstone, Verdict, judge, touch_due};
+use cloakroom_core::{
+    Device, EndReason, SessionToken, Timestamp, TokenDigest, Tombstone, Verdict, judge, touch_due,
+};
 use cloakroom_store::{ErrorKind, Live, Lookup, Retired, StoreError, Touch, Verb};
-use tracing::{Instrument as _, debug_span};
+use tracing::{Instrument as _, Span, debug_span};
 
 use crate::observe::{Validated, store_span};
 use crate::{ActiveSession, Event, EventKind, SessionError, Sessions};
@@ -31,6 +33,12 @@ pub enum Activity {
     Counts,
     /// It does not: polling, a look at the remaining time.
     Ignored,
+}
+
+/// Whoever presents a token. Asked for more only where the token turns out to be worth an event.
+pub trait Presenter: Sync {
+    /// What is known of the client.
+    fn device(&self) -> Device;
 }
 
 impl Sessions {
@@ -60,15 +68,37 @@ impl Sessions {
         activity: Activity,
     ) -> Result<Validation, SessionError> {
         let span = debug_span!("engine.validate");
-        let answer = {
-            let _entered = span.enter();
-            let question = self.question(token, activity);
-            self.ask_near(&question).unwrap_or_else(|| self.ask_store(question))
-        };
-        match answer {
+        match self.in_near_or_store(&span, self.question(token, activity, None)) {
             Answer::There(answer) => answer,
             Answer::Coming(answer) => answer.instrument(span).await,
         }
+    }
+
+    /// As [`validate`](Self::validate), with events that say from where the token came: of one that is unknown, was
+    /// exchanged, or whose session has ended.
+    ///
+    /// # Errors
+    /// As [`validate`](Self::validate).
+    ///
+    /// # Cost
+    /// As [`validate`](Self::validate): `presenter` is asked only for such an event.
+    pub async fn validate_from(
+        &self,
+        token: &SessionToken,
+        activity: Activity,
+        presenter: &dyn Presenter,
+    ) -> Result<Validation, SessionError> {
+        let span = debug_span!("engine.validate");
+        match self.in_near_or_store(&span, self.question(token, activity, Some(presenter))) {
+            Answer::There(answer) => answer,
+            Answer::Coming(answer) => answer.instrument(span).await,
+        }
+    }
+
+    #[inline]
+    fn in_near_or_store<'a>(&'a self, span: &Span, question: Question<'a>) -> Answer<'a> {
+        let _entered = span.enter();
+        self.ask_near(&question).unwrap_or_else(|| self.ask_store(question))
     }
 
     /// What the store itself says that `token` stands for, now, whatever is in this node's memory: for what must not be
@@ -88,23 +118,50 @@ impl Sessions {
         activity: Activity,
     ) -> Result<Validation, SessionError> {
         let span = debug_span!("engine.validate");
-        let answer = {
-            let _entered = span.enter();
-            self.ask_store(self.question(token, activity))
-        };
-        match answer {
+        match self.in_store(&span, self.question(token, activity, None)) {
+            Answer::There(answer) => answer,
+            Answer::Coming(answer) => answer.instrument(span).await,
+        }
+    }
+
+    /// As [`validate_authoritative`](Self::validate_authoritative), with events that say from where the token came.
+    ///
+    /// # Errors
+    /// As [`validate`](Self::validate).
+    ///
+    /// # Cost
+    /// As [`validate_authoritative`](Self::validate_authoritative).
+    pub async fn validate_authoritative_from(
+        &self,
+        token: &SessionToken,
+        activity: Activity,
+        presenter: &dyn Presenter,
+    ) -> Result<Validation, SessionError> {
+        let span = debug_span!("engine.validate");
+        match self.in_store(&span, self.question(token, activity, Some(presenter))) {
             Answer::There(answer) => answer,
             Answer::Coming(answer) => answer.instrument(span).await,
         }
     }
 
     #[inline]
-    fn question(&self, token: &SessionToken, activity: Activity) -> Question {
-        Question { digest: token.digest(), activity, now: self.now() }
+    fn in_store<'a>(&'a self, span: &Span, question: Question<'a>) -> Answer<'a> {
+        let _entered = span.enter();
+        self.ask_store(question)
     }
 
     #[inline]
-    fn ask_near(&self, question: &Question) -> Option<Answer<'_>> {
+    fn question<'a>(
+        &self,
+        token: &SessionToken,
+        activity: Activity,
+        presenter: Option<&'a dyn Presenter>,
+    ) -> Question<'a> {
+        Question { digest: token.digest(), activity, now: self.now(), presenter }
+    }
+
+    #[inline]
+    fn ask_near(&self, question: &Question<'_>) -> Option<Answer<'_>> {
         let near = self.near()?;
         let look = || near.look(&question.digest, question.now);
         let near = self.metrics().timed_in_cache(&**self.clock(), look)?;
@@ -114,7 +171,7 @@ impl Sessions {
     /// An answer that is there at once goes no further: nothing is put aside to be taken up again. One that is coming is
     /// waited for in a box, which costs little beside it.
     #[inline]
-    fn ask_store(&self, question: Question) -> Answer<'_> {
+    fn ask_store<'a>(&'a self, question: Question<'a>) -> Answer<'a> {
         let (clock, metrics, span) = (&**self.clock(), self.metrics(), store_span(Verb::Get));
         let begun = metrics.begin(clock, Verb::Get);
         let asked = {
@@ -141,7 +198,7 @@ impl Sessions {
     }
 
     #[inline]
-    fn answered(&self, question: &Question, answer: Result<Lookup, StoreError>) -> Answer<'_> {
+    fn answered(&self, question: &Question<'_>, answer: Result<Lookup, StoreError>) -> Answer<'_> {
         match answer {
             Ok(lookup) => {
                 let noted_at = match &lookup {
@@ -158,7 +215,7 @@ impl Sessions {
     #[inline]
     fn meant(
         &self,
-        question: &Question,
+        question: &Question<'_>,
         lookup: Lookup,
         noted_at: Timestamp,
         counters: &Validated,
@@ -175,34 +232,35 @@ impl Sessions {
             }
             Lookup::Unknown => {
                 counters.unknown.increment(1);
-                self.report(&Event::new(EventKind::UnknownToken, question.now));
+                self.report(&question.event(EventKind::UnknownToken));
                 Answer::There(Ok(Validation::Unknown))
             }
         }
     }
 
     #[cold]
-    fn ended(&self, question: &Question, tombstone: Tombstone) -> Answer<'_> {
-        let event = Event::new(EventKind::UsedAfterEnd(tombstone.reason), question.now);
+    fn ended(&self, question: &Question<'_>, tombstone: Tombstone) -> Answer<'_> {
+        let event = question.event(EventKind::UsedAfterEnd(tombstone.reason)).since(tombstone.ended_at);
         self.report(&event.about(tombstone.session, tombstone.principal.clone()));
         Answer::There(Ok(Validation::Ended(tombstone)))
     }
 
     #[cold]
-    fn retired(&self, question: &Question, retired: Retired) -> Answer<'_> {
-        self.report(&Event::new(EventKind::RetiredTokenUsed, question.now).about(retired.session, None));
+    fn retired(&self, question: &Question<'_>, retired: Retired) -> Answer<'_> {
+        let event = question.event(EventKind::RetiredTokenUsed).since(retired.rotated_at);
+        self.report(&event.about(retired.session, None));
         Answer::There(Ok(Validation::Retired(retired)))
     }
 
     #[inline]
     fn alive(
         &self,
-        question: &Question,
+        question: &Question<'_>,
         live: Live,
         noted_at: Timestamp,
         counters: &Validated,
     ) -> Answer<'_> {
-        let Question { digest, activity, now } = *question;
+        let Question { digest, activity, now, .. } = *question;
         // The store judged by the same instant; a store that got it wrong lets nobody in.
         if let Verdict::Expired { reason, at } = judge(&live.record, live.last_seen_at, now) {
             return Answer::There(Ok(Validation::Ended(expired(&live, reason, at, counters))));
@@ -235,12 +293,12 @@ impl Sessions {
     }
 
     #[cold]
-    fn not_answered(&self, question: &Question, error: StoreError) -> Result<Validation, SessionError> {
+    fn not_answered(&self, question: &Question<'_>, error: StoreError) -> Result<Validation, SessionError> {
         let counters = &self.metrics().from_store;
         if error.kind() == ErrorKind::Corrupt {
             counters.unreadable.increment(1);
             counters.unknown.increment(1);
-            self.report(&Event::new(EventKind::UnreadableRecord, question.now));
+            self.report(&question.event(EventKind::UnreadableRecord));
             return Ok(Validation::Unknown);
         }
         counters.failed.increment(1);
@@ -258,10 +316,18 @@ fn expired(live: &Live, reason: EndReason, ended_at: Timestamp, counters: &Valid
 
 /// What is asked of the near cache, or of the store.
 #[derive(Clone, Copy)]
-struct Question {
+struct Question<'a> {
     digest: TokenDigest,
     activity: Activity,
     now: Timestamp,
+    presenter: Option<&'a dyn Presenter>,
+}
+
+impl Question<'_> {
+    #[cold]
+    fn event(&self, kind: EventKind) -> Event {
+        Event::new(kind, self.now).from_device(self.presenter.map(Presenter::device))
+    }
 }
 
 /// A validation: there already, or on its way.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use cloakroom_core::{
-    AuthLevel, Authentication, Method, Role, SessionRecord, SessionToken, Timestamp, Tombstone,
+    AuthLevel, Authentication, Device, Method, Role, SessionRecord, SessionToken, Timestamp, Tombstone,
 };
 use cloakroom_store::{Live, RekeyRequest, Rekeyed, ReplaceRequest, Replaced, Retired, Verb};
 
@@ -47,6 +47,7 @@ pub struct Renewal {
     changes: Changes,
     proof: Option<(AuthLevel, Method)>,
     roles: Option<Vec<Role>>,
+    device: Option<Device>,
 }
 
 impl Renewal {
@@ -65,6 +66,12 @@ impl Renewal {
         Self { proof: Some((level, method)), ..self }
     }
 
+    /// To a client of which this is known. Where identity is proved with it, the session remembers it as the device that
+    /// was proven; else only the event tells of it.
+    pub fn device(self, device: Device) -> Self {
+        Self { device: Some(device), ..self }
+    }
+
     /// Also the roles. The timeouts become what the policy says for them, if that is shorter.
     pub fn roles(self, roles: Vec<Role>) -> Self {
         Self { roles: Some(roles), ..self }
@@ -81,6 +88,9 @@ impl Renewal {
         record.rotated_at = now;
         if let (Some((level, method)), Some(before)) = (&self.proof, record.authentication.take()) {
             record.authentication = Some(Box::new(Authentication::and(*before, *level, method.clone(), now)));
+            if let Some(device) = &self.device {
+                record.device = Some(Box::new(device.clone()));
+            }
         }
         if let (Some(roles), Some(principal)) = (&self.roles, &record.principal) {
             let principal = principal.as_ref().clone().with_roles(roles.iter().cloned());
@@ -225,7 +235,8 @@ impl Sessions {
         let kind = if renewal.proof.is_some() { EventKind::Reauthenticated } else { EventKind::Rotated };
         let principal = session.principal().map(|principal| principal.id().clone());
         let event = Event::new(kind, now).about(session.id(), principal.clone());
-        self.report(&event.by(Actor::User(principal)).from_device(session.device().cloned()));
+        let device = renewal.device.as_ref().or(session.device()).cloned();
+        self.report(&event.by(Actor::User(principal)).from_device(device));
     }
 
     fn refuse_resurrection(&self, tombstone: &Tombstone, now: Timestamp) {
