@@ -4,14 +4,14 @@ use std::fmt;
 use std::sync::Arc;
 
 use axum::response::{IntoResponse, Response};
-use cloakroom::{Event, EventKind, Random, Sessions};
+use cloakroom::{Event, EventKind, Presenter as _, Random, Sessions};
 use cloakroom_http::{
     Carrier, CookiePolicy, Demand, Found, Head, OriginGuard, TrustedProxies, find_token, uri_carries_token,
 };
 use http::header::{CACHE_CONTROL, LOCATION};
 use http::{HeaderValue, Request, StatusCode};
 
-use crate::{Rejection, RequestFacts};
+use crate::{Inspector, Rejection, RequestFacts};
 
 type Restyle = dyn Fn(&Rejection, &RequestFacts) -> Option<Response> + Send + Sync;
 
@@ -26,6 +26,7 @@ pub(crate) struct Config {
     pub(crate) sign_in_page: Option<Box<str>>,
     pub(crate) reauthentication_page: Option<Box<str>>,
     pub(crate) restyle: Option<Arc<Restyle>>,
+    pub(crate) inspector: Option<Arc<dyn Inspector>>,
 }
 
 impl Config {
@@ -72,8 +73,7 @@ impl Config {
     }
 
     fn report(&self, kind: EventKind, facts: &RequestFacts) {
-        let device = facts.client().device_with_agent(facts.user_agent());
-        self.sessions.report(&Event::new(kind, self.sessions.now()).from_device(Some(device)));
+        self.sessions.report(&Event::new(kind, self.sessions.now()).from_device(Some(facts.device())));
     }
 }
 
@@ -86,6 +86,7 @@ impl fmt::Debug for Config {
             .field("proxies", &self.proxies)
             .field("sign_in_page", &self.sign_in_page)
             .field("reauthentication_page", &self.reauthentication_page)
+            .field("inspector", &self.inspector)
             .finish_non_exhaustive()
     }
 }

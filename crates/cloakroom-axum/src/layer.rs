@@ -8,7 +8,7 @@ use cloakroom_http::{CookiePolicy, OriginGuard, TrustedProxies};
 use tower::Layer;
 
 use crate::config::Config;
-use crate::{Rejection, RequestFacts, SessionService};
+use crate::{Inspector, Rejection, RequestFacts, SessionService};
 
 /// Gives every request a [`Session`](crate::Session), and every response the cookie that belongs to it.
 ///
@@ -47,6 +47,7 @@ impl SessionLayer {
                 sign_in_page: None,
                 reauthentication_page: None,
                 restyle: None,
+                inspector: None,
             }),
         }
     }
@@ -97,6 +98,12 @@ impl SessionLayer {
     /// The same, sending browsers that ask for a page the proof of identity is too old for to `page`.
     pub fn reauthenticate_at(mut self, page: impl Into<Box<str>>) -> Self {
         self.config_mut().reauthentication_page = Some(page.into());
+        self
+    }
+
+    /// The same, having `inspector` judge each request whose session is found active.
+    pub fn inspector(mut self, inspector: impl Inspector) -> Self {
+        self.config_mut().inspector = Some(Arc::new(inspector));
         self
     }
 

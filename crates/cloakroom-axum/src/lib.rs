@@ -47,6 +47,10 @@
 //!    request may just have been given another token, and never because a store did not answer. `Vary` appears where
 //!    the session was read; `Cache-Control: no-store` where a cookie goes out, unless the handler chose.
 //!
+//! # Stolen sessions
+//! [`SessionLayer::inspector`] has each request judged whose session is found active: it goes on, or has to prove identity
+//! again, or the session ends. See [`Inspector`].
+//!
 //! # Refusals
 //! Every refusal is a [`Rejection`]. By default it is `application/problem+json` with a stable code, or, where
 //! [`SessionLayer::sign_in_at`] names the page and a browser asks for one, a redirect to it.
@@ -59,6 +63,7 @@
 
 mod config;
 mod extract;
+mod inspect;
 mod layer;
 mod rejection;
 mod request;
@@ -68,6 +73,7 @@ mod session;
 mod streams;
 
 pub use extract::{CsrfForm, CurrentPrincipal, Fresh, FreshnessRule, HasRole, RoleName, SignedIn};
+pub use inspect::{Inspection, Inspector};
 pub use layer::SessionLayer;
 pub use rejection::{Misuse, Rejection};
 pub use request::RequestFacts;

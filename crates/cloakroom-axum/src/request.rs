@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use axum::extract::{ConnectInfo, OriginalUri};
+use cloakroom::{Device, Presenter};
 use cloakroom_http::{Client, Scheme, TrustedProxies};
 use http::header::{ACCEPT, USER_AGENT};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri};
@@ -79,8 +80,16 @@ impl RequestFacts {
         matches!(self.fetch, Fetch::Page | Fetch::Unsaid { .. })
     }
 
-    pub(crate) fn user_agent(&self) -> Option<&HeaderValue> {
+    /// The `User-Agent` field, as it came.
+    #[must_use]
+    pub fn user_agent(&self) -> Option<&HeaderValue> {
         self.user_agent.as_ref()
+    }
+}
+
+impl Presenter for RequestFacts {
+    fn device(&self) -> Device {
+        self.client.device_with_agent(self.user_agent())
     }
 }
 

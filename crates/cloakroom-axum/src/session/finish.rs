@@ -1,7 +1,7 @@
 //! Writing what changed, and telling the client.
 
 use axum::response::{IntoResponse as _, Response};
-use cloakroom::{Device, Issue, IssueOutcome, Renewal, Renewed, Retired, Tombstone, Written};
+use cloakroom::{Device, Issue, IssueOutcome, Presenter as _, Renewal, Renewed, Retired, Tombstone, Written};
 use cloakroom_core::rotation_due;
 use cloakroom_http::{Carrier, response};
 
@@ -39,7 +39,7 @@ impl Session {
 impl Shared {
     /// What a session issued to this request's client is remembered to have been issued to.
     pub(super) fn device(&self) -> Device {
-        self.facts.client().device_with_agent(self.facts.user_agent())
+        self.facts.device()
     }
 
     /// Styles a refusal, and adds to the head what the session has to say.
@@ -86,7 +86,8 @@ impl State {
         match (&self.standing, renewal) {
             (Standing::Held(held), Some(Pending { renewal, plain })) => {
                 let plain = plain && changes.is_empty();
-                let renewed = sessions.rotate(&held.session, renewal.changes(changes)).await?;
+                let renewal = renewal.changes(changes).device(shared.device());
+                let renewed = sessions.rotate(&held.session, renewal).await?;
                 self.renewed(renewed, plain)
             }
             (Standing::Held(held), None) => {
@@ -121,6 +122,10 @@ impl State {
     /// Whether the policy wants the token exchanged by now, and this is a request with which that can be done.
     fn is_rotation_due(&self, shared: &Shared) -> bool {
         let Standing::Held(held) = &self.standing else { return false };
+        // Whoever has to prove identity first gets no new token: it might be the thief, and leave its owner the old one.
+        if self.is_demanded {
+            return false;
+        }
         let sessions = &shared.config.sessions;
         // The clock last: most policies have no such interval.
         let Some(interval) = sessions.policy().rotate_every() else { return false };
@@ -135,7 +140,7 @@ impl State {
             return;
         }
         let Standing::Held(held) = &self.standing else { return };
-        match shared.config.sessions.rotate(&held.session, Renewal::new()).await {
+        match shared.config.sessions.rotate(&held.session, Renewal::new().device(shared.device())).await {
             Ok(Renewed::Done { token, session }) => self.holds(session, token),
             Ok(Renewed::Ended(_) | Renewed::Retired(_) | Renewed::Unknown) => {}
             Err(error) => tracing::warn!(%error, "a token that is due could not be exchanged"),
@@ -176,6 +181,8 @@ impl State {
     fn holds(&mut self, session: cloakroom::ActiveSession, token: cloakroom::SessionToken) {
         if let Standing::Held(held) = &mut self.standing {
             *held = Held { session, token, carrier: held.carrier, is_new: true };
+            // While a proof was demanded, nothing but the proof itself could ask for a token.
+            self.is_demanded = false;
         }
     }
 

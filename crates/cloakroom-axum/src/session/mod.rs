@@ -31,8 +31,9 @@ use state::State;
 /// request see, and written when the response is about to leave: all of them, or the response fails.
 ///
 /// # Errors
-/// Every question can fail with [`Rejection::Unavailable`] (nobody knows), and with [`Rejection::Conflicting`] where the
-/// request names several sessions. A change fails with [`Rejection::Changed`] where the request came with a token that
+/// Every question can fail with [`Rejection::Unavailable`] (nobody knows), with [`Rejection::Conflicting`] where the
+/// request names several sessions, and with [`Rejection::ReauthenticationRequired`] where an
+/// [`Inspector`](crate::Inspector) demands it. A change fails with [`Rejection::Changed`] where the request came with a token that
 /// a sibling request has exchanged: it would otherwise start a second session in the place of the first.
 ///
 /// # Cost
@@ -94,6 +95,7 @@ impl Session {
     pub async fn confirm(&self) -> Result<Option<ActiveSession>, Rejection> {
         let mut state = self.shared.state.lock().await;
         state.confirm(&self.shared).await?;
+        state.ensure_proven()?;
         Ok(state.active().cloned())
     }
 
@@ -128,6 +130,21 @@ impl Session {
     /// Why there is none: [`Rejection::Missing`], [`Rejection::Unknown`], [`Rejection::Ended`], [`Rejection::Retired`].
     pub async fn require_signed_in(&self) -> Result<ActiveSession, Rejection> {
         let state = self.loaded().await?;
+        let session = state.active().ok_or_else(|| state.absence())?;
+        if session.principal().is_some() { Ok(session.clone()) } else { Err(Rejection::Missing) }
+    }
+
+    /// The session of somebody who is signed in, even where an [`Inspector`](crate::Inspector) demands that identity be
+    /// proved again first.
+    ///
+    /// # Errors
+    /// As [`require_signed_in`](Self::require_signed_in).
+    ///
+    /// # Security
+    /// Whoever asks may be a thief. For the route at which identity is proved again, and for signing out: nothing that
+    /// belongs to the principal may be shown or done.
+    pub async fn require_unproven(&self) -> Result<ActiveSession, Rejection> {
+        let state = self.loaded_unproven().await?;
         let session = state.active().ok_or_else(|| state.absence())?;
         if session.principal().is_some() { Ok(session.clone()) } else { Err(Rejection::Missing) }
     }
@@ -225,7 +242,7 @@ impl Session {
     /// The token that the client presented is not used for anything (G2). Attributes are taken over by name only; of
     /// another principal's session, none.
     pub async fn sign_in(&self, sign_in: SignIn) -> Result<ActiveSession, Rejection> {
-        let mut state = self.loaded().await?;
+        let mut state = self.loaded_unproven().await?;
         state.sign_in(sign_in, &self.shared).await
     }
 
@@ -237,7 +254,7 @@ impl Session {
     /// # Errors
     /// [`Rejection::Unavailable`], and nobody is signed out: pass it on, or the user will believe it.
     pub async fn sign_out(&self) -> Result<(), Rejection> {
-        let mut state = self.loaded().await?;
+        let mut state = self.loaded_unproven().await?;
         state.sign_out(&self.shared).await
     }
 
@@ -250,14 +267,17 @@ impl Session {
         state.renew_token()
     }
 
-    /// Records that the principal has just proved identity again, by `method` and up to `level`, and gives the session
-    /// another token. Takes effect when it is written; [`save`](Self::save) does that at once.
+    /// Records that the principal has just proved identity again, by `method` and up to `level`, on this request's device,
+    /// and gives the session another token. Takes effect when it is written; [`save`](Self::save) does that at once.
+    ///
+    /// What an [`Inspector`](crate::Inspector) demanded is met with it.
     ///
     /// # Errors
     /// [`Rejection::Missing`] where nobody is signed in: [`sign_in`](Self::sign_in) is meant; else see [`Session`].
     pub async fn reauthenticate(&self, level: AuthLevel, method: Method) -> Result<(), Rejection> {
-        self.require_signed_in().await?;
-        self.renew(|renewal| renewal.reauthenticated(level, method)).await
+        self.require_unproven().await?;
+        let mut state = self.loaded_unproven().await?;
+        state.renew(|renewal| renewal.reauthenticated(level, method))
     }
 
     /// Gives the principal these roles for the rest of the session, and the session another token (ASVS 7.2.4: any
@@ -293,7 +313,7 @@ impl Session {
             .random
             .fill(&mut nonce)
             .map_err(|error| Rejection::from(SessionError::Random(error)))?;
-        let mut state = self.loaded().await?;
+        let mut state = self.loaded_unproven().await?;
         state.settle_token(&self.shared).await?;
         Ok(state.token().map(|token| csrf::issue(token, nonce)))
     }
@@ -303,7 +323,7 @@ impl Session {
     /// # Errors
     /// [`Rejection::WrongCsrfToken`]; why there is no session, where there is none.
     pub async fn verify_csrf(&self, presented: Option<&str>) -> Result<(), Rejection> {
-        let state = self.loaded().await?;
+        let state = self.loaded_unproven().await?;
         let token = state.token().ok_or_else(|| state.absence())?;
         csrf::verify(token, presented.unwrap_or_default()).map_err(|_| Rejection::WrongCsrfToken)
     }
@@ -327,8 +347,15 @@ impl Session {
         self.shared.not_activity.store(true, Ordering::Relaxed);
     }
 
-    /// The state, once the session has been looked up. Mostly nobody else is at work on it, and there is no queue to join.
+    /// The state, once the session has been looked up, and nothing is demanded of its principal first.
     async fn loaded(&self) -> Result<MutexGuard<'_, State>, Rejection> {
+        let state = self.loaded_unproven().await?;
+        state.ensure_proven()?;
+        Ok(state)
+    }
+
+    /// The state, once the session has been looked up. Mostly nobody else is at work on it, and there is no queue to join.
+    async fn loaded_unproven(&self) -> Result<MutexGuard<'_, State>, Rejection> {
         let mut state = match self.shared.state.try_lock() {
             Ok(state) => state,
             Err(_) => self.shared.state.lock().await,

@@ -8,7 +8,7 @@ use cloakroom_core::TokenText;
 use cloakroom_http::{Carrier, Found, Refusal};
 
 use super::{Shared, SignIn};
-use crate::{Misuse, Rejection};
+use crate::{Inspection, Misuse, Rejection};
 
 /// The state of a request's session. Exactly one task works on it at a time.
 pub(super) struct State {
@@ -24,6 +24,8 @@ pub(super) struct State {
     pub(super) renewal: Option<Pending>,
     /// Whether the response is on its way.
     pub(super) begun: bool,
+    /// Whether the session's principal has to prove identity before anything else.
+    pub(super) is_demanded: bool,
 }
 
 /// Whose word there is on the session.
@@ -109,6 +111,7 @@ impl State {
             local: None,
             renewal: None,
             begun: false,
+            is_demanded: false,
         }
     }
 
@@ -119,15 +122,20 @@ impl State {
         }
         if let Standing::Unasked(found) = &self.standing {
             // The token stays where it is until the answer is there: this future may be dropped in between.
+            let mut inspection = Inspection::GoOn;
             let validation = match found {
                 Found::Cookie(token) | Found::Bearer(token) => {
-                    Some(shared.config.sessions.validate(token, shared.activity()).await?)
+                    let (sessions, facts) = (&shared.config.sessions, &shared.facts);
+                    let validation = sessions.validate_from(token, shared.activity(), facts).await?;
+                    inspection = shared.inspect(&validation);
+                    Some(shared.unless_over(validation, inspection).await?)
                 }
                 Found::Nothing | Found::Malformed(_) | Found::Refused(_) | Found::Other(_) => None,
             };
             let unasked = std::mem::replace(&mut self.standing, Standing::Absent(Absence::Missing));
             if let Standing::Unasked(found) = unasked {
                 self.standing = settled(found, validation);
+                self.is_demanded = inspection == Inspection::Demand;
             }
         }
         match &self.standing {
@@ -149,7 +157,13 @@ impl State {
         if self.heard == Heard::Nothing {
             self.heard = Heard::FromHere;
         }
-        let validation = shared.config.sessions.validate_authoritative(token, activity).await?;
+        let (sessions, facts) = (&shared.config.sessions, &shared.facts);
+        let mut validation = sessions.validate_authoritative_from(token, activity, facts).await?;
+        if let Standing::Unasked(_) = &self.standing {
+            let inspection = shared.inspect(&validation);
+            validation = shared.unless_over(validation, inspection).await?;
+            self.is_demanded = inspection == Inspection::Demand;
+        }
         self.heard = Heard::FromTheStore;
         let before = std::mem::replace(&mut self.standing, Standing::Absent(Absence::Missing));
         let found = match before {
@@ -198,6 +212,10 @@ impl State {
     /// The attributes with this request's changes.
     pub(super) fn attributes(&self) -> Option<&Attributes> {
         self.local.as_ref().or_else(|| self.active().map(ActiveSession::attributes))
+    }
+
+    pub(super) fn ensure_proven(&self) -> Result<(), Rejection> {
+        if self.is_demanded { Err(Rejection::ReauthenticationRequired) } else { Ok(()) }
     }
 
     pub(super) fn ensure_open(&self) -> Result<(), Rejection> {
@@ -267,6 +285,7 @@ impl State {
             return Err(Rejection::LimitReached);
         };
         self.forget_changes();
+        self.is_demanded = false;
         let session = issued.session.clone();
         self.standing =
             Standing::Held(Held { session: issued.session, token: issued.token, carrier, is_new: true });
@@ -308,6 +327,42 @@ impl State {
         self.changes = Changes::new();
         self.local = None;
         self.renewal = None;
+    }
+}
+
+impl Shared {
+    /// What the inspector says of a session that was found active. Nothing is demanded of a session of nobody.
+    fn inspect(&self, validation: &Validation) -> Inspection {
+        let (Some(inspector), Validation::Active(session)) = (&self.config.inspector, validation) else {
+            return Inspection::GoOn;
+        };
+        match inspector.inspect(session, &self.facts, self.config.sessions.now()) {
+            Inspection::Demand if session.principal().is_none() => Inspection::GoOn,
+            inspection => inspection,
+        }
+    }
+
+    /// `validation`, or what is left of its session once it was ended. Where that fails, the request is refused.
+    async fn unless_over(
+        &self,
+        validation: Validation,
+        inspection: Inspection,
+    ) -> Result<Validation, Rejection> {
+        let (Validation::Active(session), Inspection::End) = (&validation, inspection) else {
+            return Ok(validation);
+        };
+        let because = Revocation::by_system(EndReason::Compromised);
+        let revoked = self.config.sessions.revoke(&Selector::One(session.id()), because).await?;
+        // What had ended meanwhile keeps its own reason, which is not known here.
+        let ended = revoked.ended.into_iter().find(|ended| ended.session == session.id());
+        Ok(ended.map_or(Validation::Unknown, |ended| {
+            Validation::Ended(Tombstone {
+                session: ended.session,
+                principal: ended.principal,
+                ended_at: ended.at,
+                reason: ended.reason,
+            })
+        }))
     }
 }
 

@@ -6,8 +6,8 @@ use std::convert::Infallible;
 
 use axum::body::Body;
 use axum::response::Response;
-use cloakroom::{Activity, SessionToken, Sessions};
-use cloakroom_axum::{Session, SessionLayer, SignIn};
+use cloakroom::{ActiveSession, Activity, SessionToken, Sessions, Timestamp};
+use cloakroom_axum::{Inspection, Inspector, RequestFacts, Session, SessionLayer, SignIn};
 use cloakroom_memory::MemoryStore;
 use http::Request;
 use tower::{Layer as _, Service, ServiceExt as _, service_fn};
@@ -115,4 +115,17 @@ fn a_read_costs_two_allocations_and_finding_and_checking_its_token_none() {
     // From then on neither checking its token nor reading it costs anything more.
     assert_eq!(validation(), 0);
     assert_eq!(cost(layer.layer(service_fn(read)), with_token()) - bare, 2);
+    // Nor does an inspector that has nothing to say.
+    assert_eq!(cost(layer.inspector(Content).layer(service_fn(read)), with_token()) - bare, 2);
+}
+
+/// Looks at everything and has nothing to say.
+#[derive(Debug)]
+struct Content;
+
+impl Inspector for Content {
+    fn inspect(&self, session: &ActiveSession, request: &RequestFacts, now: Timestamp) -> Inspection {
+        assert!(session.device().is_some() && request.client().ip().is_none() && now >= session.created_at());
+        Inspection::GoOn
+    }
 }

@@ -8,6 +8,7 @@ mod cookies;
 mod forms;
 mod frugal;
 mod identity;
+mod inspecting;
 #[cfg(feature = "ws")]
 mod many;
 mod outages;

@@ -33,17 +33,21 @@ pub(crate) struct Site {
 
 /// Every event that was reported.
 #[derive(Debug, Default)]
-pub(crate) struct Seen(Mutex<Vec<EventKind>>);
+pub(crate) struct Seen(Mutex<Vec<Event>>);
 
 impl EventSink for Seen {
     fn record(&self, event: &Event) {
-        self.0.lock().unwrap().push(event.kind);
+        self.0.lock().unwrap().push(event.clone());
     }
 }
 
 impl Seen {
     pub(crate) fn count(&self, kind: EventKind) -> usize {
-        self.0.lock().unwrap().iter().filter(|seen| **seen == kind).count()
+        self.0.lock().unwrap().iter().filter(|seen| seen.kind == kind).count()
+    }
+
+    pub(crate) fn first(&self, kind: EventKind) -> Event {
+        self.0.lock().unwrap().iter().find(|seen| seen.kind == kind).cloned().unwrap()
     }
 }
 
