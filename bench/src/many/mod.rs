@@ -99,7 +99,7 @@ async fn listen(port: Option<u16>, action: impl Future<Output = Outcome<f64>>) -
 async fn list(sessions: &Sessions, principal: &PrincipalId) -> Outcome<f64> {
     let mut filter = ListFilter::default();
     filter.principal = Some(principal.clone());
-    let query = ListQuery { limit: PAGE, ..ListQuery::new(filter) };
+    let query = ListQuery::new(filter).with_limit(PAGE);
     let watch = Stopwatch::start();
     let page = sessions.list(&query).await.doing("listing")?;
     let elapsed = watch.elapsed();

@@ -438,7 +438,7 @@ impl Story {
     fn list(&self, principal: Option<PrincipalId>, state: StateFilter) -> usize {
         let mut filter = ListFilter::default();
         (filter.principal, filter.state) = (principal, state);
-        let mut query = ListQuery { limit: NonZeroU16::new(7).unwrap(), ..ListQuery::new(filter) };
+        let mut query = ListQuery::new(filter).with_limit(NonZeroU16::new(7).unwrap());
         let mut items = Vec::new();
         loop {
             let page = answer(self.store.list(&query, at(self.now)));

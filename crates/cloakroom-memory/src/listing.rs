@@ -30,7 +30,7 @@ impl<'a> Page<'a> {
         }
         let items: Vec<ListItem> = self.items.into_values().rev().collect();
         let next = items.last().filter(|_| has_next).map(ListItem::cursor);
-        ListPage { items, next }
+        ListPage { items, next, read: 0 }
     }
 
     /// Whether an item with this cursor would be on the page, as far as is known.

@@ -12,6 +12,7 @@ mod codec;
 mod error;
 mod feed;
 mod future;
+mod gathering;
 mod list;
 mod moving;
 mod outcome;
@@ -22,7 +23,8 @@ pub use codec::{CodecError, FORMAT_VERSION, decode_record, encode_record};
 pub use error::{Applied, ErrorKind, StoreError, Verb};
 pub use feed::{Feed, News, Observer, Parts};
 pub use future::StoreFuture;
-pub use list::{Cursor, ListFilter, ListItem, ListPage, ListQuery, MalformedCursor, StateFilter};
+pub use gathering::{Gathering, Part};
+pub use list::{Cursor, ListFilter, ListItem, ListOrder, ListPage, ListQuery, MalformedCursor, StateFilter};
 pub use moving::{Entry, ExportCursor, ExportPage, ExportQuery, Filed, Imported};
 pub use outcome::{
     Counts, Ended, Ending, Inserted, Live, Lookup, Rekeyed, Replaced, Retired, Swept, TouchReport,

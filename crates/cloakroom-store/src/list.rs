@@ -1,22 +1,26 @@
 //! Listing sessions.
 
+use std::cmp::Ordering;
 use std::fmt;
 use std::net::IpAddr;
 use std::num::NonZeroU16;
 use std::str::FromStr;
 
-use cloakroom_core::{PrincipalId, SessionId, Timestamp, Tombstone};
+use cloakroom_core::{Device, PrincipalId, SessionId, Timestamp, Tombstone};
 
 use crate::Live;
 
-/// Which sessions, and which page of them.
+/// Which sessions, in which order, and which page of them.
 ///
-/// Sessions are listed from the latest issued to the first; those issued at the same millisecond by descending id.
-/// Tombstones stand where their session stood as far as the store remembers its instant of issue, else where it ended.
+/// Sessions are listed by their instant of issue; those issued at the same millisecond by id. Tombstones stand where their
+/// session stood as far as the store remembers its instant of issue, else where it ended.
 #[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
 pub struct ListQuery {
     /// Which sessions.
     pub filter: ListFilter,
+    /// From which end.
+    pub order: ListOrder,
     /// Where the page before ended; `None` for the first.
     pub after: Option<Cursor>,
     /// Most items on a page.
@@ -26,11 +30,62 @@ pub struct ListQuery {
 impl ListQuery {
     /// Items on a page where nobody says otherwise.
     pub const DEFAULT_LIMIT: NonZeroU16 = NonZeroU16::new(50).expect("not zero");
+    /// Most rows that a store looks at for one page, whatever the filter and the limit: some milliseconds of its time. A
+    /// filter that no index serves is searched so many rows at a time.
+    pub const MOST_READ: u16 = 2_000;
+    /// Most rows that a store counts by an index of another order, and then looks at all of, rather than search in the order
+    /// of the list: both together are within [`MOST_READ`](Self::MOST_READ).
+    pub const FEW: u16 = Self::MOST_READ / 2 - 1;
 
-    /// The first page of the sessions that `filter` lets through.
+    /// The first page of the sessions that `filter` lets through, the latest issued first.
     #[must_use]
     pub fn new(filter: ListFilter) -> Self {
-        Self { filter, after: None, limit: Self::DEFAULT_LIMIT }
+        Self { filter, order: ListOrder::default(), after: None, limit: Self::DEFAULT_LIMIT }
+    }
+
+    /// The same in this order.
+    #[must_use]
+    pub fn ordered(self, order: ListOrder) -> Self {
+        Self { order, ..self }
+    }
+
+    /// The page behind this place; `None` for the first.
+    #[must_use]
+    pub fn after(self, after: impl Into<Option<Cursor>>) -> Self {
+        Self { after: after.into(), ..self }
+    }
+
+    /// The same with so many items on a page at most.
+    #[must_use]
+    pub fn with_limit(self, limit: NonZeroU16) -> Self {
+        Self { limit, ..self }
+    }
+
+    /// Whether a place is behind the one at which the page before ended.
+    #[must_use]
+    pub fn is_behind(&self, place: Cursor) -> bool {
+        self.after.is_none_or(|after| self.order.compare(after, place).is_lt())
+    }
+}
+
+/// From which end sessions are listed.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+pub enum ListOrder {
+    /// From the latest issued to the first, and by descending id.
+    #[default]
+    NewestFirst,
+    /// From the first issued to the latest, and by ascending id.
+    OldestFirst,
+}
+
+impl ListOrder {
+    /// Which of two places comes first in a list of this order: that one is less.
+    #[must_use]
+    pub fn compare(self, one: Cursor, other: Cursor) -> Ordering {
+        match self {
+            Self::NewestFirst => other.cmp(&one),
+            Self::OldestFirst => one.cmp(&other),
+        }
     }
 }
 
@@ -42,6 +97,8 @@ pub struct ListFilter {
     pub session: Option<SessionId>,
     /// Those of this principal.
     pub principal: Option<PrincipalId>,
+    /// Those of principals whose id begins with these bytes, whatever follows.
+    pub principal_prefix: Option<PrincipalId>,
     /// Those in this state.
     pub state: StateFilter,
     /// Live ones issued to this address.
@@ -50,6 +107,38 @@ pub struct ListFilter {
     pub issued_from: Option<Timestamp>,
     /// Those issued before this instant.
     pub issued_before: Option<Timestamp>,
+}
+
+impl ListFilter {
+    /// The first and the last name that begin with these bytes, in the order of their bytes.
+    #[must_use]
+    pub fn bounds_of(beginning: &PrincipalId) -> [String; 2] {
+        let most = PrincipalId::MAX_BYTES / char::MAX.len_utf8();
+        let first = beginning.as_str().to_owned();
+        let last = std::iter::once(first.as_str()).chain(std::iter::repeat_n("\u{10FFFF}", most)).collect();
+        [first, last]
+    }
+
+    /// Whether an item meets every condition: what a store asks where it has no index to do so.
+    #[must_use]
+    pub fn lets_through(&self, item: &ListItem) -> bool {
+        let place = item.cursor();
+        let (state, principal, ip) = match item {
+            ListItem::Live(live) => {
+                let ip = live.record.device.as_deref().and_then(Device::ip);
+                (StateFilter::Active, live.record.principal.as_ref().map(|principal| principal.id()), ip)
+            }
+            ListItem::Ended { tombstone, .. } => (StateFilter::Ended, tombstone.principal.as_ref(), None),
+        };
+        let begins = |with: &PrincipalId| principal.is_some_and(|id| id.as_str().starts_with(with.as_str()));
+        [state, StateFilter::Any].contains(&self.state)
+            && self.session.is_none_or(|session| session == place.session)
+            && self.principal.as_ref().is_none_or(|wanted| principal == Some(wanted))
+            && self.principal_prefix.as_ref().is_none_or(begins)
+            && self.ip.is_none_or(|wanted| ip == Some(wanted))
+            && self.issued_from.is_none_or(|from| place.created_at >= from)
+            && self.issued_before.is_none_or(|before| place.created_at < before)
+    }
 }
 
 /// The states to list.
@@ -94,16 +183,18 @@ impl ListItem {
 /// A page of sessions.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct ListPage {
-    /// The sessions.
+    /// The sessions. Where the store stopped at [`ListQuery::MOST_READ`] there are fewer than asked for, perhaps none.
     pub items: Vec<ListItem>,
     /// Where the next page begins; `None` where this was the last.
     pub next: Option<Cursor>,
+    /// How many rows the store looked at: index entries, records, tombstones, whatever became of them.
+    pub read: u64,
 }
 
 /// A position in a list: pages stay stable while sessions come and go, since it names a place, not a number of rows.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct Cursor {
-    /// The instant of issue of the last session seen.
+    /// The instant of issue of the last session looked at.
     pub created_at: Timestamp,
     /// Its id.
     pub session: SessionId,

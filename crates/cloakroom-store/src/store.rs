@@ -82,6 +82,10 @@ pub trait Store: Debug + Send + Sync + 'static {
 
     /// A page of sessions as of `now`. A session that is there throughout is on exactly one page. A record that cannot be
     /// decoded is left out. Sessions that are over but not swept yet may be missing among those that ended.
+    ///
+    /// # Cost
+    /// At most [`ListQuery::MOST_READ`] rows are looked at, whatever the filter: where that is too few to fill the page, it
+    /// holds what was found, and leads on.
     fn list<'a>(&'a self, query: &'a ListQuery, now: Timestamp) -> StoreFuture<'a, ListPage>;
 
     /// Buries sessions that are over, and removes tombstones and retired tokens after their retention. Bounded work.

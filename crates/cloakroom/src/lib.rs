@@ -77,7 +77,7 @@ pub use near::{InvalidNearCache, NearCachePolicy};
 pub use observe::describe_metrics;
 pub use reach::{Because, NearCacheState, Reach};
 pub use revoke::{Revocation, Revoked, Revoking};
-pub use search::{Found, SEARCH_READS, Search};
+pub use search::{Found, SEARCH_READS, Search, TakenFor};
 pub use sessions::Sessions;
 pub use streams::{SessionWatch, StreamEnd, StreamPolicy};
 pub use system::{OsRandom, SystemClock};
@@ -91,6 +91,6 @@ pub use cloakroom_core::{
     PrincipalId, Role, SessionId, SessionLimit, SessionToken, Timeouts, Timestamp, Tombstone,
 };
 pub use cloakroom_store::{
-    Counts, Cursor, Ended, ListFilter, ListItem, ListPage, ListQuery, Retired, Selector, StateFilter, Store,
-    StoreError,
+    Counts, Cursor, Ended, ListFilter, ListItem, ListOrder, ListPage, ListQuery, Retired, Selector,
+    StateFilter, Store, StoreError,
 };

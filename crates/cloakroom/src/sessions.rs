@@ -113,7 +113,7 @@ impl Sessions {
         let mut filter = ListFilter::default();
         filter.session = Some(id);
         filter.state = StateFilter::Any;
-        let query = ListQuery { filter, after: None, limit: NonZeroU16::MIN };
+        let query = ListQuery::new(filter).with_limit(NonZeroU16::MIN);
         Ok(self.list(&query).await?.items.pop())
     }
 

@@ -30,7 +30,7 @@ pub(crate) const CASES: &[Case] = cases!("list", Applies::With(&[Claim::Listing]
 const SOME: NonZeroU16 = NonZeroU16::new(2).expect("not zero");
 
 fn query(filter: ListFilter, limit: NonZeroU16) -> ListQuery {
-    ListQuery { limit, ..ListQuery::new(filter) }
+    ListQuery::new(filter).with_limit(limit)
 }
 
 /// A filter with these conditions.
@@ -108,7 +108,7 @@ async fn the_last_page_says_so_even_when_it_is_full(context: &Context) {
     ten(&store).await;
     let mut next = None;
     for remaining in [8, 6, 4, 2, 0] {
-        let page = store.page(&ListQuery { after: next, ..query(ListFilter::default(), SOME) }, at(10)).await;
+        let page = store.page(&query(ListFilter::default(), SOME).after(next), at(10)).await;
         assert_eq!(page.items.len(), 2);
         assert_eq!(page.next.is_some(), remaining > 0, "{remaining} remain");
         assert_eq!(
@@ -318,7 +318,6 @@ async fn a_cursor_of_a_session_that_is_gone_still_names_its_place(context: &Cont
     let page = store.page(&query(ListFilter::default(), SOME), at(10)).await;
     let last = page.next.expect("there are more than two");
     store.finish_one(last.session, SignedOut, at(10)).await;
-    let rest =
-        store.pages(&ListQuery { after: Some(last), ..query(ListFilter::default(), SOME) }, at(10)).await;
+    let rest = store.pages(&query(ListFilter::default(), SOME).after(last), at(10)).await;
     assert_eq!(rest.iter().map(session).collect::<Vec<_>>(), ids(&filings).split_off(2));
 }

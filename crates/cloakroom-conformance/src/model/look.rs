@@ -66,7 +66,7 @@ impl Play<'_> {
         filter.issued_from = list.from.map(|millis| shifted(self.world.now, millis));
         filter.issued_before = list.before.map(|millis| shifted(self.world.now, millis));
         let limit = NonZeroU16::new(list.limit).unwrap_or(NonZeroU16::MIN);
-        let query = ListQuery { limit, ..ListQuery::new(filter.clone()) };
+        let query = ListQuery::new(filter.clone()).with_limit(limit);
         let items = store.pages(&query, self.world.now).await;
         if !items.iter().map(ListItem::cursor).is_sorted_by(|one, next| next < one) {
             return Err(format!("out of order: {items:?}"));

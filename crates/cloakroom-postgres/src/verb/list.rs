@@ -43,7 +43,8 @@ fn page(rows: &[Row], limit: usize, now: Timestamp) -> Result<ListPage, Problem>
     let next = last.map(|row| -> Result<Cursor, Problem> {
         Ok(Cursor { created_at: instant(row, 2)?, session: session_id(row, 0)? })
     });
-    Ok(ListPage { items, next: next.transpose()? })
+    let read = u64::try_from(rows.len()).unwrap_or(u64::MAX);
+    Ok(ListPage { items, next: next.transpose()?, read })
 }
 
 fn item(row: &Row, now: Timestamp) -> Result<ListItem, Problem> {

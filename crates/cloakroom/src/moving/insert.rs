@@ -94,7 +94,7 @@ impl MovingStore {
     ) -> Result<Vec<Live>, StoreError> {
         let mut filter = ListFilter::default();
         filter.principal = Some(principal.clone());
-        let mut query = ListQuery { filter, after: None, limit: PAGE };
+        let mut query = ListQuery::new(filter).with_limit(PAGE);
         let mut found = Vec::new();
         loop {
             let page = store.list(&query, request.now).await?;

@@ -12,7 +12,8 @@ use super::MovingStore;
 use super::home::unsealed;
 
 impl MovingStore {
-    /// A page of the sessions of both. One that is in both is shown as the new store has it.
+    /// A page of the sessions of both. One that is in both is shown as the new store has it. Each store looks at as many rows
+    /// as it would alone.
     pub(super) async fn list_both(&self, query: &ListQuery, now: Timestamp) -> Result<ListPage, StoreError> {
         // What the old store tells of sessions that moved is its past: to see that, live ones of the new store are needed
         // even where only those that ended are asked for.
@@ -27,7 +28,10 @@ impl MovingStore {
 
 fn merged(query: &ListQuery, new: ListPage, old: ListPage) -> ListPage {
     // Beyond the last item of a page that another follows nothing is known of that store.
-    let horizon = [&new, &old].into_iter().filter_map(|page| page.next).max();
+    let order = query.order;
+    let nexts = [&new, &old].into_iter().filter_map(|page| page.next);
+    let horizon = nexts.min_by(|one, other| order.compare(*one, *other));
+    let read = new.read.saturating_add(old.read);
     let known: HashSet<SessionId> = new.items.iter().map(|item| item.cursor().session).collect();
     let is_wanted = |item: &ListItem| match query.filter.state {
         StateFilter::Active => matches!(item, ListItem::Live(_)),
@@ -40,10 +44,9 @@ fn merged(query: &ListQuery, new: ListPage, old: ListPage) -> ListPage {
         ended @ ListItem::Ended { .. } => ended,
     });
     let mut items: Vec<ListItem> = new.items.into_iter().chain(from_old).collect();
-    // From the latest to the first, as every list.
-    items.sort_by_key(|item| std::cmp::Reverse(item.cursor()));
+    items.sort_by(|one, other| order.compare(one.cursor(), other.cursor()));
     if let Some(horizon) = horizon {
-        items.retain(|item| item.cursor() >= horizon);
+        items.retain(|item| order.compare(item.cursor(), horizon).is_le());
     }
     let limit = usize::from(query.limit.get());
     let more = items.len() > limit;
@@ -51,7 +54,7 @@ fn merged(query: &ListQuery, new: ListPage, old: ListPage) -> ListPage {
     let last: Option<Cursor> = items.last().map(ListItem::cursor);
     let next = if more { last } else { horizon };
     items.retain(is_wanted);
-    ListPage { items, next }
+    ListPage { items, next, read }
 }
 
 /// What ended in either, each named once.

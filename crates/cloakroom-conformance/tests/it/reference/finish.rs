@@ -80,7 +80,7 @@ impl Shelf {
         let more = items.len() > limit || (items.len() == limit && self.has(Defect::ListPromisesMore));
         items.truncate(limit);
         let next = items.last().map(ListItem::cursor).filter(|_| more);
-        ListPage { items, next }
+        ListPage { items, next, read: 0 }
     }
 
     fn item(&self, entry: &Entry, now: Timestamp) -> Option<ListItem> {

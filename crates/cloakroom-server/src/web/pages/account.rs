@@ -276,7 +276,7 @@ impl App {
         if !self.sessions.store().capabilities().listing {
             return Ok(OwnSessions { cards, rest: Rest::Unseen });
         }
-        let query = ListQuery { filter: own(active)?, after: None, limit: SHOWN };
+        let query = ListQuery::new(own(active)?).with_limit(SHOWN);
         let page = self.sessions.list(&query).await.map_err(Refusal::of_list)?;
         cards.extend(page.items.iter().filter_map(|item| match item {
             ListItem::Live(live) if live.record.id != active.id() => {

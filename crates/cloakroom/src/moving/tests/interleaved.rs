@@ -387,7 +387,7 @@ async fn a_list_shows_each_session_once_whichever_store_it_is_in() {
         let mut filter = ListFilter::default();
         filter.principal = Some(cloakroom_conformance::principal_id("alice"));
         filter.state = state;
-        let mut query = ListQuery { filter, after: None, limit: 2.try_into().unwrap() };
+        let mut query = ListQuery::new(filter).with_limit(2.try_into().unwrap());
         let mut seen = Vec::new();
         loop {
             let page = node.list(&query, at(20)).await.unwrap();
