@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use cloakroom::{
-    ActiveSession, Activity, Attribute, AuthLevel, Changes, FreshnessDemand, Method, Principal, Role,
+    ActiveSession, Activity, Attribute, AuthLevel, Changes, Device, FreshnessDemand, Method, Principal, Role,
     SessionError, SessionId, Sessions, Timestamp,
 };
 use cloakroom_core::TokenText;
@@ -68,6 +68,12 @@ impl Session {
     #[must_use]
     pub fn now(&self) -> Timestamp {
         self.sessions().now()
+    }
+
+    /// From where this request comes, as a session issued for it would remember it. Not where the session was issued to.
+    #[must_use]
+    pub fn device(&self) -> Device {
+        self.shared.device()
     }
 
     /// The session as it was read, or as it is after a sign-in or a [`save`](Self::save); `None` where there is none.

@@ -42,6 +42,7 @@ pub(super) const KEYS: &[&str] = &[
     "tls.cert_file",
     "tls.key_file",
     "tls.redirect_listen",
+    "console.support_sees_addresses",
     "log.format",
     "log.level",
 ];

@@ -9,6 +9,7 @@ use cloakroom_core::{AalPreset, Policy};
 use cloakroom_http::{CookiePolicy, ForwardingHeader, Origin, SameSite};
 use ipnet::IpNet;
 
+use super::console::ConsoleConfig;
 use super::public_url::PublicUrl;
 use super::read::words;
 use super::store_url::StoreUrl;
@@ -47,6 +48,8 @@ pub struct Config {
     pub trust: TrustConfig,
     /// TLS of the server's own, where asked for.
     pub tls: Option<TlsConfig>,
+    /// What staff sees.
+    pub console: ConsoleConfig,
     /// What is logged and how.
     pub log: LogConfig,
 }

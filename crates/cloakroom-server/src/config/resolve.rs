@@ -7,6 +7,7 @@ use std::time::Duration;
 use cloakroom_http::{CookiePolicy, CookiePolicyError, Origin};
 use ipnet::IpNet;
 
+use super::console::read_console;
 use super::model::{Config, LogConfig, LogFormat, LogLevel, SignInConfig, TlsConfig, TrustConfig};
 use super::near_cache::read_near_cache;
 use super::public_url::PublicUrl;
@@ -42,6 +43,7 @@ pub(super) fn resolve(r: &mut Reader<'_>) -> Config {
         sign_in: read_sign_in(r),
         trust: read_trust(r),
         tls,
+        console: read_console(r),
         log: LogConfig {
             format: r.get("log.format").unwrap_or(LogFormat::Text),
             level: r.get("log.level").unwrap_or(LogLevel::Info),

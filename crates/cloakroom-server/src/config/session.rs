@@ -31,11 +31,13 @@ pub(super) fn read_policy(r: &mut Reader<'_>) -> (AalPreset, Policy) {
         .with_remember_me(remember_me)
         .with_limit(limit);
     let mut names = r.sections(&["session", "roles"]);
-    if !names.iter().any(|name| name == ADMIN) {
-        names.push(ADMIN.to_owned());
+    for staff in STAFF {
+        if !names.iter().any(|name| name == staff) {
+            names.push(staff.to_owned());
+        }
     }
     for name in names {
-        let fallback = if name == ADMIN { admin_timeouts(timeouts) } else { timeouts };
+        let fallback = if STAFF.contains(&name.as_str()) { staff_timeouts(timeouts) } else { timeouts };
         let own = read_timeouts(r, &["session", "roles", &name], fallback);
         match Role::new(&name) {
             Ok(role) => policy = policy.with_role(role, own),
@@ -52,16 +54,16 @@ pub(super) fn read_policy(r: &mut Reader<'_>) -> (AalPreset, Policy) {
     (preset, policy)
 }
 
-/// What holds for administrators where nobody says otherwise: a quarter of an hour of silence, a working day in all.
-fn admin_timeouts(ordinary: Timeouts) -> Timeouts {
+/// What holds for those who run the server where nobody says otherwise: a quarter of an hour of silence, a working day in all.
+fn staff_timeouts(ordinary: Timeouts) -> Timeouts {
     Timeouts {
         idle: ordinary.idle.min(Duration::from_secs(15 * 60)),
         absolute: ordinary.absolute.min(Duration::from_secs(8 * 3_600)),
     }
 }
 
-/// The role that the first account gets.
-const ADMIN: &str = "admin";
+/// The roles that come with rights over others' sessions.
+const STAFF: [&str; 3] = ["admin", "auditor", "support"];
 
 fn read_timeouts(r: &mut Reader<'_>, section: &[&str], base: Timeouts) -> Timeouts {
     let mut read = |key: &str, fallback: Duration| {

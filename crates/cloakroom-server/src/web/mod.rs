@@ -3,6 +3,7 @@
 //! [`routes`] is the one list of everything that can be asked. From outside to inside a request passes the request's
 //! own [`Context`], the security headers, the insistence on https, the session layer, and its handler.
 
+mod admin;
 mod api;
 mod assets;
 mod body;

@@ -44,6 +44,11 @@ impl Refusal {
         Self { problem: Box::new(self.problem.with_retry_after(seconds)), ..self }
     }
 
+    /// The same, with a further member for programs.
+    pub(super) fn member(self, name: &str, value: impl Into<serde_json::Value>) -> Self {
+        Self { problem: Box::new(self.problem.with(name, value)), ..self }
+    }
+
     pub(super) fn not_found() -> Self {
         Self::new(NOT_FOUND)
     }
@@ -176,6 +181,9 @@ pub(super) const UNSUPPORTED_BY_STORE: ProblemCode = ProblemCode::new(
     StatusCode::NOT_IMPLEMENTED,
     "Where sessions live, this cannot be done",
 );
+/// The rules refuse a new password.
+pub(super) const WEAK_PASSWORD: ProblemCode =
+    ProblemCode::new("weak_password", StatusCode::UNPROCESSABLE_ENTITY, "This password is easy to guess");
 const BUSY: ProblemCode = ProblemCode::new(
     "busy",
     StatusCode::SERVICE_UNAVAILABLE,

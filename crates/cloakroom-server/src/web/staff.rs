@@ -1,6 +1,7 @@
 //! Who works here: administrators, auditors, support; and what each may do.
 
-use cloakroom::{ActiveSession, Actor, PrincipalId};
+use cloakroom::{ActiveSession, Actor, Device, PrincipalId, Role, Timestamp};
+use cloakroom_audit::{Draft, names};
 use cloakroom_axum::{Rejection, Session};
 use cloakroom_http::ProblemCode;
 
@@ -33,6 +34,8 @@ pub enum Right {
     EndOfMany,
     /// To add, disable and change accounts.
     ManageAccounts,
+    /// To read the values of a session's attributes.
+    SeeValues,
 }
 
 impl Duty {
@@ -49,6 +52,17 @@ impl Duty {
         }
     }
 
+    /// The duty of a session, if any.
+    pub(in crate::web) fn of(active: &ActiveSession) -> Option<Self> {
+        let principal = active.principal()?;
+        Self::ALL.into_iter().find(|duty| principal.has_role(duty.role()))
+    }
+
+    /// The duty that comes with these roles, if any.
+    pub(in crate::web) fn of_roles(roles: &[Role]) -> Option<Self> {
+        Self::ALL.into_iter().find(|duty| roles.iter().any(|role| role.as_str() == duty.role()))
+    }
+
     /// Whether it comes with this right.
     #[must_use]
     pub const fn has(self, right: Right) -> bool {
@@ -62,6 +76,31 @@ impl Duty {
 }
 
 impl Right {
+    /// All of them.
+    pub const ALL: [Self; 7] = [
+        Self::Enter,
+        Self::SeeOne,
+        Self::SeeAll,
+        Self::EndOfOne,
+        Self::EndOfMany,
+        Self::ManageAccounts,
+        Self::SeeValues,
+    ];
+
+    /// Its name in the audit log.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Enter => "enter",
+            Self::SeeOne => "see_one",
+            Self::SeeAll => "see_all",
+            Self::EndOfOne => "end_of_one",
+            Self::EndOfMany => "end_of_many",
+            Self::ManageAccounts => "manage_accounts",
+            Self::SeeValues => "see_values",
+        }
+    }
+
     /// Whether it changes something: then identity has to be proven freshly.
     #[must_use]
     pub const fn changes(self) -> bool {
@@ -75,28 +114,109 @@ pub(in crate::web) struct Staff {
     pub(in crate::web) duty: Duty,
     pub(in crate::web) id: PrincipalId,
     pub(in crate::web) active: ActiveSession,
+    /// From where this request comes.
+    device: Device,
+    sight: Sight,
+    proof: Proof,
+}
+
+/// Whether somebody sees from where others signed in.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(in crate::web) enum Sight {
+    /// Addresses too.
+    Everything,
+    /// Everything but addresses.
+    NoAddresses,
+}
+
+/// How old the proof of identity may be that a session was let in with.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Proof {
+    Any,
+    Fresh,
 }
 
 impl Staff {
     /// Lets in whoever has `right`; where it changes something, only with a fresh proof of identity.
     ///
+    /// Whoever is signed in without the right is refused, which the log and the audit log remember.
+    ///
     /// # Errors
     /// What to answer: sign in first, prove identity first, or forbidden.
     pub(in crate::web) async fn require(app: &App, session: &Session, right: Right) -> Result<Self, Refusal> {
         let active = session.require_signed_in().await?;
-        let duty = Duty::ALL
-            .into_iter()
-            .find(|duty| active.principal().is_some_and(|principal| principal.has_role(duty.role())));
-        let Some(duty) = duty.filter(|duty| duty.has(right)) else {
-            return Err(Refusal::new(ProblemCode::FORBIDDEN));
-        };
-        let active = if right.changes() { session.require_fresh(&app.fresh()).await? } else { active };
         let id = active.principal().ok_or(Rejection::Missing)?.id().clone();
-        Ok(Self { duty, id, active })
+        let device = session.device();
+        let Some(duty) = Duty::of(&active).filter(|duty| duty.has(right)) else {
+            let actor = Actor::User(Some(id));
+            return Err(app.turn_away(right, actor, device));
+        };
+        let (active, proof) = if right.changes() {
+            (session.require_fresh(&app.fresh()).await?, Proof::Fresh)
+        } else {
+            (active, Proof::Any)
+        };
+        // By the store's own word where something is about to change: roles may have changed on the way.
+        let Some(duty) = Duty::of(&active).filter(|now| *now == duty) else {
+            return Err(app.turn_away(right, Actor::User(Some(id)), device));
+        };
+        let sight = if duty.has(Right::SeeAll) || app.config.console.support_sees_addresses {
+            Sight::Everything
+        } else {
+            Sight::NoAddresses
+        };
+        Ok(Self { duty, id, active, device, sight, proof })
+    }
+
+    /// Whether they have `right` too, with the proof of identity that it takes: for what one request decides in its
+    /// course, and for every function of [`admin`](super::admin), so that a page which asked for less gets no more.
+    ///
+    /// # Errors
+    /// As [`require`](Self::require).
+    pub(in crate::web) fn demand(&self, app: &App, right: Right) -> Result<(), Refusal> {
+        self.demand_sight(app, right)?;
+        if right.changes() && self.proof == Proof::Any {
+            return Err(Rejection::ReauthenticationRequired.into());
+        }
+        Ok(())
+    }
+
+    /// Whether they have `right`, however old their proof of identity: to see what using it would do.
+    ///
+    /// # Errors
+    /// Forbidden.
+    pub(in crate::web) fn demand_sight(&self, app: &App, right: Right) -> Result<(), Refusal> {
+        if self.duty.has(right) {
+            return Ok(());
+        }
+        Err(app.turn_away(right, self.actor(), self.device.clone()))
+    }
+
+    /// Whether they see from where others signed in.
+    pub(in crate::web) const fn sight(&self) -> Sight {
+        self.sight
     }
 
     /// As the audit log names them.
     pub(in crate::web) fn actor(&self) -> Actor {
         Actor::Admin(self.id.clone())
+    }
+
+    /// An event of theirs.
+    pub(in crate::web) fn draft(&self, event: &'static str, at: Timestamp) -> Draft {
+        Draft::new(event, at)
+            .by(self.actor())
+            .from_device(Some(self.device.clone()))
+            .with("duty", self.duty.role())
+    }
+}
+
+impl App {
+    /// Refuses somebody who has no `right`: the answer says no more than that, log and audit log say who asked for what.
+    fn turn_away(&self, right: Right, actor: Actor, device: Device) -> Refusal {
+        tracing::warn!(event = names::AUTHZ_FAIL, right = right.as_str(), "not allowed");
+        let draft = Draft::new(names::AUTHZ_FAIL, self.sessions.now()).by(actor).from_device(Some(device));
+        self.audit.note(draft.because("forbidden").with("right", right.as_str()));
+        Refusal::new(ProblemCode::FORBIDDEN)
     }
 }

@@ -12,6 +12,7 @@ use cloakroom_core::FreshnessDemand;
 use metrics_exporter_prometheus::PrometheusHandle;
 use parking_lot::Mutex;
 
+use super::admin::{LiveStreams, StatsMemory};
 use crate::accounts::Accounts;
 use crate::config::Config;
 use crate::limits::SignInLimits;
@@ -54,6 +55,10 @@ pub struct Inner {
     pub(super) form_targets: String,
     /// When store and accounts were last found ready, by the monotonic clock.
     pub(super) ready_at: Mutex<Option<Duration>>,
+    /// How things stood a moment ago.
+    pub(super) stats: StatsMemory,
+    /// Who follows the audit log.
+    pub(super) live: LiveStreams,
 }
 
 impl App {
@@ -68,6 +73,8 @@ impl App {
         Self(Arc::new(Inner {
             form_targets,
             ready_at: Mutex::new(None),
+            stats: StatsMemory::default(),
+            live: LiveStreams::default(),
             cookie: config.cookie.clone(),
             guard: OriginGuard::new([public.clone()]).trusting(trust.origins.iter().cloned()),
             proxies: TrustedProxies::new(trust.proxies.iter().copied()).reading(trust.forwarding_header),

@@ -4,7 +4,6 @@ use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
 use cloakroom::{AuthLevel, Method, Persistence};
 use cloakroom_axum::Session;
-use cloakroom_http::ProblemCode;
 use http::StatusCode;
 use serde::Deserialize;
 use utoipa::ToSchema;
@@ -15,7 +14,7 @@ use crate::web::App;
 use crate::web::context::Context;
 use crate::web::door::{Credentials, PasswordChange, TokenCarrier};
 use crate::web::extract::Json;
-use crate::web::refusal::Refusal;
+use crate::web::refusal::{Refusal, WEAK_PASSWORD};
 
 /// Who wants to sign in, and how the client keeps the token.
 #[derive(Deserialize, ToSchema)]
@@ -121,6 +120,3 @@ pub(in crate::web) async fn password(
     }
     Ok(StatusCode::NO_CONTENT.into_response())
 }
-
-const WEAK_PASSWORD: ProblemCode =
-    ProblemCode::new("weak_password", StatusCode::UNPROCESSABLE_ENTITY, "This password is easy to guess");

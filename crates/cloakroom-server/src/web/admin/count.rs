@@ -1,0 +1,83 @@
+//! How many sessions an end would concern, before anybody confirms it.
+
+use std::num::NonZeroU16;
+
+use cloakroom::{ListFilter, ListItem, ListQuery};
+use cloakroom_axum::Rejection;
+
+use super::Selection;
+use crate::web::App;
+use crate::web::refusal::Refusal;
+use crate::web::staff::Staff;
+
+/// How many sessions an end would concern if it happened now.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(in crate::web) struct Expected {
+    /// So many.
+    pub(in crate::web) count: u64,
+    /// Whether these are all. Otherwise there are at least so many: counting goes to a bound.
+    pub(in crate::web) is_exact: bool,
+}
+
+impl App {
+    /// How many sessions [`end_sessions`](Self::end_sessions) would end. Takes no fresh proof: nothing changes.
+    ///
+    /// # Errors
+    /// Forbidden; `protected_principal`; what keeps the store from answering.
+    ///
+    /// # Cost
+    /// At most a few thousand rows read, whatever the number of sessions; for all, the store's own count.
+    pub(in crate::web) async fn count_sessions(
+        &self,
+        staff: &Staff,
+        selection: &Selection,
+    ) -> Result<Expected, Refusal> {
+        staff.demand_sight(self, selection.right())?;
+        let mut filter = ListFilter::default();
+        match selection {
+            Selection::All => {
+                let counts = self.sessions.count().await.map_err(Rejection::from)?;
+                let count = counts.anonymous.saturating_add(counts.signed_in);
+                return Ok(Expected { count, is_exact: true });
+            }
+            Selection::One(id) => return self.count_named(staff, &[*id]).await,
+            Selection::Many(ids) => return self.count_named(staff, ids).await,
+            Selection::Principal { principal, .. } => {
+                self.guard_principal(staff, principal).await?;
+                filter.principal = Some(principal.clone());
+            }
+            Selection::IssuedBefore(instant) => filter.issued_before = Some(*instant),
+        }
+        let spared = match selection {
+            Selection::Principal { except, .. } => *except,
+            _ => None,
+        };
+        let mut query = ListQuery::new(filter);
+        query.limit = PAGE;
+        let mut count = 0_u64;
+        for _ in 0..PAGES {
+            let page = self.sessions.list(&query).await.map_err(Refusal::of_list)?;
+            let counted = page.items.iter().filter(|item| Some(item.cursor().session) != spared).count();
+            count = count.saturating_add(u64::try_from(counted).unwrap_or(u64::MAX));
+            let Some(next) = page.next else { return Ok(Expected { count, is_exact: true }) };
+            query.after = Some(next);
+        }
+        Ok(Expected { count, is_exact: false })
+    }
+
+    async fn count_named(&self, staff: &Staff, ids: &[cloakroom::SessionId]) -> Result<Expected, Refusal> {
+        let mut count = 0_u64;
+        for id in ids.iter().take(Selection::MANY_MAX) {
+            let found = self.sessions.find(*id).await.map_err(Refusal::of_list)?;
+            if let Some(owner) = found.as_ref().and_then(super::end::owner) {
+                self.guard_principal(staff, &owner).await?;
+            }
+            count = count.saturating_add(u64::from(matches!(found, Some(ListItem::Live(_)))));
+        }
+        Ok(Expected { count, is_exact: true })
+    }
+}
+
+const PAGE: NonZeroU16 = NonZeroU16::new(500).expect("not zero");
+/// Pages counted: 5 000 sessions. More are "at least".
+const PAGES: usize = 10;

@@ -1,0 +1,175 @@
+//! The log as it grows.
+
+use std::collections::{HashMap, VecDeque};
+use std::num::NonZeroU16;
+use std::sync::Arc;
+use std::time::Duration;
+
+use cloakroom::{ListItem, PrincipalId};
+use cloakroom_audit::{AuditEvent, AuditQuery, Tail};
+use cloakroom_http::ProblemCode;
+use futures_util::{Stream, stream};
+use http::StatusCode;
+use parking_lot::Mutex;
+
+use super::act::{RETRY_AFTER_SECONDS, unreadable};
+use crate::web::App;
+use crate::web::refusal::Refusal;
+use crate::web::staff::{Duty, Right, Staff};
+
+/// What somebody who follows the log is told.
+#[derive(Clone, PartialEq, Debug)]
+pub(in crate::web) enum LiveEvent {
+    /// Something was recorded.
+    Recorded(Box<AuditEvent>),
+    /// More happened since the event that the client saw last than is told again: it had better look anew.
+    Missed,
+    /// Nothing for a while.
+    StillHere,
+}
+
+/// The streams that are open, so that they stay few.
+#[derive(Clone, Debug, Default)]
+pub(in crate::web) struct LiveStreams {
+    open: Arc<Mutex<HashMap<PrincipalId, usize>>>,
+}
+
+impl LiveStreams {
+    /// Most streams at once that one person has: so many consoles have they open.
+    pub(in crate::web) const MAX_OF_ONE: usize = 8;
+    /// Most streams at once: each reads the log for itself.
+    pub(in crate::web) const MAX: usize = 64;
+
+    fn enter(&self, who: &PrincipalId) -> Option<Place> {
+        let mut open = self.open.lock();
+        let theirs = open.get(who).copied().unwrap_or_default();
+        if theirs >= Self::MAX_OF_ONE || open.values().sum::<usize>() >= Self::MAX {
+            return None;
+        }
+        open.insert(who.clone(), theirs + 1);
+        Some(Place { streams: self.clone(), who: who.clone() })
+    }
+}
+
+/// A place among the open streams, free again when it is dropped.
+#[derive(Debug)]
+struct Place {
+    streams: LiveStreams,
+    who: PrincipalId,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut open = self.streams.open.lock();
+        if let Some(theirs) = open.get_mut(&self.who) {
+            *theirs -= 1;
+            if *theirs == 0 {
+                open.remove(&self.who);
+            }
+        }
+    }
+}
+
+/// A stream under way.
+struct Follower {
+    app: App,
+    staff: Staff,
+    tail: Tail,
+    waiting: VecDeque<LiveEvent>,
+    /// The last event that was told.
+    told: u64,
+    _place: Place,
+}
+
+impl App {
+    /// The audit log as it grows; from behind `after` on, where the client names the event it saw last.
+    ///
+    /// It ends when the right is gone. That it ends with the session is for whoever serves it:
+    /// [`guard_events`](cloakroom_axum::Session::guard_events).
+    ///
+    /// # Errors
+    /// Forbidden; `too_many_streams`; `audit_unavailable`.
+    pub(in crate::web) async fn follow(
+        &self,
+        staff: &Staff,
+        after: Option<u64>,
+    ) -> Result<impl Stream<Item = LiveEvent> + Send + use<>, Refusal> {
+        staff.demand(self, Right::SeeAll)?;
+        let Some(place) = self.live.enter(&staff.id) else {
+            return Err(Refusal::new(TOO_MANY_STREAMS).retry_after(RETRY_AFTER_SECONDS));
+        };
+        // The tail begins before the replay is read: what happens in between is in both, and told once.
+        let tail = self.audit.tail().await.map_err(|error| unreadable(&error))?;
+        let mut waiting = VecDeque::new();
+        let mut told = after.unwrap_or_default();
+        if let Some(after) = after {
+            let mut missed = AuditQuery::latest();
+            missed.after = Some(after);
+            missed.limit = REPLAY;
+            let page = self.audit.page(&missed).await.map_err(|error| unreadable(&error))?;
+            if page.next.is_some() {
+                waiting.push_back(LiveEvent::Missed);
+            } else {
+                told = page.events.last().map_or(told, |last| last.seq);
+                waiting.extend(page.events.into_iter().map(|event| LiveEvent::Recorded(Box::new(event))));
+            }
+        }
+        let follower =
+            Follower { app: self.clone(), staff: staff.clone(), tail, waiting, told, _place: place };
+        Ok(stream::unfold(follower, Follower::next))
+    }
+}
+
+impl Follower {
+    async fn next(mut self) -> Option<(LiveEvent, Self)> {
+        loop {
+            if let Some(event) = self.waiting.pop_front() {
+                return Some((event, self));
+            }
+            tokio::select! {
+                events = self.tail.next() => match events {
+                    Ok(events) => self.take(events),
+                    Err(error) => {
+                        unreadable(&error);
+                        tokio::time::sleep(HEARTBEAT).await;
+                        return self.may_go_on().await.then_some((LiveEvent::StillHere, self));
+                    }
+                },
+                () = tokio::time::sleep(HEARTBEAT) => {
+                    return self.may_go_on().await.then_some((LiveEvent::StillHere, self));
+                }
+            }
+        }
+    }
+
+    fn take(&mut self, events: Vec<AuditEvent>) {
+        for event in events {
+            if event.seq > self.told {
+                self.told = event.seq;
+                self.waiting.push_back(LiveEvent::Recorded(Box::new(event)));
+            }
+        }
+    }
+
+    /// Whether the session still gives the right. A store that cannot say leaves it to the session's own end.
+    async fn may_go_on(&self) -> bool {
+        match self.app.sessions.find(self.staff.active.id()).await {
+            Ok(Some(ListItem::Live(live))) => {
+                let roles = live.record.principal.as_ref().map(|principal| principal.roles());
+                Duty::of_roles(roles.unwrap_or_default()).is_some_and(|duty| duty.has(Right::SeeAll))
+            }
+            Ok(Some(ListItem::Ended { .. }) | None) => false,
+            Err(_) => true,
+        }
+    }
+}
+
+/// Most events that are told again to a client that comes back: a minute of a busy server.
+const REPLAY: NonZeroU16 = NonZeroU16::new(200).expect("not zero");
+/// How often a stream in which nothing happens says that it is still there: more often than proxies give up.
+const HEARTBEAT: Duration = Duration::from_secs(15);
+const TOO_MANY_STREAMS: ProblemCode = ProblemCode::new(
+    "too_many_streams",
+    StatusCode::TOO_MANY_REQUESTS,
+    "There are as many live views open as allowed",
+);
