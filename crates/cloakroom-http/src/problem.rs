@@ -140,6 +140,12 @@ impl Problem {
         self.code
     }
 
+    /// The sentence about this occasion, where there is one.
+    #[must_use]
+    pub fn detail(&self) -> Option<&str> {
+        self.detail.as_deref()
+    }
+
     /// The body.
     #[must_use]
     pub fn to_json(&self) -> Value {

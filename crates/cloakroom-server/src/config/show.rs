@@ -79,6 +79,15 @@ impl Loaded {
                 keys.push(EffectiveKey { path, value, source });
             }
         }
+        // Keys of several roles come key by key: a section is written once.
+        let mut sections: Vec<Vec<String>> = Vec::new();
+        for key in &keys {
+            let section = section_of(key);
+            if !sections.iter().any(|known| known == section) {
+                sections.push(section.to_vec());
+            }
+        }
+        keys.sort_by_key(|key| sections.iter().position(|known| known == section_of(key)));
         keys
     }
 
@@ -163,6 +172,10 @@ impl Loaded {
             _ => value,
         }
     }
+}
+
+fn section_of(key: &EffectiveKey) -> &[String] {
+    key.path.split_last().map_or(&[], |(_, section)| section)
 }
 
 /// What stands for a secret.

@@ -77,6 +77,9 @@ return_hosts = ["app.example.org", "localhost:3000"]
 cert_file = "cert.pem"
 key_file = "key.pem"
 redirect_listen = "0.0.0.0:80"
+[console]
+support_sees_addresses = true
+
 [log]
 format = "json"
 level = "debug"
@@ -89,9 +92,12 @@ fn a_server_that_nobody_configured_has_the_defaults_of_the_contract() {
     assert_eq!(config.public_url.to_string(), "http://localhost:8080");
     assert_eq!(config.store.to_string(), "sqlite:");
     assert_eq!(config.sessions_path(), Some("cloakroom-data/sessions.db".into()));
-    let administrators =
-        Timeouts { idle: Duration::from_secs(15 * 60), absolute: Duration::from_secs(8 * 3_600) };
-    let policy = cloakroom_core::Policy::default().with_role(Role::new("admin").unwrap(), administrators);
+    let staff = Timeouts { idle: Duration::from_secs(15 * 60), absolute: Duration::from_secs(8 * 3_600) };
+    let policy = ["admin", "auditor", "support"]
+        .into_iter()
+        .fold(cloakroom_core::Policy::default(), |policy, role| {
+            policy.with_role(Role::new(role).unwrap(), staff)
+        });
     assert_eq!(config.policy, policy);
     assert_eq!((config.cookie.name(), config.cookie.same_site()), ("__Host-cloakroom", SameSite::Lax));
     assert!(config.cookie.is_secure());
@@ -143,11 +149,17 @@ fn minutes(idle: u64, absolute: u64) -> Timeouts {
     Timeouts { idle: Duration::from_secs(idle * 60), absolute: Duration::from_secs(absolute * 60) }
 }
 
+/// A key with `*` where a role stands: keys of roles are shown for those that staff has, too.
+fn of_any_role(key: &str) -> String {
+    ["admin", "auditor", "support"]
+        .iter()
+        .fold(key.to_owned(), |key, role| key.replace(&format!(".{role}."), ".*."))
+}
+
 #[test]
 fn the_effective_configuration_shows_every_key_and_reads_back_equal() {
     let first = loaded(Sources::of_text(EVERY_KEY));
-    let shown: BTreeSet<String> =
-        first.effective().iter().map(|key| key.key().replace(".admin.", ".*.")).collect();
+    let shown: BTreeSet<String> = first.effective().iter().map(|key| of_any_role(&key.key())).collect();
     assert_eq!(shown, KEYS.iter().map(|&key| key.to_owned()).collect());
     for key in first.effective() {
         assert_eq!(
@@ -214,9 +226,11 @@ fn an_unknown_variable_is_answered_in_the_spelling_of_variables() {
 }
 
 #[test]
-fn administrators_have_a_shorter_default_that_never_lengthens_anything() {
+fn staff_has_a_shorter_default_that_never_lengthens_anything() {
+    for role in ["admin", "auditor", "support"] {
+        assert_eq!(load("").policy.roles().get(role).copied(), Some(minutes(15, 8 * 60)), "{role}");
+    }
     let admin = |text: &str| load(text).policy.roles().get("admin").copied();
-    assert_eq!(admin(""), Some(minutes(15, 8 * 60)));
     assert_eq!(admin("[session]\nidle_timeout = \"10m\""), Some(minutes(10, 8 * 60)));
     assert_eq!(admin("[session.roles.admin]\nidle_timeout = \"20m\""), Some(minutes(20, 8 * 60)));
     let source = |text: &str| {

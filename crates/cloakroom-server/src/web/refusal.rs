@@ -49,6 +49,11 @@ impl Refusal {
         Self { problem: Box::new(self.problem.with(name, value)), ..self }
     }
 
+    /// What is wrong, in one sentence for whoever fills in a form.
+    pub(super) fn sentence(&self) -> String {
+        pages::setup::sentence(self.problem.detail().unwrap_or_else(|| self.problem.code().title()))
+    }
+
     pub(super) fn not_found() -> Self {
         Self::new(NOT_FOUND)
     }

@@ -2,6 +2,7 @@
 
 use axum::routing::{MethodRouter, delete, get, patch, post};
 
+use super::staff::Right;
 use super::{App, api, assets, health, openapi, pages};
 
 /// One thing that can be asked.
@@ -25,6 +26,8 @@ pub enum Access {
     SignedIn,
     /// Whoever is signed in and proved identity lately.
     Fresh,
+    /// Whoever has this right in running the server, with the proof of identity that it takes.
+    Staff(Right),
     /// Programs on this machine.
     Local,
 }
@@ -32,7 +35,7 @@ pub enum Access {
 /// Every route of the server.
 #[must_use]
 pub fn routes() -> Vec<Route> {
-    use Access::{Anyone, Fresh, Local, SignedIn};
+    use Access::{Anyone, Fresh, Local, SignedIn, Staff};
     let route = |method, path, access, handler| Route { method, path, access, handler };
     vec![
         route("GET", "/", Anyone, get(pages::entrance::start)),
@@ -52,7 +55,7 @@ pub fn routes() -> Vec<Route> {
         route("POST", "/account/sessions/{id}/end", Fresh, post(pages::account::end_session)),
         route("GET", "/account/end-others", SignedIn, get(pages::account::ask_end_others)),
         route("POST", "/account/end-others", Fresh, post(pages::account::end_others)),
-        route("GET", "/admin", SignedIn, get(pages::console::overview::show)),
+        route("GET", "/admin", Staff(Right::Enter), get(pages::console::overview::show)),
         route("GET", "/assets/{file}", Anyone, get(assets::serve)),
         route("POST", "/v1/sign-in", Anyone, post(api::sign_in::sign_in)),
         route("GET", "/v1/session", SignedIn, get(api::session::show)),

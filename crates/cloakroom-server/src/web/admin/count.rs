@@ -2,13 +2,15 @@
 
 use std::num::NonZeroU16;
 
-use cloakroom::{ListFilter, ListItem, ListQuery};
+use cloakroom::{ListFilter, ListItem, ListQuery, SessionId};
 use cloakroom_axum::Rejection;
 
 use super::Selection;
+use super::end::owner;
+use super::look::hide_from;
 use crate::web::App;
 use crate::web::refusal::Refusal;
-use crate::web::staff::Staff;
+use crate::web::staff::{Right, Staff};
 
 /// How many sessions an end would concern if it happened now.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -65,16 +67,34 @@ impl App {
         Ok(Expected { count, is_exact: false })
     }
 
-    async fn count_named(&self, staff: &Staff, ids: &[cloakroom::SessionId]) -> Result<Expected, Refusal> {
-        let mut count = 0_u64;
+    /// The sessions of these names that are known, in their order, as whoever asks may see them: for a question that
+    /// names them.
+    ///
+    /// # Errors
+    /// As [`count_sessions`](Self::count_sessions).
+    pub(in crate::web) async fn named_sessions(
+        &self,
+        staff: &Staff,
+        ids: &[SessionId],
+    ) -> Result<Vec<ListItem>, Refusal> {
+        let right = if ids.len() > 1 { Right::EndOfMany } else { Right::EndOfOne };
+        staff.demand_sight(self, right)?;
+        let mut named = Vec::new();
         for id in ids.iter().take(Selection::MANY_MAX) {
-            let found = self.sessions.find(*id).await.map_err(Refusal::of_list)?;
-            if let Some(owner) = found.as_ref().and_then(super::end::owner) {
+            let Some(item) = self.sessions.find(*id).await.map_err(Refusal::of_list)? else { continue };
+            if let Some(owner) = owner(&item) {
                 self.guard_principal(staff, &owner).await?;
             }
-            count = count.saturating_add(u64::from(matches!(found, Some(ListItem::Live(_)))));
+            named.push(item);
         }
-        Ok(Expected { count, is_exact: true })
+        hide_from(staff, &mut named);
+        Ok(named)
+    }
+
+    async fn count_named(&self, staff: &Staff, ids: &[SessionId]) -> Result<Expected, Refusal> {
+        let named = self.named_sessions(staff, ids).await?;
+        let live = named.iter().filter(|item| matches!(item, ListItem::Live(_))).count();
+        Ok(Expected { count: u64::try_from(live).unwrap_or(u64::MAX), is_exact: true })
     }
 }
 

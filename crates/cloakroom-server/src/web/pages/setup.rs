@@ -135,7 +135,7 @@ impl App {
 }
 
 /// An error's text as a sentence.
-pub(super) fn sentence(text: &str) -> String {
+pub(in crate::web) fn sentence(text: &str) -> String {
     let mut chars = text.chars();
     let first: String = chars.next().map(|first| first.to_uppercase().collect()).unwrap_or_default();
     let end = if text.ends_with('.') { "" } else { "." };

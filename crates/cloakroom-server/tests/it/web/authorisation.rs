@@ -204,6 +204,10 @@ fn who_may_use_a_route_is_what_the_route_says() {
             Access::Anyone => assert!(!asks_proof(answers.stale), "{about}"),
             Access::SignedIn => assert!(turned_away(answers.nobody) && !asks_proof(answers.stale), "{about}"),
             Access::Fresh => assert!(turned_away(answers.nobody) && asks_proof(answers.stale), "{about}"),
+            Access::Staff(right) => {
+                assert!(turned_away(answers.nobody) && answers.other == "403 forbidden", "{about}");
+                assert_eq!(asks_proof(answers.stale), right.changes(), "{about}");
+            }
             Access::Local => assert_eq!(answers.nobody, "404 not_found", "{about}"),
         }
         let changes = row.method != "GET";
