@@ -51,6 +51,7 @@ mod moving;
 mod near;
 mod observe;
 mod reach;
+mod repeats;
 mod revoke;
 mod search;
 mod sessions;

@@ -4,12 +4,14 @@ use std::cell::Cell;
 use std::future::Future;
 use std::time::Duration;
 
-use cloakroom_core::EndReason;
+use cloakroom_core::{EndReason, Timestamp};
 use cloakroom_store::{ErrorKind, StoreError, Verb};
 use metrics::{Counter, Gauge, Histogram, Unit};
+use tracing::field::Empty;
 use tracing::{Span, debug_span};
 
 use crate::event::Masked;
+use crate::repeats::{Line, Repeats};
 use crate::{Clock, Event, EventKind, Refused};
 
 /// The engine's metrics, looked up once: moving one costs an atomic addition.
@@ -32,6 +34,9 @@ pub(crate) struct Metrics {
     resurrections_blocked: Counter,
     unknown_tokens: Counter,
     operations: Vec<(Verb, Histogram)>,
+    repeats: Repeats,
+    repeated_ended: Counter,
+    repeated_retired: Counter,
 }
 
 impl Metrics {
@@ -59,13 +64,30 @@ impl Metrics {
             resurrections_blocked: metrics::counter!(RESURRECTIONS_BLOCKED),
             unknown_tokens: metrics::counter!(UNKNOWN_TOKENS),
             operations: VERBS.into_iter().map(operation).collect(),
+            repeats: Repeats::default(),
+            repeated_ended: metrics::counter!(LINES_LEFT_OUT, "event" => USED_AFTER_END),
+            repeated_retired: metrics::counter!(LINES_LEFT_OUT, "event" => RETIRED_TOKEN_USED),
         }
+    }
+
+    /// The store's name, as labels and spans have it.
+    #[inline]
+    pub(crate) fn store(&self) -> &'static str {
+        self.store
     }
 
     /// Sets how many sessions there are, as the store counted them.
     pub(crate) fn active_is(&self, count: u64) {
-        // A gauge is a float: exact up to 2^53 sessions.
-        self.active.set(u32::try_from(count).map_or(f64::INFINITY, f64::from));
+        self.active.set(float(count));
+    }
+
+    /// Shows how far the store's clock is ahead of this node's. It read `theirs` at some moment between `asked` and
+    /// `answered`, and the middle is the best guess.
+    pub(crate) fn clocks_differ(&self, theirs: Timestamp, asked: Timestamp, answered: Timestamp) {
+        let ours = asked.plus(answered.since(asked) / 2);
+        let ahead = theirs.since(ours).as_secs_f64() - ours.since(theirs).as_secs_f64();
+        // Looked up here and not before: a store that has no clock has no such series.
+        metrics::gauge!(CLOCK_SKEW, "store" => self.store).set(ahead);
     }
 
     pub(crate) fn conflict(&self, verb: Verb) {
@@ -173,9 +195,18 @@ impl Metrics {
                 self.resurrections_blocked.increment(1);
                 tracing::info!(event = name, %session, %principal, "a change of an ended session was refused");
             }
-            EventKind::UsedAfterEnd(reason) => {
-                tracing::warn!(event = name, %session, %principal, %reason, "the token of an ended session was used");
-            }
+            EventKind::UsedAfterEnd(reason) => match self.repeats.line(event) {
+                Line::Written { left_out } => {
+                    tracing::warn!(event = name, %session, %principal, %reason, left_out, "the token of an ended session was used");
+                }
+                Line::LeftOut => self.repeated_ended.increment(1),
+            },
+            EventKind::RetiredTokenUsed => match self.repeats.line(event) {
+                Line::Written { left_out } => {
+                    tracing::warn!(event = name, %session, left_out, "a token was used that had been exchanged for another");
+                }
+                Line::LeftOut => self.repeated_retired.increment(1),
+            },
             _ => tracing::warn!(event = name, %session, %principal, actor, "noticed"),
         }
     }
@@ -212,23 +243,46 @@ impl Validated {
     }
 }
 
-/// The span around one call of the store, below whatever span asks.
-pub(crate) fn store_span(verb: Verb) -> Span {
+/// The span around one call of the store, below whatever span asks. [`told`] completes it.
+pub(crate) fn store_span(verb: Verb, store: &'static str) -> Span {
+    /// A span's name and fields are part of its call site: one for each verb.
+    macro_rules! span {
+        ($name:literal) => {
+            debug_span!($name, otel.kind = "client", store, outcome = Empty, otel.status_code = Empty)
+        };
+    }
     match verb {
-        Verb::Open => debug_span!("store.open"),
-        Verb::Insert => debug_span!("store.insert"),
-        Verb::Get => debug_span!("store.get"),
-        Verb::Replace => debug_span!("store.replace"),
-        Verb::Rekey => debug_span!("store.rekey"),
-        Verb::Touch => debug_span!("store.touch"),
-        Verb::End => debug_span!("store.end"),
-        Verb::List => debug_span!("store.list"),
-        Verb::Sweep => debug_span!("store.sweep"),
-        Verb::Count => debug_span!("store.count"),
-        Verb::Export => debug_span!("store.export"),
-        Verb::Import => debug_span!("store.import"),
-        Verb::Watch => debug_span!("store.watch"),
-        Verb::Ping => debug_span!("store.ping"),
+        Verb::Open => span!("store.open"),
+        Verb::Insert => span!("store.insert"),
+        Verb::Get => span!("store.get"),
+        Verb::Replace => span!("store.replace"),
+        Verb::Rekey => span!("store.rekey"),
+        Verb::Touch => span!("store.touch"),
+        Verb::End => span!("store.end"),
+        Verb::List => span!("store.list"),
+        Verb::Sweep => span!("store.sweep"),
+        Verb::Count => span!("store.count"),
+        Verb::Export => span!("store.export"),
+        Verb::Import => span!("store.import"),
+        Verb::Watch => span!("store.watch"),
+        Verb::Ping => span!("store.ping"),
+    }
+}
+
+/// Writes into a store's span what the store answered: `ok`, or the kind of its error.
+#[inline]
+pub(crate) fn told<T>(span: &Span, answer: &Result<T, StoreError>) {
+    if span.is_disabled() {
+        return;
+    }
+    match answer {
+        Ok(_) => {
+            span.record("outcome", "ok");
+        }
+        Err(error) => {
+            span.record("outcome", error.kind().as_str());
+            span.record("otel.status_code", "error");
+        }
     }
 }
 
@@ -249,6 +303,12 @@ thread_local! {
 
 /// Look-ups for each one that is timed. All of them are counted.
 const TIMED_ONE_IN: u8 = 16;
+
+/// `number` as metrics have it: exact up to 2^53.
+pub(crate) fn float(number: u64) -> f64 {
+    let half = |bits: u64| f64::from(u32::try_from(bits & u64::from(u32::MAX)).unwrap_or(u32::MAX));
+    half(number >> 32).mul_add(f64::from(u32::MAX) + 1.0, half(number))
+}
 
 /// Describes every metric of the engine to the installed recorder (the `# HELP` lines of Prometheus).
 pub fn describe_metrics() {
@@ -271,6 +331,15 @@ pub fn describe_metrics() {
     metrics::describe_counter!(CONFLICTS, "Changes made again because another request was faster");
     metrics::describe_counter!(RESURRECTIONS_BLOCKED, "Changes refused because their session had ended");
     metrics::describe_counter!(UNKNOWN_TOKENS, "Well-formed tokens that name no session");
+    metrics::describe_gauge!(
+        CLOCK_SKEW,
+        Unit::Seconds,
+        "How far the store's clock is ahead of this node's, as last seen; give or take half a round trip"
+    );
+    metrics::describe_counter!(
+        LINES_LEFT_OUT,
+        "Log lines left out because they repeat what was said of the same session within a minute, by event"
+    );
     crate::guard::describe();
     crate::near::describe();
     crate::streams::describe();
@@ -287,6 +356,10 @@ const TOUCHES: &str = "cloakroom_touches_total";
 const CONFLICTS: &str = "cloakroom_conflicts_total";
 const RESURRECTIONS_BLOCKED: &str = "cloakroom_resurrections_blocked_total";
 const UNKNOWN_TOKENS: &str = "cloakroom_unknown_tokens_total";
+const CLOCK_SKEW: &str = "cloakroom_store_clock_skew_seconds";
+const LINES_LEFT_OUT: &str = "cloakroom_log_lines_left_out_total";
+const USED_AFTER_END: &str = EventKind::UsedAfterEnd(EndReason::SignedOut).name();
+const RETIRED_TOKEN_USED: &str = EventKind::RetiredTokenUsed.name();
 
 const VERBS: [Verb; 13] = [
     Verb::Get,

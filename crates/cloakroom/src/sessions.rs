@@ -12,7 +12,7 @@ use zeroize::Zeroize as _;
 
 use crate::hub::Hub;
 use crate::near::{Harm, NearCachePolicy, NearStore};
-use crate::observe::{Metrics, store_span};
+use crate::observe::{Metrics, store_span, told};
 use crate::streams::{StreamPolicy, Streams};
 use crate::touch::TouchQueue;
 use crate::{Actor, Clock, Event, EventSink, Random, RandomError, SessionError, SessionsBuilder};
@@ -130,7 +130,8 @@ impl Sessions {
         Ok(counts)
     }
 
-    /// Whether the store can be written to; its own clock's reading, where it has one.
+    /// Whether the store can be written to; its own clock's reading, where it has one. How far that differs from this
+    /// node's is shown as a metric.
     ///
     /// # Errors
     /// [`StoreError`] where it cannot.
@@ -138,7 +139,12 @@ impl Sessions {
     /// # Cost
     /// One round trip.
     pub async fn ping(&self) -> Result<Option<Timestamp>, StoreError> {
-        self.ask(Verb::Ping, self.asked().ping()).await
+        let asked = self.now();
+        let theirs = self.ask(Verb::Ping, self.asked().ping()).await?;
+        if let Some(theirs) = theirs {
+            self.metrics().clocks_differ(theirs, asked, self.now());
+        }
+        Ok(theirs)
     }
 
     /// Reports an event that happened around the engine: to every sink, as one metric and one log line.
@@ -193,9 +199,14 @@ impl Sessions {
         verb: Verb,
         answer: impl Future<Output = Result<T, StoreError>>,
     ) -> Result<T, StoreError> {
-        let span = store_span(verb);
+        let span = store_span(verb, self.metrics().store());
         let answer = self.metrics().timed(&*self.inner.parts.clock, verb, answer);
-        if span.is_disabled() { answer.await } else { answer.instrument(span).await }
+        if span.is_disabled() {
+            return answer.await;
+        }
+        let answer = answer.instrument(span.clone()).await;
+        told(&span, &answer);
+        answer
     }
 
     pub(crate) fn new_token(&self, route: Route) -> Result<SessionToken, RandomError> {

@@ -20,7 +20,7 @@ pub struct SweepSummary {
 }
 
 impl Sessions {
-    /// Writes activity down in batches, clears up, and counts sessions, until `shutdown` resolves; then writes down
+    /// Writes activity down in batches, clears up, counts sessions and compares the store's clock with ours, until `shutdown` resolves; then writes down
     /// what waits, and returns. Spawn it once, beside the server:
     ///
     /// ```no_run
@@ -48,7 +48,8 @@ impl Sessions {
         let served = self.touches().serve();
         let mut flushes = interval(FLUSH_INTERVAL);
         let mut sweeps = interval(SWEEP_INTERVAL);
-        for timer in [&mut flushes, &mut sweeps] {
+        let mut clocks = interval(CLOCK_INTERVAL);
+        for timer in [&mut flushes, &mut sweeps, &mut clocks] {
             timer.set_missed_tick_behavior(MissedTickBehavior::Delay);
         }
         tokio::pin!(shutdown);
@@ -61,6 +62,10 @@ impl Sessions {
                     let _ = self.flush().await;
                 }
                 _ = sweeps.tick() => self.sweep_and_count().await,
+                _ = clocks.tick() => {
+                    // Compares the clocks, for the metric.
+                    let _ = self.ping().await;
+                }
             }
         }
         drop(served);
@@ -121,6 +126,8 @@ impl Sessions {
 const FLUSH_INTERVAL: Duration = Duration::from_millis(500);
 /// Time between sweeps. Sessions end at their instant without any sweep; this only makes room and tells of it.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(10);
+/// Time between comparisons of clocks: they drift slowly, and are set rarely.
+const CLOCK_INTERVAL: Duration = Duration::from_secs(60);
 /// Sessions looked at in one call of the store: a few milliseconds of an embedded one.
 const SWEEP_LIMIT: usize = 500;
 /// Calls in one turn, so that a large backlog does not keep touches waiting.

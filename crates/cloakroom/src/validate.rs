@@ -6,9 +6,10 @@ use cloakroom_core::{
     Device, EndReason, SessionToken, Timestamp, TokenDigest, Tombstone, Verdict, judge, touch_due,
 };
 use cloakroom_store::{ErrorKind, Live, Lookup, Retired, StoreError, Touch, Verb};
+use tracing::field::Empty;
 use tracing::{Instrument as _, Span, debug_span};
 
-use crate::observe::{Validated, store_span};
+use crate::observe::{Validated, store_span, told};
 use crate::{ActiveSession, Event, EventKind, SessionError, Sessions};
 
 /// What a token stands for.
@@ -67,11 +68,9 @@ impl Sessions {
         token: &SessionToken,
         activity: Activity,
     ) -> Result<Validation, SessionError> {
-        let span = debug_span!("engine.validate");
-        match self.in_near_or_store(&span, self.question(token, activity, None)) {
-            Answer::There(answer) => answer,
-            Answer::Coming(answer) => answer.instrument(span).await,
-        }
+        let span = debug_span!("engine.validate", outcome = Empty);
+        let answer = self.in_near_or_store(&span, self.question(token, activity, None));
+        answer.under(span).await
     }
 
     /// As [`validate`](Self::validate), with events that say from where the token came: of one that is unknown, was
@@ -88,11 +87,9 @@ impl Sessions {
         activity: Activity,
         presenter: &dyn Presenter,
     ) -> Result<Validation, SessionError> {
-        let span = debug_span!("engine.validate");
-        match self.in_near_or_store(&span, self.question(token, activity, Some(presenter))) {
-            Answer::There(answer) => answer,
-            Answer::Coming(answer) => answer.instrument(span).await,
-        }
+        let span = debug_span!("engine.validate", outcome = Empty);
+        let answer = self.in_near_or_store(&span, self.question(token, activity, Some(presenter)));
+        answer.under(span).await
     }
 
     #[inline]
@@ -117,11 +114,9 @@ impl Sessions {
         token: &SessionToken,
         activity: Activity,
     ) -> Result<Validation, SessionError> {
-        let span = debug_span!("engine.validate");
-        match self.in_store(&span, self.question(token, activity, None)) {
-            Answer::There(answer) => answer,
-            Answer::Coming(answer) => answer.instrument(span).await,
-        }
+        let span = debug_span!("engine.validate", outcome = Empty);
+        let answer = self.in_store(&span, self.question(token, activity, None));
+        answer.under(span).await
     }
 
     /// As [`validate_authoritative`](Self::validate_authoritative), with events that say from where the token came.
@@ -137,11 +132,9 @@ impl Sessions {
         activity: Activity,
         presenter: &dyn Presenter,
     ) -> Result<Validation, SessionError> {
-        let span = debug_span!("engine.validate");
-        match self.in_store(&span, self.question(token, activity, Some(presenter))) {
-            Answer::There(answer) => answer,
-            Answer::Coming(answer) => answer.instrument(span).await,
-        }
+        let span = debug_span!("engine.validate", outcome = Empty);
+        let answer = self.in_store(&span, self.question(token, activity, Some(presenter)));
+        answer.under(span).await
     }
 
     #[inline]
@@ -172,7 +165,8 @@ impl Sessions {
     /// waited for in a box, which costs little beside it.
     #[inline]
     fn ask_store<'a>(&'a self, question: Question<'a>) -> Answer<'a> {
-        let (clock, metrics, span) = (&**self.clock(), self.metrics(), store_span(Verb::Get));
+        let (clock, metrics, span) =
+            (&**self.clock(), self.metrics(), store_span(Verb::Get, self.metrics().store()));
         let begun = metrics.begin(clock, Verb::Get);
         let asked = {
             let _entered = span.enter();
@@ -183,11 +177,14 @@ impl Sessions {
         };
         match asked.into_ready() {
             Ok(answer) => {
+                told(&span, &answer);
                 metrics.finish(clock, Verb::Get, begun, &answer);
                 self.answered(&question, answer)
             }
             Err(coming) => Answer::Coming(Box::pin(async move {
-                let answer = coming.instrument(span).await;
+                let answer = coming.instrument(span.clone()).await;
+                told(&span, &answer);
+                drop(span);
                 metrics.finish(clock, Verb::Get, begun, &answer);
                 match self.answered(&question, answer) {
                     Answer::There(answer) => answer,
@@ -297,7 +294,6 @@ impl Sessions {
         let counters = &self.metrics().from_store;
         if error.kind() == ErrorKind::Corrupt {
             counters.unreadable.increment(1);
-            counters.unknown.increment(1);
             self.report(&question.event(EventKind::UnreadableRecord));
             return Ok(Validation::Unknown);
         }
@@ -334,4 +330,33 @@ impl Question<'_> {
 enum Answer<'a> {
     There(Result<Validation, SessionError>),
     Coming(Pin<Box<dyn Future<Output = Result<Validation, SessionError>> + Send + 'a>>),
+}
+
+impl Answer<'_> {
+    /// The validation, under the span that asked for it; and in that span what came of it.
+    #[inline]
+    async fn under(self, span: Span) -> Result<Validation, SessionError> {
+        if span.is_disabled() {
+            return match self {
+                Answer::There(answer) => answer,
+                Answer::Coming(answer) => answer.await,
+            };
+        }
+        let answer = match self {
+            Answer::There(answer) => answer,
+            Answer::Coming(answer) => answer.instrument(span.clone()).await,
+        };
+        span.record("outcome", outcome_of(&answer));
+        answer
+    }
+}
+
+fn outcome_of(answer: &Result<Validation, SessionError>) -> &'static str {
+    match answer {
+        Ok(Validation::Active(_)) => "active",
+        Ok(Validation::Ended(_)) => "ended",
+        Ok(Validation::Retired(_)) => "retired",
+        Ok(Validation::Unknown) => "unknown",
+        Err(_) => "error",
+    }
 }

@@ -2,7 +2,8 @@
 
 use cloakroom::{
     ActiveSession, Activity, Actor, Attributes, Authentication, Carry, Changes, EndReason, Issue,
-    IssueOutcome, Renewal, Retired, Revocation, Selector, SessionError, SessionToken, Tombstone, Validation,
+    IssueOutcome, Renewal, Retired, Revocation, Selector, SessionError, SessionId, SessionToken, Tombstone,
+    Validation,
 };
 use cloakroom_core::TokenText;
 use cloakroom_http::{Carrier, Found, Refusal};
@@ -112,6 +113,16 @@ impl State {
             renewal: None,
             begun: false,
             is_demanded: false,
+        }
+    }
+
+    /// The session that was found, alive or ended.
+    pub(super) fn seen(&self) -> Option<SessionId> {
+        match &self.standing {
+            Standing::Held(held) => Some(held.session.id()),
+            Standing::Absent(Absence::Ended(tombstone)) => Some(tombstone.session),
+            Standing::Absent(Absence::Retired(retired)) => Some(retired.session),
+            Standing::Absent(_) | Standing::Unasked(_) => None,
         }
     }
 

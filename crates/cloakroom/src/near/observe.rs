@@ -5,6 +5,8 @@ use std::time::Duration;
 use cloakroom_store::Parts;
 use metrics::{Counter, Gauge, Histogram, Unit};
 
+use crate::observe::float;
+
 /// The near cache's metrics, looked up once.
 #[derive(Debug)]
 pub(super) struct NearMetrics {
@@ -43,20 +45,17 @@ impl NearMetrics {
     }
 
     pub(super) fn stands(&self, entries: usize, bytes: u64, trusted: usize) {
-        self.entries.set(float(entries));
-        self.bytes.set(u32::try_from(bytes >> 10).map_or(f64::INFINITY, |kibi| f64::from(kibi) * 1024.0));
-        self.trusted.set(float(trusted) / float(Parts::COUNT));
+        let share = |parts: usize| float(parts.try_into().unwrap_or(u64::MAX));
+        self.entries.set(share(entries));
+        self.bytes.set(float(bytes));
+        self.trusted.set(share(trusted) / share(Parts::COUNT));
     }
-}
-
-fn float(count: usize) -> f64 {
-    u32::try_from(count).map_or(f64::INFINITY, f64::from)
 }
 
 /// Describes the metrics of the near cache.
 pub(crate) fn describe() {
     metrics::describe_gauge!(ENTRIES, "Tokens whose sessions are in memory");
-    metrics::describe_gauge!(BYTES, Unit::Bytes, "Memory that sessions in memory take, in steps of 1 KiB");
+    metrics::describe_gauge!(BYTES, Unit::Bytes, "Memory that sessions in memory take");
     metrics::describe_gauge!(
         TRUSTED,
         "Share of all sessions for which memory may be believed: 1 while the lease is held"

@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 
 use cloakroom::{Attribute, Changes, EndReason, Renewal, Revocation, Selector};
+use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Metadata, Subscriber};
 
@@ -10,6 +11,7 @@ use crate::support::World;
 
 thread_local! {
     static NAMES: RefCell<Vec<&'static str>> = const { RefCell::new(Vec::new()) };
+    static OUTCOMES: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
 }
 
 /// Remembers the names of spans, for each thread: the other tests of this program run beside.
@@ -21,16 +23,58 @@ impl Subscriber for Names {
     }
 
     fn new_span(&self, span: &Attributes<'_>) -> Id {
-        assert_eq!(span.metadata().fields().len(), 0, "a span carries nothing that could identify anybody");
+        span.record(&mut Words);
         NAMES.with_borrow_mut(|names| names.push(span.metadata().name()));
         Id::from_u64(1)
     }
 
-    fn record(&self, _: &Id, _: &Record<'_>) {}
+    fn record(&self, _: &Id, values: &Record<'_>) {
+        values.record(&mut Words);
+    }
     fn record_follows_from(&self, _: &Id, _: &Id) {}
     fn event(&self, _: &Event<'_>) {}
     fn enter(&self, _: &Id) {}
     fn exit(&self, _: &Id) {}
+}
+
+/// Looks at each value that a span is given: a span carries nothing that could identify anybody.
+struct Words;
+
+impl Visit for Words {
+    fn record_str(&mut self, field: &Field, value: &str) {
+        let words: &[&str] = match field.name() {
+            // The other tests of this program bring stores of their own, and fail them.
+            "store" => {
+                return assert!(value.len() < 20 && value.bytes().all(|byte| byte.is_ascii_lowercase()));
+            }
+            "outcome" => &[
+                "ok",
+                "active",
+                "ended",
+                "retired",
+                "unknown",
+                "error",
+                "unavailable",
+                "timeout",
+                "corrupt",
+                "internal",
+                "read_only",
+                "full",
+                "unsupported",
+            ],
+            "otel.kind" => &["client"],
+            "otel.status_code" => &["error"],
+            other => panic!("a span has a field {other}"),
+        };
+        assert!(words.contains(&value), "{field} is {value}");
+        OUTCOMES.with_borrow_mut(|outcomes| {
+            outcomes.extend((field.name() == "outcome").then(|| value.to_owned()))
+        });
+    }
+
+    fn record_debug(&mut self, field: &Field, value: &dyn std::fmt::Debug) {
+        panic!("a span has a field {field} of another kind: {value:?}");
+    }
 }
 
 #[test]
@@ -68,5 +112,10 @@ fn each_step_has_a_span_with_the_store_call_below_it() {
             "engine.sweep",
             "store.sweep",
         ]
+    );
+    assert_eq!(
+        OUTCOMES.take().join(" "),
+        "ok ok active ok ok active ok ok ok",
+        "what each store call and each validation came to"
     );
 }
