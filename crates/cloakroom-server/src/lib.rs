@@ -6,6 +6,7 @@
 //! | [`accounts`] | the built-in accounts: names, roles, argon2id hashes, the first administrator |
 //! | [`limits`] | how guessing passwords is slowed down |
 //! | [`familiar`] | where people are signed in now, which the limits have to know |
+//! | `sentences` | what configuration and store mean, for `doctor` and the console |
 //! | [`stores`] | session stores by URL |
 //! | [`web`] | pages, API, health |
 //! | [`serve`](mod@serve) | all of it put together, started and stopped in order |
@@ -19,6 +20,7 @@ pub mod cli;
 pub mod config;
 pub mod familiar;
 pub mod limits;
+mod sentences;
 pub mod serve;
 pub mod stores;
 pub mod web;

@@ -37,6 +37,7 @@ fn main() -> ExitCode {
                         clock: Arc::clone(&host.clock),
                         random: Arc::clone(&host.random),
                         cores,
+                        effective: loaded.effective(),
                     };
                     run_server(loaded.config, surroundings)
                 }

@@ -14,16 +14,15 @@ use axum_server::Handle;
 use axum_server::tls_rustls::RustlsConfig;
 use cloakroom::{Clock, Random, Sessions};
 use cloakroom_audit::{AuditLog, MemoryAudit};
-use cloakroom_store::Store;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use tokio::sync::watch;
 
 use crate::accounts::{AccountError, AccountStore, Accounts, HashingLimits};
-use crate::config::{Config, TlsConfig};
+use crate::config::{Config, EffectiveKey, TlsConfig};
 use crate::familiar;
-use crate::stores;
+use crate::stores::{self, Opened};
 use crate::web::{self, App, AppParts, Listener};
 
 /// What a server needs of the process it runs in.
@@ -35,6 +34,8 @@ pub struct Surroundings {
     pub random: Arc<dyn Random>,
     /// How many cores there are.
     pub cores: usize,
+    /// The configuration key by key, as people are shown it.
+    pub effective: Vec<EffectiveKey>,
 }
 
 /// Why a server does not run: one line of cause, one of remedy.
@@ -79,12 +80,12 @@ pub async fn serve(
     let config = config.bound_to(address);
     let metrics = install_metrics()?;
     tokio::pin!(shutdown);
-    let store = tokio::select! {
+    let opened = tokio::select! {
         biased;
         () = &mut shutdown => return Ok(()),
-        store = open_store(&config) => store?,
+        opened = open_store(&config) => opened?,
     };
-    let app = assemble(&config, &surroundings, store, metrics).await?;
+    let app = assemble(&config, &surroundings, opened, metrics).await?;
     let doors = Doors::open(&app, &config, listener).await?;
 
     announce(&app, &config, &surroundings, out).await?;
@@ -118,11 +119,11 @@ pub async fn serve(
 
 /// Opens the store, and waits a little for one that is not there yet: services that start together come up in any order.
 /// What waiting cannot mend (a refused password, a broken file) ends the start at once.
-async fn open_store(config: &Config) -> Result<Arc<dyn Store>, ServeError> {
+async fn open_store(config: &Config) -> Result<Opened, ServeError> {
     let mut tries = 0;
     loop {
         let error = match stores::open(config).await {
-            Ok(store) => return Ok(store),
+            Ok(opened) => return Ok(opened),
             Err(error) => error,
         };
         let cause = std::error::Error::source(&error)
@@ -143,11 +144,11 @@ async fn open_store(config: &Config) -> Result<Arc<dyn Store>, ServeError> {
 async fn assemble(
     config: &Config,
     surroundings: &Surroundings,
-    store: Arc<dyn Store>,
+    opened: Opened,
     metrics: PrometheusHandle,
 ) -> Result<App, ServeError> {
     let audit = AuditLog::new(Arc::new(MemoryAudit::default()));
-    let sessions = Sessions::builder_shared(store)
+    let sessions = Sessions::builder_shared(opened.store)
         .policy(config.policy.clone())
         .events(audit.clone())
         .near_cache(config.near_cache)
@@ -172,6 +173,8 @@ async fn assemble(
         config: config.clone(),
         random,
         metrics: Some(metrics),
+        guards: opened.guards,
+        effective: surroundings.effective.clone(),
     }))
 }
 

@@ -9,25 +9,35 @@ use cloakroom_store::{ErrorKind, Store, StoreError, Verb};
 use crate::config::StoreKind;
 use crate::config::{Config, RemoteUrl, StoreUrl};
 
+/// A store, and the guards between it and who asks.
+#[derive(Debug)]
+pub struct Opened {
+    /// The store.
+    pub store: Arc<dyn Store>,
+    /// What guards it against its outages: none where it lives in the server, two while sessions are being moved.
+    pub guards: Vec<Arc<GuardedStore>>,
+}
+
 /// Opens the store that the configuration names, guarded against its outages where it has any; a file is made where there
 /// is none.
 ///
 /// # Errors
 /// [`StoreError`] where it cannot be opened, or reached.
-pub async fn open(config: &Config) -> Result<Arc<dyn Store>, StoreError> {
-    let store = open_guarded(&config.store, config).await?;
-    match &config.store_moving_from {
-        None => Ok(store),
-        Some(from) => Ok(Arc::new(MovingStore::new(open_guarded(from, config).await?, store))),
-    }
+pub async fn open(config: &Config) -> Result<Opened, StoreError> {
+    let opened = open_guarded(&config.store, config).await?;
+    let Some(from) = &config.store_moving_from else { return Ok(opened) };
+    let from = open_guarded(from, config).await?;
+    let store = Arc::new(MovingStore::new(from.store, opened.store));
+    Ok(Opened { store, guards: [opened.guards, from.guards].concat() })
 }
 
-async fn open_guarded(url: &StoreUrl, config: &Config) -> Result<Arc<dyn Store>, StoreError> {
+async fn open_guarded(url: &StoreUrl, config: &Config) -> Result<Opened, StoreError> {
     let store = open_bare(url, config).await?;
     if url.is_in_the_server() {
-        return Ok(store);
+        return Ok(Opened { store, guards: Vec::new() });
     }
-    Ok(Arc::new(GuardedStore::shared(store, GuardPolicy::default())))
+    let guard = Arc::new(GuardedStore::shared(store, GuardPolicy::default()));
+    Ok(Opened { store: guard.clone(), guards: vec![guard] })
 }
 
 /// Opens a store without a guard, for commands that ask it once and want to hear what it says itself.
@@ -74,7 +84,7 @@ pub async fn beside_the_server(config: &Config) -> Result<Option<Sessions>, Stor
     if config.store.is_in_the_server() || (is_unmade && config.store_moving_from.is_none()) {
         return Ok(None);
     }
-    let builder = Sessions::builder_shared(open(config).await?).policy(config.policy.clone());
+    let builder = Sessions::builder_shared(open(config).await?.store).policy(config.policy.clone());
     let builder = builder.near_cache(config.near_cache);
     Ok(Some(builder.build().expect("a configuration has a policy that can be kept")))
 }

@@ -3,22 +3,19 @@
 use std::time::Duration;
 
 use cloakroom::Sessions;
-use cloakroom_core::{OnLimit, Policy};
 use serde_json::json;
 
 use super::config::warnings_json;
 use super::output::counted;
-use super::reach;
-use super::store::sentences as sentences_of_store;
 use super::{CliError, GlobalArgs, Host};
 use crate::accounts::AccountStore;
-use crate::config::{Config, Loaded, format_bytes, format_duration};
-use crate::stores;
+use crate::config::{Config, Loaded, format_duration};
+use crate::{sentences, stores};
 
 /// Runs `doctor`: succeeds where the server could work, however weak its settings are.
 pub(super) async fn run(loaded: &Loaded, global: &GlobalArgs, host: &mut Host<'_>) -> Result<(), CliError> {
     let config = &loaded.config;
-    let policy = sentences(config);
+    let policy = sentences::of_policy(config);
     let (store, weaknesses) = match check_store(config, host).await {
         Ok((told, weaknesses)) => (Ok(told), weaknesses),
         Err(error) => (Err(error), Vec::new()),
@@ -71,80 +68,6 @@ pub(super) async fn run(loaded: &Loaded, global: &GlobalArgs, host: &mut Host<'_
     }
 }
 
-/// The policy in force, one sentence for each rule.
-fn sentences(config: &Config) -> Vec<String> {
-    let policy = &config.policy;
-    let mut sentences = vec![format!(
-        "A session ends after {} of silence, and after {} whatever happens.",
-        format_duration(policy.timeouts().idle),
-        format_duration(policy.timeouts().absolute)
-    )];
-    sentences.push(match policy.remember_me() {
-        Some(timeouts) => format!(
-            "Who asks to be remembered stays signed in for up to {}, and {} of silence.",
-            format_duration(timeouts.absolute),
-            format_duration(timeouts.idle)
-        ),
-        None => "Nobody is remembered after the browser was closed.".to_owned(),
-    });
-    for (role, timeouts) in policy.roles() {
-        sentences.push(format!(
-            "With the role {role} it is at most {} of silence and {} in all.",
-            format_duration(timeouts.idle),
-            format_duration(timeouts.absolute)
-        ));
-    }
-    sentences.push(format!(
-        "Activity is written down every {}: a session may end that much early, never late.",
-        format_duration(policy.touch_interval())
-    ));
-    sentences.push(limit_sentence(policy));
-    if let Some(interval) = policy.rotate_every() {
-        sentences.push(format!("A token is exchanged for a new one every {}.", format_duration(interval)));
-    }
-    sentences.push(format!(
-        "Why a session ended is known for {}; a session holds up to {} of attributes.",
-        format_duration(policy.tombstone_retention()),
-        format_bytes(policy.attributes_max_bytes().try_into().unwrap_or(u64::MAX))
-    ));
-    sentences.push(cookie_sentence(config));
-    sentences.push(format!(
-        "After {} wrong passwords for one account, or {} from one address, within {}, attempts have to wait.",
-        config.sign_in.attempts_per_account,
-        config.sign_in.attempts_per_address,
-        format_duration(config.sign_in.window)
-    ));
-    sentences
-}
-
-fn limit_sentence(policy: &Policy) -> String {
-    match policy.limit() {
-        None => "One person may have any number of sessions.".to_owned(),
-        Some(limit) => {
-            let then = match limit.on_limit {
-                OnLimit::EndOldest => "one more ends the oldest",
-                OnLimit::EndIdlest => "one more ends the one unused for longest",
-                OnLimit::Refuse => "one more is refused",
-            };
-            format!("One person may have {}; {then}.", counted(limit.max.get().into(), "session"))
-        }
-    }
-}
-
-fn cookie_sentence(config: &Config) -> String {
-    let cookie = &config.cookie;
-    let secure = if cookie.is_secure() { "over https or to this machine only" } else { "also in clear" };
-    let whose = match cookie.domain() {
-        Some(domain) => format!("{domain} and all its subdomains"),
-        None => format!("{} alone", config.public_url.host()),
-    };
-    format!(
-        "The cookie {} goes to {whose}, {secure}, with SameSite={}.",
-        cookie.name(),
-        cookie.same_site().as_str()
-    )
-}
-
 fn check_accounts(config: &Config) -> Result<String, CliError> {
     let path = config.accounts_path();
     if !path.exists() {
@@ -184,10 +107,10 @@ async fn check_store(config: &Config, host: &Host<'_>) -> Result<(String, Vec<St
         told.push_str(&format!("; {}", live_sessions(&sessions).await?));
     }
     told.push('.');
-    for sentence in sentences_of_store(sessions.store().name(), sessions.store().capabilities()) {
+    for sentence in sentences::of_store(sessions.store().name(), sessions.store().capabilities()) {
         told.push_str(&format!("\n  {sentence}"));
     }
-    for sentence in reach::sentences(config, &sessions) {
+    for sentence in sentences::of_reach(config, &sessions) {
         told.push_str(&format!("\n  {sentence}"));
     }
     if let Some(from) = &config.store_moving_from {

@@ -9,7 +9,6 @@ mod doctor;
 mod error;
 mod host;
 mod output;
-mod reach;
 mod sessions;
 mod store;
 mod users;
@@ -20,6 +19,7 @@ pub use args::{
 };
 pub use error::{CliError, ExitCode};
 pub use host::{AskSecret, Host};
+pub(crate) use output::counted;
 
 use std::io::ErrorKind;
 use std::path::PathBuf;

@@ -22,6 +22,12 @@ pub struct EffectiveKey {
 }
 
 impl EffectiveKey {
+    /// The key, part by part: its sections, then its name.
+    #[must_use]
+    pub fn path(&self) -> &[String] {
+        &self.path
+    }
+
     /// The key, dotted.
     #[must_use]
     pub fn key(&self) -> String {

@@ -56,6 +56,7 @@ pub fn routes() -> Vec<Route> {
         route("GET", "/account/end-others", SignedIn, get(pages::account::ask_end_others)),
         route("POST", "/account/end-others", Fresh, post(pages::account::end_others)),
         route("GET", "/admin", Staff(Right::Enter), get(pages::console::overview::show)),
+        route("GET", "/admin/settings", Staff(Right::SeeAll), get(pages::console::settings::show)),
         route("GET", "/assets/{file}", Anyone, get(assets::serve)),
         route("POST", "/v1/sign-in", Anyone, post(api::sign_in::sign_in)),
         route("GET", "/v1/session", SignedIn, get(api::session::show)),

@@ -5,7 +5,7 @@ use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
-use cloakroom::{Random, RandomError, Sessions};
+use cloakroom::{GuardedStore, Random, RandomError, Sessions};
 use cloakroom_audit::AuditLog;
 use cloakroom_axum::{CookiePolicy, OriginGuard, ReturnPolicy, TrustedProxies};
 use cloakroom_core::FreshnessDemand;
@@ -14,7 +14,7 @@ use parking_lot::Mutex;
 
 use super::admin::{LiveStreams, StatsMemory};
 use crate::accounts::Accounts;
-use crate::config::Config;
+use crate::config::{Config, EffectiveKey};
 use crate::limits::SignInLimits;
 
 /// What every handler works with. Cheap to clone.
@@ -36,6 +36,10 @@ pub struct AppParts {
     pub random: Arc<dyn Random>,
     /// Where metrics are read, where they are collected.
     pub metrics: Option<PrometheusHandle>,
+    /// What guards the session store against its outages.
+    pub guards: Vec<Arc<GuardedStore>>,
+    /// The configuration key by key, as people are shown it.
+    pub effective: Vec<EffectiveKey>,
 }
 
 /// See [`App`].
@@ -47,6 +51,8 @@ pub struct Inner {
     pub(crate) limits: SignInLimits,
     pub(super) random: Arc<dyn Random>,
     pub(crate) metrics: Option<PrometheusHandle>,
+    pub(super) guards: Vec<Arc<GuardedStore>>,
+    pub(super) effective: Vec<EffectiveKey>,
     pub(super) cookie: CookiePolicy,
     pub(super) guard: OriginGuard,
     pub(super) proxies: TrustedProxies,
@@ -65,7 +71,7 @@ impl App {
     /// Puts the server's parts together.
     #[must_use]
     pub fn new(parts: AppParts) -> Self {
-        let AppParts { sessions, accounts, audit, config, random, metrics } = parts;
+        let AppParts { sessions, accounts, audit, config, random, metrics, guards, effective } = parts;
         let public = config.public_url.origin().clone();
         let trust = &config.trust;
         let form_targets =
@@ -87,6 +93,8 @@ impl App {
             config,
             random,
             metrics,
+            guards,
+            effective,
         }))
     }
 

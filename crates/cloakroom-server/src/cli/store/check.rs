@@ -15,11 +15,10 @@ use cloakroom_store::{
 };
 use serde_json::json;
 
-use super::sentences;
 use crate::cli::output::{counted, table};
 use crate::cli::{CliError, GlobalArgs, Host};
 use crate::config::{Config, StoreUrl};
-use crate::stores;
+use crate::{sentences, stores};
 
 /// Runs `store check`. Everything it files belongs to a principal that nobody else has, is ended before it returns, and is
 /// removed by the next sweep a minute later.
@@ -35,7 +34,8 @@ pub(super) async fn run(
     // Whatever happened: nothing of it stays alive.
     let cleared = trial.end_own().await;
     let Trial { findings, .. } = trial;
-    let report = Report { url, capabilities: sentences(store.name(), store.capabilities()), findings };
+    let report =
+        Report { url, capabilities: sentences::of_store(store.name(), store.capabilities()), findings };
     report.write(global, host)?;
     tried?;
     cleared?;

@@ -72,7 +72,7 @@ const SETUP: Body = Body::Form(&[
 ]);
 
 /// `{id}` is the other session of the right user; another user's session answers as one that does not exist.
-const TABLE: [Row; 33] = [
+const TABLE: [Row; 34] = [
     row("GET", "/", Body::Nothing, look("303 /sign-in", "303 /account")),
     row("GET", "/sign-in", Body::Nothing, look("200", "303 /account")),
     row(
@@ -145,6 +145,12 @@ const TABLE: [Row; 33] = [
         "/admin",
         Body::Nothing,
         Answers { other: "403 forbidden", ..look("303 /sign-in?return_to=%2Fadmin", "200") },
+    ),
+    row(
+        "GET",
+        "/admin/settings",
+        Body::Nothing,
+        Answers { other: "403 forbidden", ..look("303 /sign-in?return_to=%2Fadmin%2Fsettings", "200") },
     ),
     row("GET", "/assets/{file}", Body::Nothing, all("200")),
     row(

@@ -16,7 +16,7 @@ use cloakroom_server::accounts::{
     AccountName, AccountStore, Accounts, Added, HashingLimits, NewAccount, NewPassword, Password, Roles,
     StoredHash,
 };
-use cloakroom_server::config::{Config, Loaded, Sources};
+use cloakroom_server::config::{Loaded, Sources};
 use cloakroom_server::web::{self, App, AppParts, Listener};
 use cloakroom_store::Store;
 use metrics_exporter_prometheus::PrometheusBuilder;
@@ -55,29 +55,30 @@ impl Server {
 
     /// With this configuration file.
     pub(super) fn configured(text: &str) -> Self {
-        let config = Loaded::from_sources(&Sources::of_text(text)).unwrap().config;
-        Self::of(config, HashingLimits { parallel: 2, queued: 64 })
+        Self::of(text, HashingLimits { parallel: 2, queued: 64 })
     }
 
     /// With this much hashing at once.
     pub(super) fn hashing(limits: HashingLimits) -> Self {
-        Self::of(Config::default(), limits)
+        Self::of("", limits)
     }
 
     /// With something around its store.
     pub(super) fn around(wrap: impl FnOnce(Arc<FaultyStore>) -> Arc<dyn Store>) -> Self {
-        Self::with_store(Config::default(), HashingLimits { parallel: 2, queued: 64 }, wrap)
+        Self::with_store("", HashingLimits { parallel: 2, queued: 64 }, wrap)
     }
 
-    fn of(config: Config, limits: HashingLimits) -> Self {
-        Self::with_store(config, limits, |store| store)
+    fn of(text: &str, limits: HashingLimits) -> Self {
+        Self::with_store(text, limits, |store| store)
     }
 
     fn with_store(
-        config: Config,
+        text: &str,
         limits: HashingLimits,
         wrap: impl FnOnce(Arc<FaultyStore>) -> Arc<dyn Store>,
     ) -> Self {
+        let loaded = Loaded::from_sources(&Sources::of_text(text)).unwrap();
+        let (effective, config) = (loaded.effective(), loaded.config);
         let dir = tempfile::tempdir().unwrap();
         let clock = Arc::new(ManualClock::default());
         let store = Arc::new(FaultyStore::new(Arc::new(MemoryStore::default())));
@@ -98,6 +99,8 @@ impl Server {
             config,
             random: Arc::new(OsRandom),
             metrics: Some(PrometheusBuilder::new().build_recorder().handle()),
+            guards: Vec::new(),
+            effective,
         });
         Self {
             plain: web::router(&app, Listener::Plain),

@@ -3,6 +3,7 @@
 //! Pages are thin: what they show and do comes from the service functions of `web::admin`, which the API uses too.
 
 pub(in crate::web) mod overview;
+pub(in crate::web) mod settings;
 mod shell;
 
 pub(in crate::web::pages) use self::shell::staff_duty;

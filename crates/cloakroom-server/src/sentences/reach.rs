@@ -5,7 +5,7 @@ use cloakroom::{Because, Reach, Sessions};
 use crate::config::{Config, format_bytes, format_duration};
 
 /// The bound that is in force for the configured store, and on what it rests.
-pub(super) fn sentences(config: &Config, sessions: &Sessions) -> Vec<String> {
+pub(crate) fn of_reach(config: &Config, sessions: &Sessions) -> Vec<String> {
     let lease = format_duration(config.near_cache.lease());
     match sessions.reach() {
         Reach::NearCache(near) => vec![

@@ -1,0 +1,9 @@
+//! What the configuration and the store mean, in sentences: `doctor` prints them, the console's settings show them.
+
+mod policy;
+mod reach;
+mod store;
+
+pub(crate) use self::policy::of_policy;
+pub(crate) use self::reach::of_reach;
+pub(crate) use self::store::of_store;
