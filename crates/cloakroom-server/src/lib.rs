@@ -9,6 +9,7 @@
 //! | `sentences` | what configuration and store mean, for `doctor` and the console |
 //! | [`stores`] | session stores by URL |
 //! | [`web`] | pages, API, health |
+//! | `awaited` | databases that are not there yet when the server starts |
 //! | [`serve`](mod@serve) | all of it put together, started and stopped in order |
 //! | [`cli`] | the command line |
 //! | [`wire`] | sessions as the API and `--json` show them |
@@ -16,6 +17,7 @@
 //! Nothing here reads the system's clock, the environment or the command line: the binary does and hands them in.
 
 pub mod accounts;
+mod awaited;
 pub mod cli;
 pub mod config;
 pub mod familiar;

@@ -19,10 +19,11 @@ use hyper_util::server::conn::auto::Builder;
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use tokio::sync::watch;
 
-use crate::accounts::{AccountError, AccountStore, Accounts, HashingLimits};
+use crate::accounts::{AccountError, Accounts, HashingLimits};
+use crate::awaited::{Databases, open_databases};
 use crate::config::{Config, EffectiveKey, TlsConfig};
 use crate::familiar;
-use crate::stores::{self, Opened};
+use crate::stores;
 use crate::web::{self, App, AppParts, Listener};
 
 /// What a server needs of the process it runs in.
@@ -46,7 +47,7 @@ pub struct ServeError {
 }
 
 impl ServeError {
-    fn new(cause: impl fmt::Display, remedy: impl Into<String>) -> Self {
+    pub(crate) fn new(cause: impl fmt::Display, remedy: impl Into<String>) -> Self {
         Self { cause: cause.to_string(), remedy: remedy.into() }
     }
 
@@ -80,12 +81,12 @@ pub async fn serve(
     let config = config.bound_to(address);
     let metrics = install_metrics()?;
     tokio::pin!(shutdown);
-    let opened = tokio::select! {
+    let databases = tokio::select! {
         biased;
         () = &mut shutdown => return Ok(()),
-        opened = open_store(&config) => opened?,
+        opened = Box::pin(open_databases(&config)) => opened?,
     };
-    let app = assemble(&config, &surroundings, opened, metrics).await?;
+    let app = assemble(&config, &surroundings, databases, metrics).await?;
     let doors = Doors::open(&app, &config, listener).await?;
 
     announce(&app, &config, &surroundings, out).await?;
@@ -117,36 +118,13 @@ pub async fn serve(
     Ok(())
 }
 
-/// Opens the store, and waits a little for one that is not there yet: services that start together come up in any order.
-/// What waiting cannot mend (a refused password, a broken file) ends the start at once.
-async fn open_store(config: &Config) -> Result<Opened, ServeError> {
-    let mut tries = 0;
-    loop {
-        let error = match stores::open(config).await {
-            Ok(opened) => return Ok(opened),
-            Err(error) => error,
-        };
-        let cause = std::error::Error::source(&error)
-            .map_or_else(|| error.to_string(), |source| format!("{error}: {source}"));
-        tries += 1;
-        if !stores::may_come_up(&error) || tries >= STORE_TRIES {
-            let url = config
-                .store_moving_from
-                .as_ref()
-                .map_or_else(|| config.store.to_string(), |from| format!("{} and {from}", config.store));
-            return Err(ServeError::new(cause, format!("check that {url} can be reached, read and written")));
-        }
-        tracing::warn!(event = "session_store_awaited", store = %config.store, cause, "the session store is not there yet");
-        tokio::time::sleep(STORE_PAUSE).await;
-    }
-}
-
 async fn assemble(
     config: &Config,
     surroundings: &Surroundings,
-    opened: Opened,
+    databases: Databases,
     metrics: PrometheusHandle,
 ) -> Result<App, ServeError> {
+    let Databases { store: opened, accounts } = databases;
     let audit = AuditLog::new(Arc::new(MemoryAudit::default()));
     let sessions = Sessions::builder_shared(opened.store)
         .policy(config.policy.clone())
@@ -156,11 +134,9 @@ async fn assemble(
         .random(Shared(Arc::clone(&surroundings.random)))
         .build()
         .map_err(|error| ServeError::new(error, "change the policy in [session]"))?;
-    let path = config.accounts_path();
     let (random, cores) = (Arc::clone(&surroundings.random), surroundings.cores);
-    let accounts = tokio::task::spawn_blocking(move || {
-        Accounts::new(AccountStore::open(&path)?, random, HashingLimits::for_cores(cores))
-    });
+    let accounts =
+        tokio::task::spawn_blocking(move || Accounts::new(accounts, random, HashingLimits::for_cores(cores)));
     let accounts = accounts
         .await
         .map_err(|error| ServeError::new(error, "report this as a defect"))?
@@ -357,10 +333,6 @@ impl Random for Shared<dyn Random> {
     }
 }
 
-/// How often a store that cannot be reached is tried before the start is given up, and the pause in between: half a minute
-/// and some, as a supervisor's or an orchestrator's own patience.
-const STORE_TRIES: u32 = 16;
-const STORE_PAUSE: Duration = Duration::from_secs(2);
 /// Requests under way have this long to end after a signal.
 const GRACE: Duration = Duration::from_secs(10);
 /// A client has this long for the head of a request: connections cannot be held open for nothing (slowloris).

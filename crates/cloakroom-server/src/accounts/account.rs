@@ -41,6 +41,11 @@ impl Account {
     pub fn is_enabled(&self) -> bool {
         self.disabled_at.is_none()
     }
+
+    /// Whether it may sign in and then administer.
+    pub(super) fn administers(&self) -> bool {
+        self.is_enabled() && self.roles.has_administrator()
+    }
 }
 
 /// The roles of an account: sorted, without repetition, no more than a session can carry.
@@ -48,6 +53,9 @@ impl Account {
 pub struct Roles(Vec<Role>);
 
 impl Roles {
+    /// The role that may do anything.
+    pub const ADMINISTRATOR: &str = "admin";
+
     /// These roles.
     ///
     /// # Errors
@@ -62,6 +70,12 @@ impl Roles {
     #[must_use]
     pub fn as_slice(&self) -> &[Role] {
         &self.0
+    }
+
+    /// Whether the one that may do anything is among them.
+    #[must_use]
+    pub fn has_administrator(&self) -> bool {
+        self.0.iter().any(|role| role.as_str() == Self::ADMINISTRATOR)
     }
 
     /// Their names joined by commas, which no role may have.
@@ -104,6 +118,27 @@ pub enum Added {
     Created(Account),
     /// There is one of that name already, however it is typed.
     NameTaken,
+}
+
+/// Who has to be left when somebody loses their rights.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Remaining {
+    /// Nobody in particular: for operators, who can add an administrator at any time.
+    Anybody,
+    /// An enabled account with the role `admin`: for administrators, who could not undo it otherwise.
+    Administrator,
+}
+
+/// What became of changing the roles or the state of an account.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[must_use]
+pub enum AccountChange {
+    /// The account as it is now.
+    Changed(Account),
+    /// Nobody with the role `admin` could sign in any more; nothing was done.
+    LastAdministrator,
+    /// There is no such account.
+    NoSuchAccount,
 }
 
 /// Under which condition a password is changed.

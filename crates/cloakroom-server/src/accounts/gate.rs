@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tokio::sync::{Semaphore, TryAcquireError};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError};
 
 /// How much password hashing happens at once.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -42,19 +42,30 @@ impl Gate {
         }
     }
 
-    /// Runs `work` on a thread that may block; `None`, at once, where too much is waiting already.
+    /// A place for one piece of work; `None`, at once, where too much is waiting already.
+    pub(super) fn admit(&self) -> Option<Admission> {
+        match self.admitted.clone().try_acquire_owned() {
+            Ok(permit) => Some(Admission { admitted: permit, running: self.running.clone() }),
+            Err(TryAcquireError::NoPermits) => None,
+            Err(TryAcquireError::Closed) => unreachable!("the semaphore is never closed"),
+        }
+    }
+}
+
+/// A place in the queue, kept until its work is done or it is dropped.
+#[derive(Debug)]
+pub(super) struct Admission {
+    admitted: OwnedSemaphorePermit,
+    running: Arc<Semaphore>,
+}
+
+impl Admission {
+    /// Runs `work` on a thread that may block, when its turn has come; `None` where the runtime is shutting down.
     ///
     /// The permits travel with the work: a caller that goes away frees nothing before the work is done.
-    pub(super) async fn run<T: Send + 'static>(
-        &self,
-        work: impl FnOnce() -> T + Send + 'static,
-    ) -> Option<T> {
-        let admitted = match self.admitted.clone().try_acquire_owned() {
-            Ok(permit) => permit,
-            Err(TryAcquireError::NoPermits) => return None,
-            Err(TryAcquireError::Closed) => unreachable!("the semaphore is never closed"),
-        };
-        let running = self.running.clone().acquire_owned().await.expect("the semaphore is never closed");
+    pub(super) async fn run<T: Send + 'static>(self, work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+        let Self { admitted, running } = self;
+        let running = running.acquire_owned().await.expect("the semaphore is never closed");
         let done = tokio::task::spawn_blocking(move || {
             let _permits = (admitted, running);
             work()
@@ -92,23 +103,23 @@ mod tests {
         let (release, held) = mpsc::channel::<()>();
         let first = tokio::spawn({
             let gate = gate.clone();
-            async move { gate.run(move || held.recv().is_ok()).await }
+            async move { gate.admit().unwrap().run(move || held.recv().is_ok()).await }
         });
         while gate.running.available_permits() > 0 {
             tokio::task::yield_now().await;
         }
         let second = tokio::spawn({
             let gate = gate.clone();
-            async move { gate.run(|| 2).await }
+            async move { gate.admit().unwrap().run(|| 2).await }
         });
         while gate.admitted.available_permits() > 0 {
             tokio::task::yield_now().await;
         }
-        assert_eq!(gate.run(|| 3).await, None, "one runs, one waits");
+        assert!(gate.admit().is_none(), "one runs, one waits");
         release.send(()).unwrap();
         assert_eq!(first.await.unwrap(), Some(true));
         assert_eq!(second.await.unwrap(), Some(2));
-        assert_eq!(gate.run(|| 4).await, Some(4));
+        assert_eq!(gate.admit().unwrap().run(|| 4).await, Some(4));
     }
 
     #[tokio::test]
@@ -119,11 +130,11 @@ mod tests {
         let caller = tokio::spawn({
             let gate = gate.clone();
             async move {
-                gate.run(move || {
+                let work = move || {
                     let released = held.recv();
                     let _ = done.send(released.is_ok());
-                })
-                .await
+                };
+                gate.admit().unwrap().run(work).await
             }
         });
         while gate.running.available_permits() > 0 {
@@ -131,7 +142,7 @@ mod tests {
         }
         caller.abort();
         assert!(caller.await.unwrap_err().is_cancelled());
-        assert_eq!(gate.run(|| ()).await, None, "the work still runs");
+        assert!(gate.admit().is_none(), "the work still runs");
         release.send(()).unwrap();
         assert!(finished.await.unwrap());
     }

@@ -1,35 +1,41 @@
-//! The built-in accounts: names, roles and argon2id hashes in a SQLite file of their own.
+//! The built-in accounts: names, roles and argon2id hashes, in SQLite, PostgreSQL or MySQL.
 //!
-//! [`Accounts`] is the face for async code: hashing runs off the async threads and is bounded, and an unknown, a
-//! disabled and a wrong answer are one refusal that takes the same time (ASVS 6.3.8). [`AccountStore`] is the blocking
-//! store below it.
+//! [`Accounts`] is the face for everybody: hashing runs off the async threads and is bounded, and an unknown, a disabled
+//! and a wrong answer are one refusal that takes the same time (ASVS 6.3.8). [`AccountStore`] is the narrow waist below it;
+//! [`open()`] opens the one that is configured.
 
 mod account;
 mod error;
 mod gate;
 mod hashing;
 mod name;
+mod open;
 mod password;
-mod schema;
 mod setup;
+mod sqlite;
 mod store;
 
+use std::num::NonZeroU16;
 use std::sync::Arc;
 use std::time::Duration;
 
 use cloakroom::Random;
 use cloakroom_core::Timestamp;
 
-pub use account::{Account, Added, Credentials, Guard, NewAccount, PasswordSet, Roles, SetupUsed};
-pub use error::{AccountError, AccountErrorKind};
+pub use account::{
+    Account, AccountChange, Added, Credentials, Guard, NewAccount, PasswordSet, Remaining, Roles, SetupUsed,
+};
+pub use error::{AccountError, AccountErrorKind, Place};
 pub use gate::HashingLimits;
 pub use hashing::StoredHash;
-pub use name::{AccountName, InvalidAccountName, account_key};
+pub use name::{AccountKey, AccountName, InvalidAccountName, account_key};
+pub use open::open;
 pub use password::{Password, PasswordAdvice, PasswordRefusal, PasswordTooLong};
 pub use setup::{SetupDigest, SetupToken};
-pub use store::AccountStore;
+pub use sqlite::SqliteAccounts;
+pub use store::{AccountFuture, AccountStore};
 
-use gate::Gate;
+use gate::{Admission, Gate};
 use hashing::Salt;
 
 /// The built-in accounts, for async code. Cheap to clone.
@@ -40,7 +46,7 @@ pub struct Accounts {
 
 #[derive(Debug)]
 struct Inner {
-    store: AccountStore,
+    store: Arc<dyn AccountStore>,
     random: Arc<dyn Random>,
     gate: Gate,
     /// What the password of an account that does not exist is checked against.
@@ -84,44 +90,54 @@ impl Accounts {
     /// # Cost
     /// Blocks for one hash: some tens of milliseconds.
     pub fn new(
-        store: AccountStore,
+        store: Arc<dyn AccountStore>,
         random: Arc<dyn Random>,
         limits: HashingLimits,
     ) -> Result<Self, AccountError> {
         let nobody = Password::new("nobody's password").expect("a short text");
-        let nobody = StoredHash::of(&nobody, salt(&store, &*random)?);
+        let nobody = StoredHash::of(&nobody, salt(&*store, &*random)?);
         Ok(Self { inner: Arc::new(Inner { store, random, gate: Gate::new(limits), nobody }) })
     }
 
     /// Checks a name and a password, however the name is typed.
     ///
-    /// A hash made with outdated parameters is replaced on the way.
+    /// A hash made with outdated parameters is replaced on the way, where the database takes it.
     ///
     /// # Errors
     /// [`AccountError`]; its kind is [`Overloaded`](AccountErrorKind::Overloaded), at once, where too many passwords
-    /// wait already.
+    /// wait already, and [`Unavailable`](AccountErrorKind::Unavailable) where the database cannot be asked. Neither says
+    /// anything about the password.
     ///
     /// # Security
-    /// Every refusal hashes one password with the same parameters, so that neither answer nor time tells whether the
-    /// account exists. The session issued for a verified account has to be checked once more: see
+    /// Every refusal asks the database once and hashes one password with the same parameters, so that neither answer nor
+    /// time tells whether the account exists. The session issued for a verified account has to be checked once more: see
     /// [`is_current`](Self::is_current).
     pub async fn verify(&self, name: &str, password: Password) -> Result<Verdict, AccountError> {
-        let typed = name.to_owned();
-        self.hashing("verify", move |inner| {
-            let found = inner.store.get(&typed)?;
-            let matches = found.as_ref().map_or(&inner.nobody, |found| &found.hash).matches(&password);
-            match found {
-                Some(found) if matches && found.account.is_enabled() => {
-                    if found.hash.is_outdated() {
-                        let better = StoredHash::of(&password, salt(&inner.store, &*inner.random)?);
-                        inner.store.rehash(&found.account.name, &found.hash, &better)?;
-                    }
-                    Ok(Verdict::Verified(found.account))
-                }
-                _ => Ok(Verdict::Refused),
+        // Before the database is asked: it is not to be flooded either.
+        let admission = self.admit("verify")?;
+        let found = self.inner.store.get(&AccountKey::of(name)).await?;
+        let inner = Arc::clone(&self.inner);
+        let checked = self.hashing("verify", admission, move || {
+            let Some(found) = found else {
+                // As long as for anybody else, for nothing.
+                let _ = inner.nobody.matches(&password);
+                return Ok((Verdict::Refused, None));
+            };
+            if !found.hash.matches(&password) || !found.account.is_enabled() {
+                return Ok((Verdict::Refused, None));
             }
-        })
-        .await
+            let better = found.hash.is_outdated().then(|| salt(&*inner.store, &*inner.random)).transpose()?;
+            let better = better.map(|salt| (found.hash, StoredHash::of(&password, salt)));
+            Ok((Verdict::Verified(found.account), better))
+        });
+        let (verdict, better) = checked.await?;
+        if let (Verdict::Verified(account), Some((old, better))) = (&verdict, better) {
+            // The old hash is as good as it was: nobody is kept out because a better one cannot be written.
+            if let Err(error) = self.inner.store.rehash(account.name.key(), &old, &better).await {
+                tracing::warn!(%error, cause = std::error::Error::source(&error), "an outdated hash could not be replaced");
+            }
+        }
+        Ok(verdict)
     }
 
     /// Whether nothing about `account` changed since it was read: password, roles, state.
@@ -131,8 +147,8 @@ impl Accounts {
     /// # Errors
     /// [`AccountError`]; then nothing is known, and the session must end too.
     pub async fn is_current(&self, account: &Account) -> Result<bool, AccountError> {
-        let now = self.get(account.name.as_str()).await?;
-        Ok(now.is_some_and(|now| now.credential_epoch == account.credential_epoch))
+        let now = self.inner.store.get(account.name.key()).await?;
+        Ok(now.is_some_and(|now| now.account.credential_epoch == account.credential_epoch))
     }
 
     /// Checks a new password for an account named `name` against the rules and hashes it.
@@ -140,23 +156,24 @@ impl Accounts {
     /// # Errors
     /// [`AccountError`], as [`verify`](Self::verify).
     pub async fn hash_new(&self, name: &str, password: Password) -> Result<NewPassword, AccountError> {
-        let name = name.to_owned();
-        self.hashing("hash_new", move |inner| match password.check(&name) {
+        let admission = self.admit("hash_new")?;
+        let (inner, name) = (Arc::clone(&self.inner), name.to_owned());
+        let hashed = self.hashing("hash_new", admission, move || match password.check(&name) {
             Ok(advice) => {
-                let hash = StoredHash::of(&password, salt(&inner.store, &*inner.random)?);
+                let hash = StoredHash::of(&password, salt(&*inner.store, &*inner.random)?);
                 Ok(NewPassword::Accepted { hash, advice })
             }
             Err(refusal) => Ok(NewPassword::Refused(refusal)),
-        })
-        .await
+        });
+        hashed.await
     }
 
     /// [`AccountStore::add`].
     ///
     /// # Errors
-    /// [`AccountError`]; then there is no new account.
+    /// [`AccountError`].
     pub async fn add(&self, new: NewAccount, now: Timestamp) -> Result<Added, AccountError> {
-        self.blocking(move |store| store.add(&new, now)).await
+        self.inner.store.add(&new, now).await
     }
 
     /// The account of this name, however it is typed.
@@ -164,16 +181,31 @@ impl Accounts {
     /// # Errors
     /// [`AccountError`].
     pub async fn get(&self, name: &str) -> Result<Option<Account>, AccountError> {
-        let name = name.to_owned();
-        self.blocking(move |store| Ok(store.get(&name)?.map(|found| found.account))).await
+        Ok(self.inner.store.get(&AccountKey::of(name)).await?.map(|found| found.account))
     }
 
-    /// [`AccountStore::list`].
+    /// Up to `limit` accounts behind the one named `after`, by name as it is looked up.
+    ///
+    /// # Errors
+    /// [`AccountError`].
+    pub async fn page(&self, after: Option<&str>, limit: NonZeroU16) -> Result<Vec<Account>, AccountError> {
+        self.inner.store.page(after.map(AccountKey::of).as_ref(), limit).await
+    }
+
+    /// Every account, by name as it is looked up: page by page, for commands.
     ///
     /// # Errors
     /// [`AccountError`].
     pub async fn list(&self) -> Result<Vec<Account>, AccountError> {
-        self.blocking(AccountStore::list).await
+        let mut all = Vec::<Account>::new();
+        loop {
+            let page = self.inner.store.page(all.last().map(|last| last.name.key()), PAGE).await?;
+            let is_last = page.len() < usize::from(PAGE.get());
+            all.extend(page);
+            if is_last {
+                return Ok(all);
+            }
+        }
     }
 
     /// [`AccountStore::count`].
@@ -181,40 +213,47 @@ impl Accounts {
     /// # Errors
     /// [`AccountError`].
     pub async fn count(&self) -> Result<u64, AccountError> {
-        self.blocking(AccountStore::count).await
+        self.inner.store.count().await
     }
 
     /// [`AccountStore::disable`]. The caller ends the account's sessions.
     ///
     /// # Errors
-    /// [`AccountError`]; then nothing has changed.
-    pub async fn disable(&self, name: &str, now: Timestamp) -> Result<Option<Account>, AccountError> {
-        let name = name.to_owned();
-        self.blocking(move |store| store.disable(&name, now)).await
+    /// [`AccountError`].
+    pub async fn disable(
+        &self,
+        name: &str,
+        remaining: Remaining,
+        now: Timestamp,
+    ) -> Result<AccountChange, AccountError> {
+        self.inner.store.disable(&AccountKey::of(name), remaining, now).await
     }
 
     /// [`AccountStore::enable`].
     ///
     /// # Errors
-    /// [`AccountError`]; then nothing has changed.
+    /// [`AccountError`].
     pub async fn enable(&self, name: &str) -> Result<Option<Account>, AccountError> {
-        let name = name.to_owned();
-        self.blocking(move |store| store.enable(&name)).await
+        self.inner.store.enable(&AccountKey::of(name)).await
     }
 
-    /// [`AccountStore::set_roles`]. The caller ends the account's sessions.
+    /// [`AccountStore::set_roles`]. The caller ends the account's sessions, which carry the old roles.
     ///
     /// # Errors
-    /// [`AccountError`]; then nothing has changed.
-    pub async fn set_roles(&self, name: &str, roles: Roles) -> Result<Option<Account>, AccountError> {
-        let name = name.to_owned();
-        self.blocking(move |store| store.set_roles(&name, &roles)).await
+    /// [`AccountError`].
+    pub async fn set_roles(
+        &self,
+        name: &str,
+        roles: Roles,
+        remaining: Remaining,
+    ) -> Result<AccountChange, AccountError> {
+        self.inner.store.set_roles(&AccountKey::of(name), &roles, remaining).await
     }
 
     /// [`AccountStore::set_password`]. The caller ends the account's other sessions.
     ///
     /// # Errors
-    /// [`AccountError`]; then nothing has changed.
+    /// [`AccountError`].
     pub async fn set_password(
         &self,
         name: &str,
@@ -222,22 +261,19 @@ impl Accounts {
         guard: Guard,
         now: Timestamp,
     ) -> Result<PasswordSet, AccountError> {
-        let name = name.to_owned();
-        self.blocking(move |store| store.set_password(&name, &hash, guard, now)).await
+        self.inner.store.set_password(&AccountKey::of(name), &hash, guard, now).await
     }
 
     /// Makes a new set-up token, which holds for [`SETUP_LIFETIME`](Self::SETUP_LIFETIME), and earlier ones worthless;
     /// `None` where there is an account already.
     ///
     /// # Errors
-    /// [`AccountError`]; then the earlier token still holds.
+    /// [`AccountError`].
     pub async fn begin_setup(&self, now: Timestamp) -> Result<Option<SetupToken>, AccountError> {
         let mut random = [0; SetupToken::BYTES];
-        fill(&self.inner.store, &*self.inner.random, &mut random)?;
+        fill(&*self.inner.store, &*self.inner.random, &mut random)?;
         let token = SetupToken::from_random(random);
-        let digest = token.digest();
-        let begun =
-            self.blocking(move |store| store.begin_setup(digest, now.plus(Self::SETUP_LIFETIME))).await?;
+        let begun = self.inner.store.begin_setup(token.digest(), now.plus(Self::SETUP_LIFETIME)).await?;
         Ok(begun.then_some(token))
     }
 
@@ -246,56 +282,54 @@ impl Accounts {
     /// # Errors
     /// [`AccountError`].
     pub async fn setup_is_open(&self, token: &SetupToken, now: Timestamp) -> Result<bool, AccountError> {
-        let digest = token.digest();
-        self.blocking(move |store| store.setup_is_open(digest, now)).await
+        self.inner.store.setup_is_open(token.digest(), now).await
     }
 
     /// [`AccountStore::complete_setup`].
     ///
     /// # Errors
-    /// [`AccountError`]; then there is no account and the token still holds.
+    /// [`AccountError`].
     pub async fn complete_setup(
         &self,
         token: &SetupToken,
         first: NewAccount,
         now: Timestamp,
     ) -> Result<SetupUsed, AccountError> {
-        let digest = token.digest();
-        self.blocking(move |store| store.complete_setup(digest, &first, now)).await
+        self.inner.store.complete_setup(token.digest(), &first, now).await
+    }
+
+    fn admit(&self, op: &'static str) -> Result<Admission, AccountError> {
+        self.inner.gate.admit().ok_or_else(|| self.error(AccountErrorKind::Overloaded, op))
     }
 
     async fn hashing<T: Send + 'static>(
         &self,
         op: &'static str,
-        work: impl FnOnce(&Inner) -> Result<T, AccountError> + Send + 'static,
+        admission: Admission,
+        work: impl FnOnce() -> Result<T, AccountError> + Send + 'static,
     ) -> Result<T, AccountError> {
-        let inner = self.inner.clone();
-        let done = self.inner.gate.run(move || work(&inner)).await;
-        done.unwrap_or_else(|| Err(self.inner.store.error(AccountErrorKind::Overloaded, op)))
+        let done = admission.run(work).await;
+        done.unwrap_or_else(|| Err(self.error(AccountErrorKind::Overloaded, op)))
     }
 
-    async fn blocking<T: Send + 'static>(
-        &self,
-        work: impl FnOnce(&AccountStore) -> Result<T, AccountError> + Send + 'static,
-    ) -> Result<T, AccountError> {
-        let inner = self.inner.clone();
-        match tokio::task::spawn_blocking(move || work(&inner.store)).await {
-            Ok(result) => result,
-            Err(e) if e.is_panic() => std::panic::resume_unwind(e.into_panic()),
-            Err(e) => Err(self.inner.store.error(AccountErrorKind::Unavailable, "shut down").caused_by(e)),
-        }
+    fn error(&self, kind: AccountErrorKind, op: &'static str) -> AccountError {
+        AccountError::new(kind, op, self.inner.store.place())
     }
 }
 
-fn salt(store: &AccountStore, random: &dyn Random) -> Result<Salt, AccountError> {
+fn salt(store: &dyn AccountStore, random: &dyn Random) -> Result<Salt, AccountError> {
     let mut bytes = [0; Salt::BYTES];
     fill(store, random, &mut bytes)?;
     Ok(Salt::from_random(bytes))
 }
 
-fn fill(store: &AccountStore, random: &dyn Random, bytes: &mut [u8]) -> Result<(), AccountError> {
-    random.fill(bytes).map_err(|e| store.error(AccountErrorKind::Unavailable, "random").caused_by(e))
+fn fill(store: &dyn AccountStore, random: &dyn Random, bytes: &mut [u8]) -> Result<(), AccountError> {
+    let failed = |e| AccountError::new(AccountErrorKind::Unavailable, "random", store.place()).caused_by(e);
+    random.fill(bytes).map_err(failed)
 }
+
+/// Accounts read at once where all are wanted.
+const PAGE: NonZeroU16 = NonZeroU16::new(500).expect("not zero");
 
 #[cfg(test)]
 mod tests;

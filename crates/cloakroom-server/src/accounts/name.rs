@@ -12,7 +12,7 @@ use unicode_normalization::UnicodeNormalization as _;
 #[derive(Clone)]
 pub struct AccountName {
     id: PrincipalId,
-    key: String,
+    key: AccountKey,
 }
 
 impl AccountName {
@@ -29,7 +29,7 @@ impl AccountName {
         if text.chars().any(is_invisible) {
             return Err(InvalidAccountName::Invisible);
         }
-        Ok(Self { id, key: account_key(text) })
+        Ok(Self { id, key: AccountKey::of(text) })
     }
 
     /// The principal that sessions of this account speak for.
@@ -46,7 +46,7 @@ impl AccountName {
 
     /// What the account is found by.
     #[must_use]
-    pub fn key(&self) -> &str {
+    pub fn key(&self) -> &AccountKey {
         &self.key
     }
 }
@@ -68,6 +68,30 @@ impl fmt::Display for AccountName {
 impl fmt::Debug for AccountName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Debug::fmt(&self.id, f)
+    }
+}
+
+/// What an account is found by: what [`account_key`] makes of any text that somebody typed as a name.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct AccountKey(String);
+
+impl AccountKey {
+    /// Most bytes of a key: no name makes a longer one (the longest is 256 bytes, which NFKC makes eleven times as long), and
+    /// every database has an index for it.
+    pub const MAX_BYTES: usize = 3_072;
+
+    /// The key of what was typed. Text that no account can have is the key of none, and is looked up like any other.
+    #[must_use]
+    pub fn of(typed: &str) -> Self {
+        let key = account_key(typed);
+        let fits = key.len() <= Self::MAX_BYTES && !key.contains(char::is_control);
+        Self(if fits { key } else { String::new() })
+    }
+
+    /// Its text; empty for the key of none.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
     }
 }
 
@@ -125,8 +149,21 @@ mod tests {
     #[test]
     fn a_name_is_shown_as_it_was_written() {
         let name = AccountName::new("Zoë Müller").unwrap();
-        assert_eq!((name.as_str(), name.key()), ("Zoë Müller", "zoë müller"));
+        assert_eq!((name.as_str(), name.key().as_str()), ("Zoë Müller", "zoë müller"));
         assert_eq!(name, AccountName::new("zoë müller").unwrap());
+    }
+
+    #[test]
+    fn what_no_account_can_be_named_has_the_key_of_none() {
+        let longest = AccountName::new(&"\u{fdfa}".repeat(85)).unwrap();
+        assert!(
+            (2_000..=AccountKey::MAX_BYTES).contains(&longest.key().as_str().len()),
+            "the worst name fits"
+        );
+        for text in ["", "a\0b", "a\nb", "a\u{85}b", &"a".repeat(AccountKey::MAX_BYTES + 1)] {
+            assert_eq!(AccountKey::of(text).as_str(), "", "{text:?}");
+        }
+        assert_ne!(AccountKey::of(&"a".repeat(AccountKey::MAX_BYTES)).as_str(), "");
     }
 
     #[test]

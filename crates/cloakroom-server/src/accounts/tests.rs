@@ -27,7 +27,7 @@ struct Fixture {
 impl Fixture {
     fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let store = AccountStore::open(&dir.path().join("deep/accounts.db")).unwrap();
+        let store = Arc::new(SqliteAccounts::open(&dir.path().join("deep/accounts.db")).unwrap());
         let limits = HashingLimits { parallel: 2, queued: 64 };
         Self { accounts: Accounts::new(store, Arc::new(Counting::default()), limits).unwrap(), dir }
     }
@@ -55,8 +55,28 @@ impl Fixture {
         }
     }
 
+    async fn disable(&self, name: &str, now: Timestamp) -> Account {
+        changed(self.accounts.disable(name, Remaining::Anybody, now).await.unwrap())
+    }
+
+    async fn set_roles(&self, name: &str, roles: &[&str]) -> Account {
+        let roles = Roles::new(roles).unwrap();
+        changed(self.accounts.set_roles(name, roles, Remaining::Anybody).await.unwrap())
+    }
+
+    async fn stored(&self, name: &str) -> Credentials {
+        self.accounts.inner.store.get(&AccountKey::of(name)).await.unwrap().unwrap()
+    }
+
     async fn admits(&self, name: &str, password: &str) -> bool {
         matches!(self.accounts.verify(name, secret(password)).await.unwrap(), Verdict::Verified(_))
+    }
+}
+
+fn changed(change: AccountChange) -> Account {
+    match change {
+        AccountChange::Changed(account) => account,
+        other => panic!("{other:?}"),
     }
 }
 
@@ -96,15 +116,16 @@ async fn a_name_is_taken_however_it_is_typed() {
 async fn a_disabled_account_is_refused_until_it_is_enabled() {
     let f = Fixture::new();
     f.add("alice").await;
-    let disabled = f.accounts.disable("ALICE", NOW).await.unwrap().unwrap();
+    let disabled = f.disable("ALICE", NOW).await;
     assert_eq!((disabled.disabled_at, disabled.credential_epoch), (Some(NOW), 2));
     assert!(!f.admits("alice", GOOD).await);
-    let again = f.accounts.disable("alice", NOW.plus(Duration::from_secs(9))).await.unwrap().unwrap();
+    let again = f.disable("alice", NOW.plus(Duration::from_secs(9))).await;
     assert_eq!(again, disabled, "disabling twice changes nothing");
     let enabled = f.accounts.enable("alice").await.unwrap().unwrap();
     assert_eq!((enabled.disabled_at, enabled.credential_epoch), (None, 3));
     assert!(f.admits("alice", GOOD).await);
-    assert_eq!(f.accounts.disable("bob", NOW).await.unwrap(), None);
+    let bob = f.accounts.disable("bob", Remaining::Anybody, NOW).await.unwrap();
+    assert_eq!(bob, AccountChange::NoSuchAccount);
     assert_eq!(f.accounts.enable("bob").await.unwrap(), None);
 }
 
@@ -113,10 +134,10 @@ async fn every_change_that_a_sign_in_must_notice_raises_the_epoch() {
     let f = Fixture::new();
     let read = f.add("alice").await;
     assert!(f.accounts.is_current(&read).await.unwrap());
-    let roles = f.accounts.set_roles("alice", Roles::new(["admin"]).unwrap()).await.unwrap().unwrap();
+    let roles = f.set_roles("alice", &["admin"]).await;
     assert!(!f.accounts.is_current(&read).await.unwrap());
     assert!(roles.principal().has_role("admin"));
-    let same = f.accounts.set_roles("alice", Roles::new(["admin"]).unwrap()).await.unwrap().unwrap();
+    let same = f.set_roles("alice", &["admin"]).await;
     assert_eq!(same.credential_epoch, roles.credential_epoch, "the same roles are no change");
     let hash = f.hash("alice", "another long phrase").await;
     let later = NOW.plus(Duration::from_secs(1));
@@ -134,7 +155,7 @@ async fn every_change_that_a_sign_in_must_notice_raises_the_epoch() {
 async fn a_password_change_that_lost_a_race_changes_nothing() {
     let f = Fixture::new();
     let read = f.add("alice").await;
-    f.accounts.disable("alice", NOW).await.unwrap();
+    f.disable("alice", NOW).await;
     let hash = f.hash("alice", "another long phrase").await;
     let guard = Guard::Epoch(read.credential_epoch);
     assert_eq!(f.accounts.set_password("alice", hash.clone(), guard, NOW).await.unwrap(), PasswordSet::Stale);
@@ -147,11 +168,11 @@ async fn a_password_change_that_lost_a_race_changes_nothing() {
 async fn an_outdated_hash_is_replaced_at_the_next_sign_in_without_ending_any() {
     let f = Fixture::new();
     let account = f.add("alice").await;
-    let old = f.accounts.inner.store.get("alice").unwrap().unwrap().hash;
+    let old = f.stored("alice").await.hash;
     let weak = StoredHash::from_stored(weak_hash(GOOD));
-    f.accounts.inner.store.rehash(&account.name, &old, &weak).unwrap();
+    f.accounts.inner.store.rehash(account.name.key(), &old, &weak).await.unwrap();
     assert!(f.admits("alice", GOOD).await);
-    let now = f.accounts.inner.store.get("alice").unwrap().unwrap();
+    let now = f.stored("alice").await;
     assert!(now.hash != weak && !now.hash.is_outdated());
     assert_eq!(now.account.credential_epoch, account.credential_epoch);
     assert!(f.admits("alice", GOOD).await);
@@ -216,10 +237,10 @@ async fn a_set_up_link_ends_after_a_day_or_with_the_first_account() {
 #[tokio::test]
 async fn two_processes_see_each_others_changes() {
     let f = Fixture::new();
-    let other = AccountStore::open(&f.path()).unwrap();
+    let other = SqliteAccounts::open(&f.path()).unwrap();
     f.add("alice").await;
-    assert_eq!(other.list().unwrap().len(), 1);
-    other.disable("alice", NOW).unwrap();
+    assert_eq!(other.count().await.unwrap(), 1);
+    let _ = other.disable(&AccountKey::of("alice"), Remaining::Anybody, NOW).await.unwrap();
     assert!(!f.admits("alice", GOOD).await);
 }
 
@@ -243,24 +264,24 @@ fn contains(bytes: &[u8], needle: &[u8]) -> bool {
     bytes.windows(needle.len()).any(|window| window == needle)
 }
 
-#[test]
-fn a_new_file_opened_by_many_at_once_is_made_once() {
+#[tokio::test]
+async fn a_new_file_opened_by_many_at_once_is_made_once() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("accounts.db");
-    std::thread::scope(|scope| {
-        let openers: Vec<_> =
-            (0..8).map(|_| scope.spawn(|| AccountStore::open(&path).map(|s| s.count()))).collect();
-        for opener in openers {
-            assert_eq!(opener.join().unwrap().unwrap().unwrap(), 0);
-        }
+    let opened: Vec<_> = std::thread::scope(|scope| {
+        let openers: Vec<_> = (0..8).map(|_| scope.spawn(|| SqliteAccounts::open(&path))).collect();
+        openers.into_iter().map(|opener| opener.join().unwrap().unwrap()).collect()
     });
+    for accounts in opened {
+        assert_eq!(accounts.count().await.unwrap(), 0);
+    }
 }
 
 #[test]
 fn files_that_are_not_ours_are_refused_and_left_alone() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("accounts.db");
-    let kind = |path: &Path| AccountStore::open(path).unwrap_err().kind();
+    let kind = |path: &Path| SqliteAccounts::open(path).unwrap_err().kind();
 
     std::fs::write(&path, "this is a text file, and long enough to be looked at as a database header")
         .unwrap();
@@ -271,20 +292,20 @@ fn files_that_are_not_ours_are_refused_and_left_alone() {
     assert_eq!(kind(&path), AccountErrorKind::Corrupt);
 
     std::fs::remove_file(&path).unwrap();
-    drop(AccountStore::open(&path).unwrap());
+    drop(SqliteAccounts::open(&path).unwrap());
     rusqlite::Connection::open(&path).unwrap().pragma_update(None, "user_version", 99).unwrap();
     assert_eq!(kind(&path), AccountErrorKind::Newer);
     assert_eq!(kind(dir.path()), AccountErrorKind::Unavailable, "a directory is no file");
 }
 
 #[cfg(unix)]
-#[test]
-fn only_this_user_can_read_the_accounts() {
+#[tokio::test]
+async fn only_this_user_can_read_the_accounts() {
     use std::os::unix::fs::PermissionsExt as _;
     let dir = tempfile::tempdir().unwrap();
     let data = dir.path().join("data");
-    let store = AccountStore::open(&data.join("accounts.db")).unwrap();
-    store.begin_setup(SetupToken::from_random([1; 32]).digest(), NOW).unwrap();
+    let store = SqliteAccounts::open(&data.join("accounts.db")).unwrap();
+    assert!(store.begin_setup(SetupToken::from_random([1; 32]).digest(), NOW).await.unwrap());
     assert_eq!(std::fs::metadata(&data).unwrap().permissions().mode() & 0o777, 0o700);
     for entry in std::fs::read_dir(&data).unwrap() {
         let entry = entry.unwrap();
@@ -309,7 +330,7 @@ async fn a_refusal_hashes_a_password_whether_the_account_exists_or_not() {
     let f = Fixture::new();
     f.add("alice").await;
     f.add("bob").await;
-    f.accounts.disable("bob", NOW).await.unwrap();
+    f.disable("bob", NOW).await;
     let known = shortest_refusal(&f, "alice").await;
     for name in ["bob", "nobody", "", "no\nname"] {
         let refused = shortest_refusal(&f, name).await;

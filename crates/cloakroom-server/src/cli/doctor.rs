@@ -8,9 +8,8 @@ use serde_json::json;
 use super::config::warnings_json;
 use super::output::counted;
 use super::{CliError, GlobalArgs, Host};
-use crate::accounts::AccountStore;
 use crate::config::{Config, Loaded, format_duration};
-use crate::{sentences, stores};
+use crate::{accounts, sentences, stores};
 
 /// Runs `doctor`: succeeds where the server could work, however weak its settings are.
 pub(super) async fn run(loaded: &Loaded, global: &GlobalArgs, host: &mut Host<'_>) -> Result<(), CliError> {
@@ -20,7 +19,7 @@ pub(super) async fn run(loaded: &Loaded, global: &GlobalArgs, host: &mut Host<'_
         Ok((told, weaknesses)) => (Ok(told), weaknesses),
         Err(error) => (Err(error), Vec::new()),
     };
-    let health = [check_accounts(config), store];
+    let health = [check_accounts(config).await, store];
     let broken = health.iter().filter(|check| check.is_err()).count();
     if global.json {
         let health: Vec<_> = health
@@ -68,16 +67,21 @@ pub(super) async fn run(loaded: &Loaded, global: &GlobalArgs, host: &mut Host<'_
     }
 }
 
-fn check_accounts(config: &Config) -> Result<String, CliError> {
-    let path = config.accounts_path();
-    if !path.exists() {
+/// Where the accounts are, and who shares them.
+async fn check_accounts(config: &Config) -> Result<String, CliError> {
+    let file = config.accounts_path();
+    if let Some(path) = file.as_ref().filter(|path| !path.exists()) {
         return Ok(format!(
             "There are no accounts yet; `serve` will make {} and print a set-up link.",
             path.display()
         ));
     }
-    let count = AccountStore::open(&path)?.count()?;
-    Ok(format!("The accounts are readable and writable: {}.", counted(count, "account")))
+    let count = accounts::open(config).await?.count().await?;
+    let shared = match file {
+        Some(path) => format!("They are in {}: servers of this machine share them.", path.display()),
+        None => format!("They are in {}: every server that names it shares them.", config.accounts),
+    };
+    Ok(format!("The accounts are readable and writable: {}.\n  {shared}", counted(count, "account")))
 }
 
 /// What the store is like, and what is weak about it.

@@ -7,8 +7,8 @@ use super::output::{counted, table};
 use super::sessions::SETTLED;
 use super::{CliError, GlobalArgs, Host, PasswordArgs, SettlingArgs, UsersCommand};
 use crate::accounts::{
-    Account, AccountName, AccountStore, Accounts, Added, Guard, HashingLimits, NewAccount, NewPassword,
-    Password, PasswordSet, Roles, StoredHash,
+    self, Account, AccountChange, AccountName, Accounts, Added, Guard, HashingLimits, NewAccount,
+    NewPassword, Password, PasswordSet, Remaining, Roles, StoredHash,
 };
 use crate::config::Config;
 use crate::stores;
@@ -20,7 +20,7 @@ pub(super) async fn run(
     global: &GlobalArgs,
     host: &mut Host<'_>,
 ) -> Result<(), CliError> {
-    let store = AccountStore::open(&config.accounts_path())?;
+    let store = accounts::open(config).await?;
     let accounts = Accounts::new(store, host.random.clone(), HashingLimits::for_cores(host.cores))?;
     let call = Call { accounts, config, json: global.json };
     match command {
@@ -28,7 +28,7 @@ pub(super) async fn run(
         UsersCommand::List => call.list(host).await,
         UsersCommand::Disable { name, settling } => {
             let now = host.clock.now();
-            let account = call.accounts.disable(name, now).await?.ok_or_else(|| no_such_account(name))?;
+            let account = outcome(call.accounts.disable(name, Remaining::Anybody, now).await?, name)?;
             let ends = Some((EndReason::AccountDisabled, *settling));
             call.changed(&account, "disabled", ends, host).await
         }
@@ -41,10 +41,19 @@ pub(super) async fn run(
         }
         UsersCommand::SetRoles { name, roles, none: _, settling } => {
             let roles = read_roles(roles)?;
-            let account = call.accounts.set_roles(name, roles).await?.ok_or_else(|| no_such_account(name))?;
+            let account = outcome(call.accounts.set_roles(name, roles, Remaining::Anybody).await?, name)?;
             let ends = Some((EndReason::RevokedByAdmin, *settling));
             call.changed(&account, "given other roles", ends, host).await
         }
+    }
+}
+
+/// The account that a command changed. An operator, who can always add another, may take away the last administrator.
+fn outcome(change: AccountChange, name: &str) -> Result<Account, CliError> {
+    match change {
+        AccountChange::Changed(account) => Ok(account),
+        AccountChange::LastAdministrator => unreachable!("nobody in particular has to remain"),
+        AccountChange::NoSuchAccount => Err(no_such_account(name)),
     }
 }
 

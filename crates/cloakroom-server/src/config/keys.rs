@@ -11,6 +11,8 @@ pub(super) const KEYS: &[&str] = &[
     "store_file",
     "store_moving_from",
     "store_moving_from_file",
+    "accounts",
+    "accounts_file",
     "metrics_listen",
     "dangerously_insecure_http",
     "session.preset",

@@ -5,6 +5,7 @@
 //! (`resolve`, `session`). Everything wrong is reported at once, each problem with place, cause and remedy. What works
 //! but weakens something is a [`Warning`].
 
+mod accounts_url;
 mod console;
 mod error;
 mod keys;
@@ -21,6 +22,7 @@ mod store_url;
 mod units;
 mod warning;
 
+pub use accounts_url::{AccountsUrl, AccountsUrlError};
 pub use console::ConsoleConfig;
 pub use error::{ConfigError, Place, Problem};
 pub use layer::ENVIRONMENT_PREFIX;

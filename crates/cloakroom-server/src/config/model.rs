@@ -9,6 +9,7 @@ use cloakroom_core::{AalPreset, Policy};
 use cloakroom_http::{CookiePolicy, ForwardingHeader, Origin, SameSite};
 use ipnet::IpNet;
 
+use super::accounts_url::AccountsUrl;
 use super::console::ConsoleConfig;
 use super::public_url::PublicUrl;
 use super::read::words;
@@ -24,12 +25,14 @@ pub struct Config {
     pub public_url: PublicUrl,
     /// Whether [`public_url`](Self::public_url) follows from [`listen`](Self::listen) because nobody set it.
     pub public_url_is_derived: bool,
-    /// Where accounts, and by default sessions, are kept.
+    /// Where accounts and sessions are kept by default.
     pub data_dir: PathBuf,
     /// Where sessions live.
     pub store: StoreUrl,
     /// Where sessions lived before, while they are being moved from there.
     pub store_moving_from: Option<StoreUrl>,
+    /// Where the built-in accounts and the audit log are kept.
+    pub accounts: AccountsUrl,
     /// A listener of its own for metrics, where asked for.
     pub metrics_listen: Option<SocketAddr>,
     /// Whether cookies go over plain http to hosts other than this machine: everybody on the way can take them.
@@ -55,9 +58,20 @@ pub struct Config {
 }
 
 impl Config {
-    /// The file of the built-in accounts.
+    /// The database file of the built-in accounts and the audit log, where they are in one.
     #[must_use]
-    pub fn accounts_path(&self) -> PathBuf {
+    pub fn accounts_path(&self) -> Option<PathBuf> {
+        match &self.accounts {
+            AccountsUrl::Sqlite { path } => {
+                Some(path.clone().unwrap_or_else(|| self.default_accounts_path()))
+            }
+            AccountsUrl::Remote(_) => None,
+        }
+    }
+
+    /// The database file of `accounts = "sqlite:"`.
+    #[must_use]
+    pub fn default_accounts_path(&self) -> PathBuf {
         self.data_dir.join("accounts.db")
     }
 

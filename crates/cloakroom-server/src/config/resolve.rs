@@ -7,6 +7,7 @@ use std::time::Duration;
 use cloakroom_http::{CookiePolicy, CookiePolicyError, Origin};
 use ipnet::IpNet;
 
+use super::accounts_url::AccountsUrl;
 use super::console::read_console;
 use super::model::{Config, LogConfig, LogFormat, LogLevel, SignInConfig, TlsConfig, TrustConfig};
 use super::near_cache::read_near_cache;
@@ -35,6 +36,7 @@ pub(super) fn resolve(r: &mut Reader<'_>) -> Config {
         data_dir: r.get("data_dir").unwrap_or_else(|| PathBuf::from(DEFAULT_DATA_DIR)),
         store,
         store_moving_from,
+        accounts: read_accounts(r),
         metrics_listen: r.get("metrics_listen"),
         dangerously_insecure_http,
         preset,
@@ -85,8 +87,25 @@ fn read_store(r: &mut Reader<'_>) -> (StoreUrl, Option<StoreUrl>) {
     (store, from)
 }
 
-/// The address at `key`, or in the file that is named at `file_key`.
 fn read_store_url(r: &mut Reader<'_>, key: &'static str, file_key: &'static str) -> Option<StoreUrl> {
+    let (place, text) = read_address(r, key, file_key)?;
+    let url = StoreUrl::parse(&text);
+    url.map_err(|error| r.problem(place, error.to_string(), error.remedy)).ok()
+}
+
+fn read_accounts(r: &mut Reader<'_>) -> AccountsUrl {
+    let default = AccountsUrl::Sqlite { path: None };
+    let Some((place, text)) = read_address(r, "accounts", "accounts_file") else { return default };
+    let url = AccountsUrl::parse(&text);
+    url.map_err(|error| r.problem(place, error.to_string(), error.remedy())).unwrap_or(default)
+}
+
+/// The address at `key`, or in the file that is named at `file_key`, and which of them it is.
+fn read_address(
+    r: &mut Reader<'_>,
+    key: &'static str,
+    file_key: &'static str,
+) -> Option<(&'static str, String)> {
     let direct: Option<String> = r.get(key);
     let file: Option<PathBuf> = r.get(file_key);
     let (place, text) = match (direct, file) {
@@ -99,14 +118,13 @@ fn read_store_url(r: &mut Reader<'_>, key: &'static str, file_key: &'static str)
             Ok(text) => (file_key, text),
             Err(e) => {
                 let cause = format!("`{file_key}` cannot be read: {}: {e}", path.display());
-                r.problem(file_key, cause, "name a readable file that holds the address of the store");
+                r.problem(file_key, cause, format!("name a readable file that holds what `{key}` would say"));
                 return None;
             }
         },
         (None, None) => return None,
     };
-    let url = StoreUrl::parse(text.trim());
-    url.map_err(|error| r.problem(place, error.to_string(), error.remedy)).ok()
+    Some((place, text.trim().to_owned()))
 }
 
 fn read_tls(r: &mut Reader<'_>) -> Option<TlsConfig> {

@@ -139,6 +139,9 @@ impl Loaded {
             "store_moving_from" if self.layers.value(&["store_moving_from_file"]).is_some() => {
                 Source::DerivedFrom("store_moving_from_file")
             }
+            "accounts" if self.layers.value(&["accounts_file"]).is_some() => {
+                Source::DerivedFrom("accounts_file")
+            }
             // Of an administrator's own default and what holds for everybody, the shorter one.
             "session.roles.*.idle_timeout" => self.source_of_role(path, |t| t.idle, "session.idle_timeout"),
             "session.roles.*.absolute_timeout" => {
@@ -172,7 +175,8 @@ impl Loaded {
             "store_moving_from" if self.layers.value(&["store_moving_from_file"]).is_some() => {
                 Some(toml::Value::from(MASK))
             }
-            "store_file" | "store_moving_from_file" => {
+            "accounts" if self.layers.value(&["accounts_file"]).is_some() => Some(toml::Value::from(MASK)),
+            "store_file" | "store_moving_from_file" | "accounts_file" => {
                 self.layers.value(&[pattern])?.as_str().map(toml::Value::from)
             }
             _ => value,
@@ -199,6 +203,7 @@ fn values(config: &Config) -> BTreeMap<Vec<String>, toml::Value> {
     if let Some(from) = &config.store_moving_from {
         put("store_moving_from", from.to_string().into());
     }
+    put("accounts", config.accounts.to_string().into());
     put("dangerously_insecure_http", config.dangerously_insecure_http.into());
     if let Some(address) = config.metrics_listen {
         put("metrics_listen", address.to_string().into());

@@ -81,7 +81,7 @@ impl StoreUrl {
         Ok(Self::Memory { max_bytes })
     }
 
-    fn sqlite(rest: &str) -> Result<Self, StoreUrlError> {
+    pub(super) fn sqlite(rest: &str) -> Result<Self, StoreUrlError> {
         if rest.contains('?') {
             return Err(StoreUrlError {
                 cause: "has options, but a SQLite store takes none".into(),

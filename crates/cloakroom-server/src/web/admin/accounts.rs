@@ -12,8 +12,8 @@ use zeroize::Zeroizing;
 use super::act::{Act, Done};
 use super::{Settle, Why};
 use crate::accounts::{
-    Account, AccountName, Added, Guard, NewAccount, NewPassword, Password, PasswordSet, Roles, StoredHash,
-    account_key,
+    Account, AccountChange, AccountKey, AccountName, Added, Guard, NewAccount, NewPassword, Password,
+    PasswordSet, Remaining, Roles, StoredHash, account_key,
 };
 use crate::web::App;
 use crate::web::extract::MALFORMED;
@@ -75,13 +75,21 @@ impl App {
         query: &AccountQuery,
     ) -> Result<AccountPage, Refusal> {
         staff.demand(self, Right::SeeAll)?;
-        let (text, after) = (query.text.as_deref().map(account_key), query.after.as_deref().map(account_key));
+        let text = query.text.as_deref().map(account_key);
         let limit = usize::from(query.limit.map_or(50, NonZeroU16::get));
-        let mut accounts = self.accounts.list().await?;
-        accounts.retain(|account| {
-            text.as_ref().is_none_or(|text| account.name.key().contains(text.as_str()))
-                && after.as_ref().is_none_or(|after| account.name.key() > after.as_str())
-        });
+        let (mut accounts, mut after) = (Vec::new(), query.after.clone());
+        // One more than asked for says whether there is a next page.
+        while accounts.len() <= limit {
+            let page = self.accounts.page(after.as_deref(), LOOKED_AT_ONCE).await?;
+            let is_last = page.len() < usize::from(LOOKED_AT_ONCE.get());
+            after = page.last().map(|last| last.name.to_string());
+            accounts.extend(page.into_iter().filter(|account| {
+                text.as_ref().is_none_or(|text| account.name.key().as_str().contains(text.as_str()))
+            }));
+            if is_last {
+                break;
+            }
+        }
         let leads_on = accounts.len() > limit;
         accounts.truncate(limit);
         let next = accounts.last().filter(|_| leads_on).map(|last| last.name.to_string());
@@ -153,8 +161,8 @@ impl App {
         let act = Act::new("disable_account").about(Some(id.clone())).because(why.clone());
         let done = Done::default();
         self.act(staff, act, &done, async {
-            let changed = self.accounts.disable(id.as_str(), self.sessions.now()).await?;
-            let account = changed.ok_or_else(Refusal::not_found)?;
+            let (remaining, now) = (Remaining::Administrator, self.sessions.now());
+            let account = outcome(self.accounts.disable(id.as_str(), remaining, now).await?)?;
             let event = staff.draft(names::USER_UPDATED, self.sessions.now()).about(Some(id.clone()));
             done.event(event.because("disabled"));
             self.end_after_change(staff, account, &why, settle, &done).await
@@ -207,8 +215,8 @@ impl App {
         let act = act.with("roles", roles.joined());
         let done = Done::default();
         self.act(staff, act, &done, async {
-            let changed = self.accounts.set_roles(id.as_str(), roles).await?;
-            let account = changed.ok_or_else(Refusal::not_found)?;
+            let account =
+                outcome(self.accounts.set_roles(id.as_str(), roles, Remaining::Administrator).await?)?;
             let event = staff.draft(names::AUTHZ_CHANGE, self.sessions.now()).about(Some(id.clone()));
             done.event(event.with("roles", account.roles.joined()));
             self.end_after_change(staff, account, &why, settle, &done).await
@@ -289,7 +297,7 @@ impl App {
     async fn account_of_another(&self, staff: &Staff, name: &str) -> Result<PrincipalId, Refusal> {
         self.demand_management(staff).await?;
         let account = self.accounts.get(name).await?.ok_or_else(Refusal::not_found)?;
-        if account_key(staff.id.as_str()) == account.name.key() {
+        if AccountKey::of(staff.id.as_str()) == *account.name.key() {
             return Err(Refusal::new(OWN_ACCOUNT));
         }
         Ok(account.name.id().clone())
@@ -334,6 +342,17 @@ impl App {
     }
 }
 
+/// The account that was changed.
+fn outcome(change: AccountChange) -> Result<Account, Refusal> {
+    match change {
+        AccountChange::Changed(account) => Ok(account),
+        AccountChange::LastAdministrator => Err(Refusal::new(LAST_ADMINISTRATOR)),
+        AccountChange::NoSuchAccount => Err(Refusal::not_found()),
+    }
+}
+
+/// Accounts read at once where some are looked for.
+const LOOKED_AT_ONCE: NonZeroU16 = NonZeroU16::new(200).expect("not zero");
 /// Letters and digits that nobody takes for one another (Crockford's base 32).
 const LETTERS: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
 const GROUP: usize = 5;
@@ -343,4 +362,9 @@ const OWN_ACCOUNT: ProblemCode = ProblemCode::new(
     "own_account",
     StatusCode::CONFLICT,
     "Nobody changes their own account here; another administrator can",
+);
+const LAST_ADMINISTRATOR: ProblemCode = ProblemCode::new(
+    "last_administrator",
+    StatusCode::CONFLICT,
+    "Nobody could administer any more: make somebody else an administrator first",
 );

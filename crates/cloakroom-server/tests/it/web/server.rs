@@ -13,8 +13,8 @@ use cloakroom_audit::{AuditLog, MemoryAudit};
 use cloakroom_conformance::FaultyStore;
 use cloakroom_memory::MemoryStore;
 use cloakroom_server::accounts::{
-    AccountName, AccountStore, Accounts, Added, HashingLimits, NewAccount, NewPassword, Password, Roles,
-    StoredHash,
+    AccountChange, AccountName, Accounts, Added, HashingLimits, NewAccount, NewPassword, Password, Remaining,
+    Roles, SqliteAccounts, StoredHash,
 };
 use cloakroom_server::config::{Loaded, Sources};
 use cloakroom_server::web::{self, App, AppParts, Listener};
@@ -86,7 +86,7 @@ impl Server {
         let audit = AuditLog::new(Arc::new(MemoryAudit::default()));
         let sessions = sessions.policy(config.policy.clone()).clock(clock.clone());
         let sessions = sessions.events(audit.clone()).build().unwrap();
-        let accounts = AccountStore::open(&dir.path().join("accounts.db")).unwrap();
+        let accounts = Arc::new(SqliteAccounts::open(&dir.path().join("accounts.db")).unwrap());
         let accounts = Accounts::new(accounts, Arc::new(OsRandom), limits).unwrap();
         tokio::spawn({
             let audit = audit.clone();
@@ -131,6 +131,12 @@ impl Server {
             hash: self.hash_of_password().await,
         };
         assert!(matches!(self.accounts.add(new, self.sessions.now()).await.unwrap(), Added::Created(_)));
+    }
+
+    /// Disables an account behind the server's back.
+    pub(super) async fn disable(&self, name: &str) {
+        let change = self.accounts.disable(name, Remaining::Anybody, self.sessions.now()).await.unwrap();
+        assert!(matches!(change, AccountChange::Changed(_)), "{change:?}");
     }
 
     /// Starts a session of `name`, who proved identity now, from some device.

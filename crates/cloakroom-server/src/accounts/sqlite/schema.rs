@@ -4,7 +4,7 @@ use std::path::Path;
 
 use rusqlite::{Connection, ErrorCode, TransactionBehavior};
 
-use super::error::{AccountError, AccountErrorKind};
+use crate::accounts::error::{AccountError, AccountErrorKind, Place};
 
 /// Makes the file ready: journal mode, durability, and every migration that it has not had yet.
 ///
@@ -24,7 +24,9 @@ pub(super) fn prepare(connection: &mut Connection, path: &Path) -> Result<(), Ac
     let done = usize::try_from(version).unwrap_or(usize::MAX);
     let Some(missing) = MIGRATIONS.get(done..) else {
         let source = format!("the file has schema {version}; this program knows {}", MIGRATIONS.len());
-        return Err(AccountError::new(AccountErrorKind::Newer, OP, path).caused_by(source));
+        return Err(
+            AccountError::new(AccountErrorKind::Newer, OP, &Place::File(path.to_owned())).caused_by(source)
+        );
     };
     for sql in missing {
         tx.execute_batch(sql).map_err(broken)?;
@@ -45,7 +47,9 @@ fn found_version(connection: &Connection, path: &Path) -> Result<i64, AccountErr
         connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0)).map_err(broken)?;
     if application != APPLICATION_ID && tables > 0 {
         let source = "the file is another program's database";
-        return Err(AccountError::new(AccountErrorKind::Corrupt, OP, path).caused_by(source));
+        return Err(
+            AccountError::new(AccountErrorKind::Corrupt, OP, &Place::File(path.to_owned())).caused_by(source)
+        );
     }
     Ok(version)
 }
