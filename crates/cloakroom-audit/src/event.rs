@@ -1,13 +1,12 @@
 //! One event, before and after it is part of the chain.
 
 use std::collections::BTreeMap;
-use std::fmt;
-use std::str::FromStr;
 
 use cloakroom::{Actor, Event, EventKind};
-use cloakroom_core::{Device, PrincipalId, SessionId, Timestamp};
+use cloakroom_core::{Device, EndReason, PrincipalId, SessionId, Timestamp};
 use serde_json::Value;
-use sha2::{Digest as _, Sha256};
+
+use crate::{AuditRow, ChainHash};
 
 /// Something to be recorded.
 #[derive(Clone, PartialEq, Debug)]
@@ -93,21 +92,34 @@ impl From<&Event> for Draft {
             principal: event.principal.clone(),
             session: event.session,
             actor: event.actor.clone(),
-            reason: event.kind.end_reason().map(|reason| reason.as_str()),
+            reason: event.kind.end_reason().map(EndReason::as_str),
             device: event.device.clone(),
             detail: BTreeMap::new(),
         }
-        .with_kind(event.kind)
+        .of_kind(event.kind)
     }
 }
 
 impl Draft {
-    fn with_kind(self, _kind: EventKind) -> Self {
-        self
+    /// How often it happened: 1, or as often as repeats of it were summed up.
+    #[must_use]
+    pub fn times(&self) -> u64 {
+        times(self.detail.get(TIMES))
+    }
+
+    /// What the kind of an event says beyond its name and reason.
+    fn of_kind(self, kind: EventKind) -> Self {
+        match kind {
+            EventKind::Issued => {
+                let holder = if self.principal.is_some() { "signed_in" } else { "anonymous" };
+                self.with("kind", holder)
+            }
+            _ => self,
+        }
     }
 }
 
-/// An event of the log, as it was recorded and as it is exported.
+/// An event of the log, as people and programs read it. Its form outside is [`EventObject`](crate::EventObject).
 #[derive(Clone, PartialEq, Debug)]
 #[non_exhaustive]
 pub struct AuditEvent {
@@ -139,67 +151,42 @@ pub struct AuditEvent {
     pub hash: ChainHash,
 }
 
-/// A link of the chain: SHA-256.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub struct ChainHash([u8; 32]);
-
-impl ChainHash {
-    /// What the first event follows.
-    pub const START: Self = Self([0; 32]);
-
-    /// The hash over `parts`, each with its length before it.
+impl AuditEvent {
+    /// How often it happened: 1, or as often as repeats of it were summed up.
     #[must_use]
-    pub fn over(parts: &[&[u8]]) -> Self {
-        let mut hasher = Sha256::new();
-        for part in parts {
-            hasher.update(u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());
-            hasher.update(part);
+    pub fn times(&self) -> u64 {
+        times(self.detail.get(TIMES))
+    }
+}
+
+impl From<AuditRow> for AuditEvent {
+    /// The event in `row`. What cannot be read is left out of it, and what stands there is shown: looking at a damaged
+    /// log must be possible. [`verify`](crate::verify) is what judges.
+    fn from(row: AuditRow) -> Self {
+        let detail = serde_json::from_str(&row.detail)
+            .unwrap_or_else(|_| BTreeMap::from([(UNREADABLE.to_owned(), Value::from(row.detail.as_str()))]));
+        Self {
+            seq: row.seq,
+            at: row.at,
+            event: row.event,
+            principal: row.principal,
+            session: row.session.and_then(|session| session.parse().ok()),
+            actor_kind: row.actor_kind,
+            actor_id: row.actor_id,
+            reason: row.reason,
+            ip: row.ip,
+            user_agent: row.user_agent,
+            detail,
+            prev: row.prev,
+            hash: row.hash,
         }
-        Self(hasher.finalize().into())
-    }
-
-    /// Its bytes.
-    #[must_use]
-    pub const fn as_bytes(&self) -> &[u8; 32] {
-        &self.0
-    }
-
-    /// A hash that was stored as bytes.
-    #[must_use]
-    pub const fn from_bytes(bytes: [u8; 32]) -> Self {
-        Self(bytes)
     }
 }
 
-impl fmt::Display for ChainHash {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
-    }
+fn times(detail: Option<&Value>) -> u64 {
+    detail.and_then(Value::as_u64).unwrap_or(1).max(1)
 }
 
-impl fmt::Debug for ChainHash {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{self}")
-    }
-}
-
-impl FromStr for ChainHash {
-    type Err = MalformedHash;
-
-    fn from_str(text: &str) -> Result<Self, MalformedHash> {
-        let mut bytes = [0; 32];
-        if text.len() != 64 || !text.is_ascii() {
-            return Err(MalformedHash);
-        }
-        for (index, byte) in bytes.iter_mut().enumerate() {
-            let digits = text.get(index * 2..index * 2 + 2).ok_or(MalformedHash)?;
-            *byte = u8::from_str_radix(digits, 16).map_err(|_| MalformedHash)?;
-        }
-        Ok(Self(bytes))
-    }
-}
-
-/// A text is no hash of a chain.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("not 64 hexadecimal digits")]
-pub struct MalformedHash;
+/// The key of an event's detail that says how often it happened, where that was more than once.
+pub(crate) const TIMES: &str = "times";
+const UNREADABLE: &str = "unreadable";

@@ -37,3 +37,79 @@ pub const SHUTDOWN: &str = "sys_shutdown";
 pub const DROPPED: &str = "audit_events_dropped";
 /// Old events were removed: `detail.through` is the last of them.
 pub const PRUNED: &str = "audit_pruned";
+
+/// How much an event asks for attention, by the levels of OWASP's vocabulary.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Severity {
+    /// What is to be expected.
+    Info,
+    /// What should be looked at.
+    Warn,
+    /// What should be looked at now.
+    Critical,
+}
+
+impl Severity {
+    /// The word in OWASP's table.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Info => "INFO",
+            Self::Warn => "WARN",
+            Self::Critical => "CRITICAL",
+        }
+    }
+
+    /// The number in syslog (RFC 5424 §6.2.1).
+    #[must_use]
+    pub const fn as_syslog(self) -> u8 {
+        match self {
+            Self::Info => 6,
+            Self::Warn => 4,
+            Self::Critical => 2,
+        }
+    }
+}
+
+/// The severity of an event of this name.
+#[must_use]
+pub fn severity(event: &str) -> Severity {
+    match event {
+        PASSWORD_CHANGE_FAIL
+        | AUTHZ_FAIL
+        | "authn_token_reuse"
+        | "session_use_after_expire"
+        | "malicious_extraneous" => Severity::Critical,
+        LOGIN_SUCCESS | PASSWORD_CHANGE => Severity::Info,
+        "session_created"
+        | "session_renewed"
+        | "session_reauthenticated"
+        | "session_expired"
+        | "session_logout"
+        | "session_revoked"
+        | "session_resurrection_blocked"
+        | PRUNED => Severity::Info,
+        _ => Severity::Warn,
+    }
+}
+
+/// Whether strangers, or a broken client, can cause events of this name at will: repeats of them are summed up.
+#[must_use]
+pub fn is_noise(event: &str) -> bool {
+    NOISE.contains(&event)
+}
+
+const NOISE: [&str; 12] = [
+    "session_unknown_token",
+    "session_use_after_expire",
+    "authn_token_reuse",
+    "session_unreadable_record",
+    "session_store_failed",
+    "malicious_extraneous",
+    "session_token_in_url",
+    "malicious_csrf",
+    LOGIN_FAIL_MAX,
+    LOGIN_UNAVAILABLE,
+    AUTHZ_FAIL,
+    INPUT_VALIDATION_FAIL,
+];

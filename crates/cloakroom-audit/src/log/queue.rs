@@ -1,0 +1,227 @@
+//! What waits to be written: bounded, and not to be filled by strangers.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::net::IpAddr;
+
+use cloakroom_core::{Device, PrincipalId, SessionId, Timestamp};
+use tokio::sync::oneshot;
+
+use super::OnFull;
+use crate::event::TIMES;
+use crate::names::{self, DROPPED};
+use crate::{AuditError, AuditEvent, Draft};
+
+/// Something to be written, and perhaps somebody who waits for it.
+#[derive(Debug)]
+pub(super) struct Entry {
+    pub(super) draft: Draft,
+    pub(super) done: Option<Done>,
+}
+
+/// Where the event is sent once it lasts.
+pub(super) type Done = oneshot::Sender<Result<AuditEvent, AuditError>>;
+
+/// What became of an entry.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Pushed {
+    /// It waits under this ticket.
+    Queued(u64),
+    /// It is a repeat: a sum of them will be written.
+    Summed,
+    /// There was no room.
+    Dropped,
+}
+
+/// The queue. Bounded: what has no room is counted, and told of when there is room again.
+#[derive(Debug)]
+pub(super) struct Queue {
+    entries: VecDeque<Entry>,
+    /// Most entries.
+    capacity: usize,
+    on_full: OnFull,
+    /// The ticket of the last entry.
+    ticket: u64,
+    noise: Noise,
+    dropped: Dropped,
+}
+
+#[derive(Debug, Default)]
+struct Dropped {
+    /// In all.
+    total: u64,
+    /// Of which no event has told yet.
+    count: u64,
+    since: Option<Timestamp>,
+}
+
+impl Queue {
+    pub(super) fn new(capacity: usize, on_full: OnFull) -> Self {
+        Self {
+            entries: VecDeque::new(),
+            capacity: capacity.max(1),
+            on_full,
+            ticket: 0,
+            noise: Noise::default(),
+            dropped: Dropped::default(),
+        }
+    }
+
+    pub(super) fn push(&mut self, entry: Entry) -> Pushed {
+        let is_noise = entry.done.is_none() && names::is_noise(entry.draft.event);
+        if is_noise && self.noise.takes(&entry.draft) {
+            return Pushed::Summed;
+        }
+        let room = match (is_noise, self.on_full) {
+            // Whoever makes noise fills half of the queue at most: the rest is for what matters.
+            (true, _) => self.capacity.div_ceil(2),
+            (false, OnFull::Count) if entry.done.is_none() => self.capacity,
+            (false, _) => self.capacity.saturating_mul(CEILING),
+        };
+        if self.entries.len() >= room {
+            self.drop_one(&entry.draft);
+            return Pushed::Dropped;
+        }
+        Pushed::Queued(self.add(entry))
+    }
+
+    /// Whether new requests have to wait, where they wait.
+    pub(super) fn is_full(&self) -> bool {
+        self.entries.len() >= self.capacity
+    }
+
+    /// How many events were dropped so far.
+    pub(super) fn dropped(&self) -> u64 {
+        self.dropped.total
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Up to `most` entries, and the ticket of the last one. Where that leaves the queue empty and events had been dropped,
+    /// the last of them tells how many.
+    pub(super) fn take(&mut self, most: usize, now: Timestamp) -> (Vec<Entry>, u64) {
+        let mut taken: Vec<Entry> = self.entries.drain(..most.min(self.entries.len())).collect();
+        if self.entries.is_empty() && self.dropped.count > 0 {
+            let count = std::mem::take(&mut self.dropped.count);
+            let since = self.dropped.since.take().unwrap_or(now).to_string();
+            let draft = Draft::new(DROPPED, now).with("count", count).with("since", since);
+            self.ticket = self.ticket.saturating_add(1);
+            taken.push(Entry { draft, done: None });
+        }
+        let waiting = u64::try_from(self.entries.len()).unwrap_or(u64::MAX);
+        (taken, self.ticket.saturating_sub(waiting))
+    }
+
+    /// Queues the sums of repeats since the last call.
+    pub(super) fn sum_up(&mut self) {
+        for draft in self.noise.sums() {
+            if self.entries.len() < self.capacity {
+                self.add(Entry { draft, done: None });
+            } else {
+                self.drop_one(&draft);
+            }
+        }
+    }
+
+    fn add(&mut self, entry: Entry) -> u64 {
+        self.entries.push_back(entry);
+        self.ticket = self.ticket.saturating_add(1);
+        self.ticket
+    }
+
+    fn drop_one(&mut self, draft: &Draft) {
+        self.dropped.count = self.dropped.count.saturating_add(draft.times());
+        self.dropped.total = self.dropped.total.saturating_add(draft.times());
+        self.dropped.since.get_or_insert(draft.at);
+    }
+}
+
+/// Repeats of what strangers can cause at will. The first of each is an event; those that follow within the same window
+/// become one event that says how many.
+#[derive(Debug, Default)]
+struct Noise {
+    seen: HashMap<NoiseKey, Option<Sum>>,
+    /// More different ones than are told apart: one sum for each kind.
+    others: BTreeMap<(&'static str, Option<&'static str>), Sum>,
+}
+
+/// What tells one noise from another.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+struct NoiseKey {
+    event: &'static str,
+    reason: Option<&'static str>,
+    principal: Option<PrincipalId>,
+    session: Option<SessionId>,
+    ip: Option<IpAddr>,
+}
+
+#[derive(Debug)]
+struct Sum {
+    /// The first of those summed up.
+    first: Draft,
+    last_at: Timestamp,
+    count: u64,
+}
+
+impl Noise {
+    /// Whether `draft` is a repeat, which is then summed up.
+    fn takes(&mut self, draft: &Draft) -> bool {
+        let key = NoiseKey {
+            event: draft.event,
+            reason: draft.reason,
+            principal: draft.principal.clone(),
+            session: draft.session,
+            ip: draft.device.as_ref().and_then(Device::ip),
+        };
+        let has_room = self.seen.len() < NOISES;
+        match self.seen.get_mut(&key) {
+            Some(Some(sum)) => sum.add(draft),
+            Some(none) => *none = Some(Sum::of(draft.clone())),
+            None if has_room => {
+                self.seen.insert(key, None);
+                return false;
+            }
+            None => match self.others.get_mut(&(draft.event, draft.reason)) {
+                Some(sum) => sum.add(draft),
+                None => {
+                    let of_many = Draft::new(draft.event, draft.at);
+                    let of_many = Draft { reason: draft.reason, ..of_many }.with("from", "many");
+                    self.others.insert((draft.event, draft.reason), Sum::of(of_many));
+                }
+            },
+        }
+        true
+    }
+
+    /// The sums of this window; the next one begins.
+    fn sums(&mut self) -> Vec<Draft> {
+        let repeats = self.seen.drain().filter_map(|(_, sum)| sum);
+        let others = std::mem::take(&mut self.others).into_values();
+        let mut sums: Vec<Draft> = repeats.chain(others).map(Sum::told).collect();
+        sums.sort_by_key(|draft| draft.at);
+        sums
+    }
+}
+
+impl Sum {
+    fn of(first: Draft) -> Self {
+        Self { last_at: first.at, first, count: 1 }
+    }
+
+    fn add(&mut self, draft: &Draft) {
+        self.count = self.count.saturating_add(1);
+        self.last_at = self.last_at.max(draft.at);
+    }
+
+    fn told(self) -> Draft {
+        let since = self.first.at.to_string();
+        Draft { at: self.last_at, ..self.first }.with(TIMES, self.count).with("since", since)
+    }
+}
+
+/// Different noises told apart within one window.
+const NOISES: usize = 64;
+/// How many times the queue's capacity may wait where requests under way, and whoever waits for an answer, are admitted
+/// beyond it: memory stays bounded.
+const CEILING: usize = 4;
