@@ -96,7 +96,7 @@ impl From<&Event> for Draft {
             device: event.device.clone(),
             detail: BTreeMap::new(),
         }
-        .of_kind(event.kind)
+        .of_event(event)
     }
 }
 
@@ -107,14 +107,15 @@ impl Draft {
         times(self.detail.get(TIMES))
     }
 
-    /// What the kind of an event says beyond its name and reason.
-    fn of_kind(self, kind: EventKind) -> Self {
-        match kind {
-            EventKind::Issued => {
-                let holder = if self.principal.is_some() { "signed_in" } else { "anonymous" };
+    /// What an event says beyond its name and reason.
+    fn of_event(self, event: &Event) -> Self {
+        match (event.kind, event.since) {
+            (EventKind::Issued, _) => {
+                let holder = if event.principal.is_some() { "signed_in" } else { "anonymous" };
                 self.with("kind", holder)
             }
-            _ => self,
+            (_, Some(since)) => self.with("since", since.to_string()),
+            (_, None) => self,
         }
     }
 }

@@ -105,7 +105,7 @@ impl Queue {
         if self.entries.is_empty() && self.dropped.count > 0 {
             let count = std::mem::take(&mut self.dropped.count);
             let since = self.dropped.since.take().unwrap_or(now).to_string();
-            let draft = Draft::new(DROPPED, now).with("count", count).with("since", since);
+            let draft = Draft::new(DROPPED, now).with("count", count).with("first_at", since);
             self.ticket = self.ticket.saturating_add(1);
             taken.push(Entry { draft, done: None });
         }
@@ -215,8 +215,8 @@ impl Sum {
     }
 
     fn told(self) -> Draft {
-        let since = self.first.at.to_string();
-        Draft { at: self.last_at, ..self.first }.with(TIMES, self.count).with("since", since)
+        let first_at = self.first.at.to_string();
+        Draft { at: self.last_at, ..self.first }.with(TIMES, self.count).with("first_at", first_at)
     }
 }
 
