@@ -23,6 +23,8 @@ pub struct Search {
     pub device: Option<String>,
     /// Those last active at or after this instant. An ended session is not.
     pub seen_since: Option<Timestamp>,
+    /// Those last active before this instant. An ended session is not.
+    pub seen_before: Option<Timestamp>,
     /// From which end.
     pub order: ListOrder,
     /// Where the page before ended.
@@ -162,6 +164,7 @@ struct Sieve {
     words: Option<String>,
     device: Option<String>,
     seen_since: Option<Timestamp>,
+    seen_before: Option<Timestamp>,
 }
 
 impl Sieve {
@@ -171,11 +174,17 @@ impl Sieve {
             words: words.map(str::to_lowercase),
             device: device.map(str::to_lowercase),
             seen_since: search.seen_since,
+            seen_before: search.seen_before,
         }
     }
 
     fn is_open(&self) -> bool {
-        self.words.is_none() && self.device.is_none() && self.seen_since.is_none()
+        self.words.is_none() && self.is_open_to_the_ended()
+    }
+
+    /// Whether nothing is asked for that an ended session no longer has.
+    fn is_open_to_the_ended(&self) -> bool {
+        self.device.is_none() && self.seen_since.is_none() && self.seen_before.is_none()
     }
 
     fn lets_through(&self, item: &ListItem) -> bool {
@@ -185,6 +194,7 @@ impl Sieve {
                 words.is_none_or(|words| mentions(&live.record, words))
                     && self.device.as_deref().is_none_or(|text| is_on(&live.record, text))
                     && self.seen_since.is_none_or(|since| live.last_seen_at >= since)
+                    && self.seen_before.is_none_or(|before| live.last_seen_at < before)
             }
             ListItem::Ended { tombstone, .. } => {
                 let principal = tombstone.principal.as_ref().map(PrincipalId::as_str);
@@ -192,7 +202,7 @@ impl Sieve {
                     principal.is_some_and(|principal| contains(principal, words))
                         || contains(&tombstone.session.to_string(), words)
                 };
-                words.is_none_or(is_named) && self.device.is_none() && self.seen_since.is_none()
+                words.is_none_or(is_named) && self.is_open_to_the_ended()
             }
         }
     }

@@ -35,9 +35,9 @@ pub enum Access {
 /// Every route of the server.
 #[must_use]
 pub fn routes() -> Vec<Route> {
-    use Access::{Anyone, Fresh, Local, SignedIn, Staff};
+    use Access::{Anyone, Fresh, Local, SignedIn};
     let route = |method, path, access, handler| Route { method, path, access, handler };
-    vec![
+    let mut routes = vec![
         route("GET", "/", Anyone, get(pages::entrance::start)),
         route("GET", "/sign-in", Anyone, get(pages::entrance::show_sign_in)),
         route("POST", "/sign-in", Anyone, post(pages::entrance::sign_in)),
@@ -55,8 +55,6 @@ pub fn routes() -> Vec<Route> {
         route("POST", "/account/sessions/{id}/end", Fresh, post(pages::account::end_session)),
         route("GET", "/account/end-others", SignedIn, get(pages::account::ask_end_others)),
         route("POST", "/account/end-others", Fresh, post(pages::account::end_others)),
-        route("GET", "/admin", Staff(Right::Enter), get(pages::console::overview::show)),
-        route("GET", "/admin/settings", Staff(Right::SeeAll), get(pages::console::settings::show)),
         route("GET", "/assets/{file}", Anyone, get(assets::serve)),
         route("POST", "/v1/sign-in", Anyone, post(api::sign_in::sign_in)),
         route("GET", "/v1/session", SignedIn, get(api::session::show)),
@@ -72,5 +70,39 @@ pub fn routes() -> Vec<Route> {
         route("GET", "/readyz", Anyone, get(health::readyz)),
         route("GET", "/metrics", Local, get(health::metrics)),
         route("GET", "/openapi.json", Anyone, get(openapi::document)),
+    ];
+    routes.extend(console());
+    routes
+}
+
+/// The console's pages.
+fn console() -> Vec<Route> {
+    use Right::{EndOfMany, EndOfOne, Enter, ManageAccounts, SeeAll, SeeOne};
+    use pages::console::{accounts, acts, changes, overview, person, session, sessions, settings};
+    let route = |method, path, right, handler| Route { method, path, access: Access::Staff(right), handler };
+    vec![
+        route("GET", "/admin", Enter, get(overview::show)),
+        route("GET", "/admin/settings", SeeAll, get(settings::show)),
+        route("GET", "/admin/sessions", SeeAll, get(sessions::list)),
+        route("GET", "/admin/sessions/end", EndOfMany, get(acts::ask_many)),
+        route("POST", "/admin/sessions/end", EndOfMany, post(acts::end_many)),
+        route("GET", "/admin/sessions/{id}", SeeOne, get(session::show)),
+        route("GET", "/admin/sessions/{id}/end", EndOfOne, get(acts::ask_one)),
+        route("POST", "/admin/sessions/{id}/end", EndOfOne, post(acts::end_one)),
+        route("GET", "/admin/people", SeeOne, get(person::find)),
+        route("GET", "/admin/people/{name}", SeeOne, get(person::show)),
+        route("GET", "/admin/people/{name}/end", EndOfOne, get(acts::ask_person)),
+        route("POST", "/admin/people/{name}/end", EndOfOne, post(acts::end_person)),
+        route("GET", "/admin/people/{name}/disable", ManageAccounts, get(changes::ask_disable)),
+        route("POST", "/admin/people/{name}/disable", ManageAccounts, post(changes::disable)),
+        route("GET", "/admin/people/{name}/enable", ManageAccounts, get(changes::ask_enable)),
+        route("POST", "/admin/people/{name}/enable", ManageAccounts, post(changes::enable)),
+        route("GET", "/admin/people/{name}/roles", ManageAccounts, get(changes::ask_roles)),
+        route("POST", "/admin/people/{name}/roles", ManageAccounts, post(changes::set_roles)),
+        route("GET", "/admin/people/{name}/password", ManageAccounts, get(changes::ask_password)),
+        route("POST", "/admin/people/{name}/password", ManageAccounts, post(changes::set_password)),
+        route("GET", "/admin/accounts", SeeAll, get(accounts::list)),
+        route("GET", "/admin/accounts/new", ManageAccounts, get(accounts::ask_new)),
+        route("POST", "/admin/accounts/new", ManageAccounts, post(accounts::add)),
     ]
 }

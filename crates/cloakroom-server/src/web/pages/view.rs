@@ -124,7 +124,7 @@ impl Notice {
         Self { tone: Tone::Neutral, name, text: text.into() }
     }
 
-    fn good(name: &'static str, text: impl Into<String>) -> Self {
+    pub(super) fn good(name: &'static str, text: impl Into<String>) -> Self {
         Self { tone: Tone::Good, name, text: text.into() }
     }
 

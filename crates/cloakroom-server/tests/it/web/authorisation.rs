@@ -71,8 +71,9 @@ const SETUP: Body = Body::Form(&[
     ("password", PASSWORD),
 ]);
 
-/// `{id}` is the other session of the right user; another user's session answers as one that does not exist.
-const TABLE: [Row; 34] = [
+/// `{id}` is the other session of the right user; another user's session answers as one that does not exist. `{name}` is
+/// the other user.
+const TABLE: [Row; 55] = [
     row("GET", "/", Body::Nothing, look("303 /sign-in", "303 /account")),
     row("GET", "/sign-in", Body::Nothing, look("200", "303 /account")),
     row(
@@ -183,6 +184,226 @@ const TABLE: [Row; 34] = [
         Body::Nothing,
         Answers { other: "404 not_found", ..fresh(MISSING, "200", STALE) },
     ),
+    row(
+        "GET",
+        "/admin/sessions",
+        Body::Nothing,
+        Answers { other: "403 forbidden", ..look("303 /sign-in?return_to=%2Fadmin%2Fsessions", "200") },
+    ),
+    row(
+        "GET",
+        "/admin/sessions/end",
+        Body::Nothing,
+        Answers {
+            other: "403 forbidden",
+            stale: "303 /reauthenticate?return_to=%2Fadmin%2Fsessions%2Fend",
+            ..look("303 /sign-in?return_to=%2Fadmin%2Fsessions%2Fend", "200")
+        },
+    ),
+    row(
+        "POST",
+        "/admin/sessions/end",
+        Body::Form(&[("before", "1970-01-01T00:00")]),
+        Answers {
+            other: "403 forbidden",
+            ..fresh(
+                "303 /sign-in",
+                "303 /admin/sessions?notice=none_left",
+                "303 /reauthenticate?return_to=%2Fadmin%2Fsessions%2Fend%3Fbefore%3D1970-01-01T00%253A00",
+            )
+        },
+    ),
+    row(
+        "GET",
+        "/admin/sessions/{id}",
+        Body::Nothing,
+        Answers {
+            other: "403 forbidden",
+            ..look("303 /sign-in?return_to=%2Fadmin%2Fsessions%2F{id}", "200")
+        },
+    ),
+    row(
+        "GET",
+        "/admin/sessions/{id}/end",
+        Body::Nothing,
+        Answers {
+            other: "403 forbidden",
+            stale: "303 /reauthenticate?return_to=%2Fadmin%2Fsessions%2F{id}%2Fend",
+            ..look("303 /sign-in?return_to=%2Fadmin%2Fsessions%2F{id}%2Fend", "200")
+        },
+    ),
+    row(
+        "POST",
+        "/admin/sessions/{id}/end",
+        Body::Form(&[]),
+        Answers {
+            other: "403 forbidden",
+            ..fresh(
+                "303 /sign-in",
+                "303 /admin/sessions/{id}?notice=ended%3A1",
+                "303 /reauthenticate?return_to=%2Fadmin%2Fsessions%2F{id}%2Fend",
+            )
+        },
+    ),
+    row(
+        "GET",
+        "/admin/people",
+        Body::Nothing,
+        Answers { other: "403 forbidden", ..look("303 /sign-in?return_to=%2Fadmin%2Fpeople", "200") },
+    ),
+    row(
+        "GET",
+        "/admin/people/{name}",
+        Body::Nothing,
+        Answers {
+            other: "403 forbidden",
+            ..look("303 /sign-in?return_to=%2Fadmin%2Fpeople%2F{name}", "200")
+        },
+    ),
+    row(
+        "GET",
+        "/admin/people/{name}/end",
+        Body::Nothing,
+        Answers {
+            other: "403 forbidden",
+            stale: "303 /reauthenticate?return_to=%2Fadmin%2Fpeople%2F{name}%2Fend",
+            ..look("303 /sign-in?return_to=%2Fadmin%2Fpeople%2F{name}%2Fend", "200")
+        },
+    ),
+    row(
+        "POST",
+        "/admin/people/{name}/end",
+        Body::Form(&[]),
+        Answers {
+            other: "403 forbidden",
+            ..fresh(
+                "303 /sign-in",
+                "303 /admin/people/{name}?notice=ended%3A1",
+                "303 /reauthenticate?return_to=%2Fadmin%2Fpeople%2F{name}%2Fend",
+            )
+        },
+    ),
+    row(
+        "GET",
+        "/admin/people/{name}/disable",
+        Body::Nothing,
+        Answers {
+            other: "403 forbidden",
+            stale: "303 /reauthenticate?return_to=%2Fadmin%2Fpeople%2F{name}%2Fdisable",
+            ..look("303 /sign-in?return_to=%2Fadmin%2Fpeople%2F{name}%2Fdisable", "200")
+        },
+    ),
+    row(
+        "POST",
+        "/admin/people/{name}/disable",
+        Body::Form(&[]),
+        Answers {
+            other: "403 forbidden",
+            ..fresh(
+                "303 /sign-in",
+                "303 /admin/people/{name}?notice=disabled%3A1",
+                "303 /reauthenticate?return_to=%2Fadmin%2Fpeople%2F{name}%2Fdisable",
+            )
+        },
+    ),
+    row(
+        "GET",
+        "/admin/people/{name}/enable",
+        Body::Nothing,
+        Answers {
+            other: "403 forbidden",
+            stale: "303 /reauthenticate?return_to=%2Fadmin%2Fpeople%2F{name}%2Fenable",
+            ..look("303 /sign-in?return_to=%2Fadmin%2Fpeople%2F{name}%2Fenable", "200")
+        },
+    ),
+    row(
+        "POST",
+        "/admin/people/{name}/enable",
+        Body::Form(&[]),
+        Answers {
+            other: "403 forbidden",
+            ..fresh(
+                "303 /sign-in",
+                "303 /admin/people/{name}?notice=enabled",
+                "303 /reauthenticate?return_to=%2Fadmin%2Fpeople%2F{name}%2Fenable",
+            )
+        },
+    ),
+    row(
+        "GET",
+        "/admin/people/{name}/roles",
+        Body::Nothing,
+        Answers {
+            other: "403 forbidden",
+            stale: "303 /reauthenticate?return_to=%2Fadmin%2Fpeople%2F{name}%2Froles",
+            ..look("303 /sign-in?return_to=%2Fadmin%2Fpeople%2F{name}%2Froles", "200")
+        },
+    ),
+    row(
+        "POST",
+        "/admin/people/{name}/roles",
+        Body::Form(&[("others", "staff")]),
+        Answers {
+            other: "403 forbidden",
+            ..fresh(
+                "303 /sign-in",
+                "303 /admin/people/{name}?notice=roles%3A1",
+                "303 /reauthenticate?return_to=%2Fadmin%2Fpeople%2F{name}%2Froles",
+            )
+        },
+    ),
+    row(
+        "GET",
+        "/admin/people/{name}/password",
+        Body::Nothing,
+        Answers {
+            other: "403 forbidden",
+            stale: "303 /reauthenticate?return_to=%2Fadmin%2Fpeople%2F{name}%2Fpassword",
+            ..look("303 /sign-in?return_to=%2Fadmin%2Fpeople%2F{name}%2Fpassword", "200")
+        },
+    ),
+    row(
+        "POST",
+        "/admin/people/{name}/password",
+        Body::Form(&[("secret", "chosen"), ("password", "seven green umbrellas")]),
+        Answers {
+            other: "403 forbidden",
+            ..fresh(
+                "303 /sign-in",
+                "303 /admin/people/{name}?notice=password%3A1",
+                "303 /reauthenticate?return_to=%2Fadmin%2Fpeople%2F{name}%2Fpassword",
+            )
+        },
+    ),
+    row(
+        "GET",
+        "/admin/accounts",
+        Body::Nothing,
+        Answers { other: "403 forbidden", ..look("303 /sign-in?return_to=%2Fadmin%2Faccounts", "200") },
+    ),
+    row(
+        "GET",
+        "/admin/accounts/new",
+        Body::Nothing,
+        Answers {
+            other: "403 forbidden",
+            stale: "303 /reauthenticate?return_to=%2Fadmin%2Faccounts%2Fnew",
+            ..look("303 /sign-in?return_to=%2Fadmin%2Faccounts%2Fnew", "200")
+        },
+    ),
+    row(
+        "POST",
+        "/admin/accounts/new",
+        Body::Form(&[("name", "carol"), ("secret", "chosen"), ("password", "seven green umbrellas")]),
+        Answers {
+            other: "403 forbidden",
+            ..fresh(
+                "303 /sign-in",
+                "303 /admin/people/carol?notice=added",
+                "303 /reauthenticate?return_to=%2Fadmin%2Faccounts%2Fnew",
+            )
+        },
+    ),
     row("GET", "/sign-out/swept.svg", Body::Nothing, all("200")),
     row("GET", "/livez", Body::Nothing, all("200")),
     row("GET", "/readyz", Body::Nothing, all("200")),
@@ -238,7 +459,7 @@ async fn each_caller_gets_what_the_table_says() {
             (Caller::Owner, row.answers.owner),
         ] {
             let before = (scene.server.live("alice").await, scene.server.live("bob").await);
-            let expected = expected.replace("{id}", &scene.target.id.to_string());
+            let expected = expected.replace("{id}", &scene.target.id.to_string()).replace("{name}", "bob");
             let answer = scene.ask(row, caller).await;
             if answer.gist() != expected {
                 wrong.push(format!(
@@ -340,7 +561,7 @@ impl Scene {
     }
 
     async fn path(&self, path: &str) -> String {
-        let path = path.replace("{id}", &self.target.id.to_string());
+        let path = path.replace("{id}", &self.target.id.to_string()).replace("{name}", "bob");
         if !path.contains("{file}") {
             return path;
         }

@@ -2,7 +2,19 @@
 //!
 //! Pages are thin: what they show and do comes from the service functions of `web::admin`, which the API uses too.
 
+pub(in crate::web) mod accounts;
+pub(in crate::web) mod acts;
+pub(in crate::web) mod changes;
+mod events;
+mod filter;
+mod notices;
 pub(in crate::web) mod overview;
+mod paths;
+pub(in crate::web) mod person;
+mod proof;
+mod rows;
+pub(in crate::web) mod session;
+pub(in crate::web) mod sessions;
 pub(in crate::web) mod settings;
 mod shell;
 

@@ -1,0 +1,101 @@
+//! Events of the audit log beside the session or the person they are about.
+
+use cloakroom_audit::{AuditEvent, AuditPage, names};
+use cloakroom_core::Timestamp;
+
+use super::rows::{Badge, reason_words};
+use crate::web::pages::view::When;
+
+/// An event as a line.
+pub(super) struct EventRow {
+    pub(super) seq: u64,
+    pub(super) at: When,
+    pub(super) event: String,
+    pub(super) words: String,
+    /// Who did it, where it was not the person themselves.
+    pub(super) actor: Option<String>,
+    pub(super) reason: Option<String>,
+    pub(super) note: Option<String>,
+    pub(super) ip: Option<String>,
+    /// Where it is a sign of a session in other hands.
+    pub(super) signal: Option<Badge>,
+}
+
+impl EventRow {
+    /// All events of a page. That somebody looked is left out: this page is such a look.
+    pub(super) fn all(page: &AuditPage, now: Timestamp) -> Vec<Self> {
+        page.events
+            .iter()
+            .filter(|event| event.event != names::SENSITIVE_READ)
+            .map(|event| Self::new(event, now))
+            .collect()
+    }
+
+    fn new(event: &AuditEvent, now: Timestamp) -> Self {
+        let text = |key: &str| event.detail.get(key).and_then(serde_json::Value::as_str).map(str::to_owned);
+        let is_signal = event.event == names::SIGNAL;
+        let reason = event.reason.as_deref();
+        Self {
+            seq: event.seq,
+            at: When::new(event.at, now),
+            words: words(event, text("act").as_deref(), text("phase").as_deref(), text("signal").as_deref()),
+            event: event.event.clone(),
+            actor: actor(event),
+            reason: reason.map(|word| {
+                word.parse().map_or_else(|_| word.to_owned(), |reason| reason_words(reason).to_owned())
+            }),
+            note: text("note"),
+            ip: event.ip.clone(),
+            signal: is_signal
+                .then(|| Badge::new("warn", text("grade").unwrap_or_else(|| "signal".to_owned()))),
+        }
+    }
+}
+
+fn actor(event: &AuditEvent) -> Option<String> {
+    let id = event.actor_id.as_deref();
+    match event.actor_kind.as_str() {
+        "admin" => Some(format!("administrator {}", id.unwrap_or("?"))),
+        "service" => Some(format!("service {}", id.unwrap_or("?"))),
+        "operator" => Some("operator".to_owned()),
+        _ => None,
+    }
+}
+
+/// What happened, in words of every day; what has none is told by its name.
+fn words(event: &AuditEvent, act: Option<&str>, phase: Option<&str>, signal: Option<&str>) -> String {
+    let spoken = match event.event.as_str() {
+        "session_created" => "Session began",
+        "session_renewed" => "Session got a new token",
+        "session_reauthenticated" => "Identity proved again",
+        "session_logout" => "Signed out",
+        "session_expired" => "Session expired",
+        "session_revoked" => "Session was ended",
+        "session_use_after_expire" => "Token used after the end",
+        "authn_token_reuse" => "Retired token used",
+        "excess_sessions_exceeded" => "Sign-in refused: too many sessions",
+        names::LOGIN_SUCCESS => "Signed in",
+        names::LOGIN_FAIL => "Sign-in refused",
+        names::LOGIN_FAIL_MAX => "Sign-in refused: too many attempts",
+        names::PASSWORD_CHANGE => "Password changed",
+        names::PASSWORD_CHANGE_FAIL => "Password not changed: the present one was wrong",
+        names::AUTHZ_FAIL => "Asked for what they may not",
+        names::AUTHZ_CHANGE => "Roles changed",
+        names::USER_CREATED => "Account added",
+        names::USER_UPDATED => "Account changed",
+        names::SIGNAL => return format!("Signal: {}", spaced(signal.unwrap_or("unknown"))),
+        names::AUTHZ_ADMIN => {
+            return format!(
+                "Act of staff: {} ({})",
+                spaced(act.unwrap_or("unknown")),
+                spaced(phase.unwrap_or("?"))
+            );
+        }
+        other => return spaced(other),
+    };
+    spoken.to_owned()
+}
+
+fn spaced(name: &str) -> String {
+    name.replace('_', " ")
+}
