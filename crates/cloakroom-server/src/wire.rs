@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use cloakroom::{Authentication, Device, ListItem, Principal, Tombstone};
+use cloakroom_audit::AuditEvent;
 use cloakroom_core::{SessionRecord, Timestamp, idle_expires_at};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -33,8 +34,8 @@ pub struct SessionObject {
     pub authentication: Option<AuthenticationObject>,
     /// What it was issued to.
     pub device: DeviceObject,
-    /// The application's data.
-    pub attributes: BTreeMap<String, serde_json::Value>,
+    /// The application's data; `null` where it is not shown.
+    pub attributes: Option<BTreeMap<String, serde_json::Value>>,
     /// Whether it is the session that asks.
     pub current: bool,
     /// When it ended.
@@ -67,7 +68,7 @@ impl SessionObject {
             absolute_expires_at: Some(record.lifetime.absolute_expires_at.to_string()),
             authentication: record.authentication.as_deref().map(AuthenticationObject::from),
             device: record.device.as_deref().map(DeviceObject::from).unwrap_or_default(),
-            attributes: attributes.collect(),
+            attributes: Some(attributes.collect()),
             current: false,
             ended_at: None,
             end_reason: None,
@@ -91,11 +92,23 @@ impl SessionObject {
             absolute_expires_at: None,
             authentication: None,
             device: DeviceObject::default(),
-            attributes: BTreeMap::new(),
+            attributes: Some(BTreeMap::new()),
             current: false,
             ended_at: Some(tombstone.ended_at.to_string()),
             end_reason: Some(tombstone.reason.as_str()),
         }
+    }
+
+    /// The same with these attributes.
+    #[must_use]
+    pub fn with_attributes(self, attributes: BTreeMap<String, serde_json::Value>) -> Self {
+        Self { attributes: Some(attributes), ..self }
+    }
+
+    /// The same, its attributes not shown.
+    #[must_use]
+    pub fn without_attributes(self) -> Self {
+        Self { attributes: None, ..self }
     }
 
     /// The same, marked as the session that asks.
@@ -180,6 +193,62 @@ impl From<&Device> for DeviceObject {
             ip: device.ip().map(|ip| ip.to_string()),
             user_agent: device.user_agent().map(str::to_owned),
             label: device.label().map(str::to_owned),
+        }
+    }
+}
+
+/// An event of the audit log.
+#[derive(Clone, PartialEq, Debug, Serialize, ToSchema)]
+#[non_exhaustive]
+pub struct AuditEventObject {
+    /// Its place: each event has the number after the one before it.
+    pub seq: u64,
+    /// When it happened.
+    pub at: String,
+    /// What, in OWASP's logging vocabulary where it has a word.
+    pub event: String,
+    /// Whom it is about.
+    pub principal: Option<String>,
+    /// Which session it is about.
+    pub session: Option<String>,
+    /// Who did it.
+    pub actor: ActorObject,
+    /// Why, as a word.
+    pub reason: Option<String>,
+    /// From where; without a label.
+    pub device: DeviceObject,
+    /// What else is known.
+    pub detail: BTreeMap<String, serde_json::Value>,
+    /// The hash of the event before.
+    pub prev: String,
+    /// The hash over this event and `prev`.
+    pub hash: String,
+}
+
+/// Who did something.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, ToSchema)]
+#[non_exhaustive]
+pub struct ActorObject {
+    /// `system`, `user`, `admin`, `service` or `operator`.
+    pub kind: String,
+    /// Who exactly.
+    pub id: Option<String>,
+}
+
+impl From<&AuditEvent> for AuditEventObject {
+    fn from(event: &AuditEvent) -> Self {
+        Self {
+            seq: event.seq,
+            at: event.at.to_string(),
+            event: event.event.clone(),
+            principal: event.principal.clone(),
+            session: event.session.map(|id| id.to_string()),
+            actor: ActorObject { kind: event.actor_kind.clone(), id: event.actor_id.clone() },
+            reason: event.reason.clone(),
+            device: DeviceObject { ip: event.ip.clone(), user_agent: event.user_agent.clone(), label: None },
+            detail: event.detail.clone(),
+            prev: event.prev.to_string(),
+            hash: event.hash.to_string(),
         }
     }
 }

@@ -20,7 +20,8 @@ pub(super) async fn livez() -> Response {
 
 /// Whether sign-in and sessions work: the store answers, and so do the accounts.
 #[utoipa::path(get, path = "/readyz", tag = "health",
-    responses((status = 200, description = "Ready to serve"), (status = 503, description = "Not ready; says what is missing")))]
+    responses((status = 200, description = "Ready to serve", body = std::collections::BTreeMap<String, String>),
+    (status = 503, description = "Not ready: `store` and `accounts` are `ok` or `unavailable`", body = std::collections::BTreeMap<String, String>)))]
 pub(super) async fn readyz(State(app): State<App>) -> Response {
     let now = app.sessions.clock().monotonic();
     let was_ready = app.ready_at.lock().is_some_and(|at| now.saturating_sub(at) < ASKED_EVERY);

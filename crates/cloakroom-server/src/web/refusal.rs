@@ -82,6 +82,12 @@ impl IntoResponse for Refusal {
     }
 }
 
+impl From<Refusal> for Response {
+    fn from(refusal: Refusal) -> Self {
+        refusal.into_response()
+    }
+}
+
 impl From<Problem> for Refusal {
     fn from(problem: Problem) -> Self {
         Self { problem: Box::new(problem), rejection: None }

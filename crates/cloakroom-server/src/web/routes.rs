@@ -32,12 +32,26 @@ pub enum Access {
     Local,
 }
 
+use Access::{Anyone, Fresh, Local, SignedIn, Staff};
+
 /// Every route of the server.
 #[must_use]
 pub fn routes() -> Vec<Route> {
-    use Access::{Anyone, Fresh, Local, SignedIn};
-    let route = |method, path, access, handler| Route { method, path, access, handler };
-    let mut routes = vec![
+    [pages(), console(), api(), admin(), machines()].into_iter().flatten().collect()
+}
+
+const fn route(
+    method: &'static str,
+    path: &'static str,
+    access: Access,
+    handler: MethodRouter<App>,
+) -> Route {
+    Route { method, path, access, handler }
+}
+
+/// Pages for whoever has an account.
+fn pages() -> Vec<Route> {
+    vec![
         route("GET", "/", Anyone, get(pages::entrance::start)),
         route("GET", "/sign-in", Anyone, get(pages::entrance::show_sign_in)),
         route("POST", "/sign-in", Anyone, post(pages::entrance::sign_in)),
@@ -56,23 +70,7 @@ pub fn routes() -> Vec<Route> {
         route("GET", "/account/end-others", SignedIn, get(pages::account::ask_end_others)),
         route("POST", "/account/end-others", Fresh, post(pages::account::end_others)),
         route("GET", "/assets/{file}", Anyone, get(assets::serve)),
-        route("POST", "/v1/sign-in", Anyone, post(api::sign_in::sign_in)),
-        route("GET", "/v1/session", SignedIn, get(api::session::show)),
-        route("DELETE", "/v1/session", SignedIn, delete(api::session::sign_out)),
-        route("PATCH", "/v1/session/attributes", SignedIn, patch(api::session::attributes)),
-        route("POST", "/v1/session/rotate", SignedIn, post(api::session::rotate)),
-        route("POST", "/v1/reauthenticate", SignedIn, post(api::sign_in::reauthenticate)),
-        route("POST", "/v1/password", Fresh, post(api::sign_in::password)),
-        route("GET", "/v1/sessions", SignedIn, get(api::sessions::list)),
-        route("DELETE", "/v1/sessions", Fresh, delete(api::sessions::end_many)),
-        route("DELETE", "/v1/sessions/{id}", Fresh, delete(api::sessions::end_one)),
-        route("GET", "/livez", Anyone, get(health::livez)),
-        route("GET", "/readyz", Anyone, get(health::readyz)),
-        route("GET", "/metrics", Local, get(health::metrics)),
-        route("GET", "/openapi.json", Anyone, get(openapi::document)),
-    ];
-    routes.extend(console());
-    routes
+    ]
 }
 
 /// The console's pages.
@@ -104,5 +102,77 @@ fn console() -> Vec<Route> {
         route("GET", "/admin/accounts", SeeAll, get(accounts::list)),
         route("GET", "/admin/accounts/new", ManageAccounts, get(accounts::ask_new)),
         route("POST", "/admin/accounts/new", ManageAccounts, post(accounts::add)),
+    ]
+}
+
+/// The API for whoever has a session.
+fn api() -> Vec<Route> {
+    vec![
+        route("POST", "/v1/sign-in", Anyone, post(api::sign_in::sign_in)),
+        route("GET", "/v1/session", SignedIn, get(api::session::show)),
+        route("DELETE", "/v1/session", SignedIn, delete(api::session::sign_out)),
+        route("PATCH", "/v1/session/attributes", SignedIn, patch(api::session::attributes)),
+        route("POST", "/v1/session/rotate", SignedIn, post(api::session::rotate)),
+        route("POST", "/v1/reauthenticate", SignedIn, post(api::sign_in::reauthenticate)),
+        route("POST", "/v1/password", Fresh, post(api::sign_in::password)),
+        route("GET", "/v1/sessions", SignedIn, get(api::sessions::list)),
+        route("DELETE", "/v1/sessions", Fresh, delete(api::sessions::end_many)),
+        route("DELETE", "/v1/sessions/{id}", Fresh, delete(api::sessions::end_one)),
+    ]
+}
+
+/// The API for staff.
+fn admin() -> Vec<Route> {
+    vec![
+        route("GET", "/v1/admin/sessions", Staff(Right::SeeAll), get(api::admin::sessions::list)),
+        route("GET", "/v1/admin/sessions/{id}", Staff(Right::SeeOne), get(api::admin::sessions::show)),
+        route("DELETE", "/v1/admin/sessions/{id}", Staff(Right::EndOfOne), delete(api::admin::sessions::end)),
+        route("POST", "/v1/admin/revocations", Staff(Right::EndOfOne), post(api::admin::revocations::revoke)),
+        route(
+            "GET",
+            "/v1/admin/principals/{principal}",
+            Staff(Right::SeeOne),
+            get(api::admin::principals::show),
+        ),
+        route("GET", "/v1/admin/audit", Staff(Right::SeeAll), get(api::admin::audit::list)),
+        route("GET", "/v1/admin/live", Staff(Right::SeeAll), get(api::admin::live::follow)),
+        route("GET", "/v1/admin/stats", Staff(Right::SeeAll), get(api::admin::stats::show)),
+        route("GET", "/v1/admin/users", Staff(Right::SeeAll), get(api::admin::users::list)),
+        route("POST", "/v1/admin/users", Staff(Right::ManageAccounts), post(api::admin::users::add)),
+        route("GET", "/v1/admin/users/{name}", Staff(Right::SeeAll), get(api::admin::users::show)),
+        route(
+            "POST",
+            "/v1/admin/users/{name}/disable",
+            Staff(Right::ManageAccounts),
+            post(api::admin::users::disable),
+        ),
+        route(
+            "POST",
+            "/v1/admin/users/{name}/enable",
+            Staff(Right::ManageAccounts),
+            post(api::admin::users::enable),
+        ),
+        route(
+            "POST",
+            "/v1/admin/users/{name}/roles",
+            Staff(Right::ManageAccounts),
+            post(api::admin::users::set_roles),
+        ),
+        route(
+            "POST",
+            "/v1/admin/users/{name}/password",
+            Staff(Right::ManageAccounts),
+            post(api::admin::users::set_password),
+        ),
+    ]
+}
+
+/// For machines.
+fn machines() -> Vec<Route> {
+    vec![
+        route("GET", "/livez", Anyone, get(health::livez)),
+        route("GET", "/readyz", Anyone, get(health::readyz)),
+        route("GET", "/metrics", Local, get(health::metrics)),
+        route("GET", "/openapi.json", Anyone, get(openapi::document)),
     ]
 }

@@ -1,5 +1,6 @@
 //! The HTTP API: JSON in, JSON or `application/problem+json` out.
 
+pub(super) mod admin;
 pub(super) mod session;
 pub(super) mod sessions;
 pub(super) mod sign_in;
@@ -13,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::App;
+use super::admin::Revocations;
 use super::extract::MALFORMED;
 use super::refusal::Refusal;
 use crate::wire::SessionObject;
@@ -33,6 +35,12 @@ pub(super) struct RevokedAnswer {
     /// Whether every server is known to refuse them: always, where the call asked for `settled=true`. Otherwise they do
     /// within the lease (one second, unless configured), and normally within milliseconds.
     settled: bool,
+}
+
+impl From<Revocations> for RevokedAnswer {
+    fn from(ended: Revocations) -> Self {
+        Self { revoked: ended.revoked, settled: ended.settled }
+    }
 }
 
 /// Whether the answer waits until the end has reached every server.

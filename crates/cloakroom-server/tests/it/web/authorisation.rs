@@ -1,11 +1,12 @@
-//! Every endpoint × {nobody, another user, the right user, the right user with a stale proof, another site's page}.
+//! Every endpoint × {nobody, another user, the right user (an administrator), the same with a stale proof, the same from
+//! another site's page, an auditor, support}.
 //!
 //! The table must have a row for every route of the server, and no other: a new route fails here until somebody has
 //! decided who may use it (ASVS 8.2.1, 8.2.2, 7.5.1, 3.5.1).
 
 use std::collections::BTreeSet;
 
-use cloakroom_server::web::{self, Access};
+use cloakroom_server::web::{self, Access, Duty};
 use http::Method;
 
 use super::client::{Answer, Client, Kind, between};
@@ -26,6 +27,19 @@ struct Answers {
     owner: &'static str,
     stale: &'static str,
     foreign: &'static str,
+    /// Where they are not answered as another user is.
+    auditor: Option<&'static str>,
+    support: Option<&'static str>,
+}
+
+impl Answers {
+    fn auditor(&self) -> &'static str {
+        self.auditor.unwrap_or(self.other)
+    }
+
+    fn support(&self) -> &'static str {
+        self.support.unwrap_or(self.other)
+    }
 }
 
 /// What is sent. A form of somebody who has a session has the CSRF token from their own page.
@@ -42,7 +56,15 @@ const fn row(method: &'static str, path: &'static str, body: Body, answers: Answ
 
 /// The same to everybody.
 const fn all(answer: &'static str) -> Answers {
-    Answers { nobody: answer, other: answer, owner: answer, stale: answer, foreign: answer }
+    Answers {
+        nobody: answer,
+        other: answer,
+        owner: answer,
+        stale: answer,
+        foreign: answer,
+        auditor: None,
+        support: None,
+    }
 }
 
 /// One answer to nobody, another to whoever has a session. What only looks may come from anywhere.
@@ -60,6 +82,37 @@ const fn fresh(nobody: &'static str, signed_in: &'static str, stale: &'static st
     Answers { stale, ..change(nobody, signed_in) }
 }
 
+/// What whoever sees everything may look at.
+const fn sees_all(nobody: &'static str, staff: &'static str) -> Answers {
+    Answers { other: FORBIDDEN, auditor: Some(staff), ..look(nobody, staff) }
+}
+
+/// What support may look at, too.
+const fn sees_one(nobody: &'static str, staff: &'static str) -> Answers {
+    Answers { support: Some(staff), ..sees_all(nobody, staff) }
+}
+
+/// What only administrators may do.
+const fn manages(nobody: &'static str, admin: &'static str, stale: &'static str) -> Answers {
+    Answers { other: FORBIDDEN, ..fresh(nobody, admin, stale) }
+}
+
+/// What support may do, too.
+const fn ends_one(nobody: &'static str, staff: &'static str, stale: &'static str) -> Answers {
+    Answers { support: Some(staff), ..manages(nobody, staff, stale) }
+}
+
+/// What only administrators are asked to confirm.
+const fn asks(nobody: &'static str, admin: &'static str, stale: &'static str) -> Answers {
+    Answers { other: FORBIDDEN, stale, ..look(nobody, admin) }
+}
+
+/// What support is asked to confirm, too.
+const fn asks_one(nobody: &'static str, staff: &'static str, stale: &'static str) -> Answers {
+    Answers { support: Some(staff), ..asks(nobody, staff, stale) }
+}
+
+const FORBIDDEN: &str = "403 forbidden";
 const MISSING: &str = "401 session_missing";
 const STALE: &str = "403 reauthentication_required";
 const SIGN_IN: Body = Body::Form(&[("username", "alice"), ("password", PASSWORD)]);
@@ -71,9 +124,9 @@ const SETUP: Body = Body::Form(&[
     ("password", PASSWORD),
 ]);
 
-/// `{id}` is the other session of the right user; another user's session answers as one that does not exist. `{name}` is
-/// the other user.
-const TABLE: [Row; 55] = [
+/// `{id}` is the other session of the right user; another user's session answers as one that does not exist. For staff it
+/// is Dora's session, and `{name}` is Dora.
+const TABLE: &[Row] = &[
     row("GET", "/", Body::Nothing, look("303 /sign-in", "303 /account")),
     row("GET", "/sign-in", Body::Nothing, look("200", "303 /account")),
     row(
@@ -141,17 +194,12 @@ const TABLE: [Row; 55] = [
             )
         },
     ),
-    row(
-        "GET",
-        "/admin",
-        Body::Nothing,
-        Answers { other: "403 forbidden", ..look("303 /sign-in?return_to=%2Fadmin", "200") },
-    ),
+    row("GET", "/admin", Body::Nothing, sees_one("303 /sign-in?return_to=%2Fadmin", "200")),
     row(
         "GET",
         "/admin/settings",
         Body::Nothing,
-        Answers { other: "403 forbidden", ..look("303 /sign-in?return_to=%2Fadmin%2Fsettings", "200") },
+        sees_all("303 /sign-in?return_to=%2Fadmin%2Fsettings", "200"),
     ),
     row("GET", "/assets/{file}", Body::Nothing, all("200")),
     row(
@@ -184,225 +232,225 @@ const TABLE: [Row; 55] = [
         Body::Nothing,
         Answers { other: "404 not_found", ..fresh(MISSING, "200", STALE) },
     ),
+    row("GET", "/v1/admin/sessions", Body::Nothing, sees_all(MISSING, "200")),
+    row("GET", "/v1/admin/sessions/{id}", Body::Nothing, sees_one(MISSING, "200")),
+    row("DELETE", "/v1/admin/sessions/{id}", Body::Nothing, ends_one(MISSING, "200", STALE)),
+    row(
+        "POST",
+        "/v1/admin/revocations",
+        Body::Json(r#"{"principal":"dora","reason":"compromised"}"#),
+        ends_one(MISSING, "200", STALE),
+    ),
+    row("GET", "/v1/admin/principals/{principal}", Body::Nothing, sees_one(MISSING, "200")),
+    row("GET", "/v1/admin/audit", Body::Nothing, sees_all(MISSING, "200")),
+    row("GET", "/v1/admin/live", Body::Nothing, sees_all(MISSING, "200")),
+    row("GET", "/v1/admin/stats", Body::Nothing, sees_all(MISSING, "200")),
+    row("GET", "/v1/admin/users", Body::Nothing, sees_all(MISSING, "200")),
+    row(
+        "POST",
+        "/v1/admin/users",
+        Body::Json(r#"{"name":"erin","password":"seven green umbrellas"}"#),
+        manages(MISSING, "201", STALE),
+    ),
+    row("GET", "/v1/admin/users/{name}", Body::Nothing, sees_all(MISSING, "200")),
+    row("POST", "/v1/admin/users/{name}/disable", Body::Json("{}"), manages(MISSING, "200", STALE)),
+    row("POST", "/v1/admin/users/{name}/enable", Body::Json("{}"), manages(MISSING, "200", STALE)),
+    row(
+        "POST",
+        "/v1/admin/users/{name}/roles",
+        Body::Json(r#"{"roles":["admin"]}"#),
+        manages(MISSING, "200", STALE),
+    ),
+    row(
+        "POST",
+        "/v1/admin/users/{name}/password",
+        Body::Json(r#"{"password":"seven green umbrellas"}"#),
+        manages(MISSING, "200", STALE),
+    ),
     row(
         "GET",
         "/admin/sessions",
         Body::Nothing,
-        Answers { other: "403 forbidden", ..look("303 /sign-in?return_to=%2Fadmin%2Fsessions", "200") },
+        sees_all("303 /sign-in?return_to=%2Fadmin%2Fsessions", "200"),
     ),
     row(
         "GET",
         "/admin/sessions/end",
         Body::Nothing,
-        Answers {
-            other: "403 forbidden",
-            stale: "303 /reauthenticate?return_to=%2Fadmin%2Fsessions%2Fend",
-            ..look("303 /sign-in?return_to=%2Fadmin%2Fsessions%2Fend", "200")
-        },
+        asks(
+            "303 /sign-in?return_to=%2Fadmin%2Fsessions%2Fend",
+            "200",
+            "303 /reauthenticate?return_to=%2Fadmin%2Fsessions%2Fend",
+        ),
     ),
     row(
         "POST",
         "/admin/sessions/end",
         Body::Form(&[("before", "1970-01-01T00:00")]),
-        Answers {
-            other: "403 forbidden",
-            ..fresh(
-                "303 /sign-in",
-                "303 /admin/sessions?notice=none_left",
-                "303 /reauthenticate?return_to=%2Fadmin%2Fsessions%2Fend%3Fbefore%3D1970-01-01T00%253A00",
-            )
-        },
+        manages(
+            "303 /sign-in",
+            "303 /admin/sessions?notice=none_left",
+            "303 /reauthenticate?return_to=%2Fadmin%2Fsessions%2Fend%3Fbefore%3D1970-01-01T00%253A00",
+        ),
     ),
     row(
         "GET",
         "/admin/sessions/{id}",
         Body::Nothing,
-        Answers {
-            other: "403 forbidden",
-            ..look("303 /sign-in?return_to=%2Fadmin%2Fsessions%2F{id}", "200")
-        },
+        sees_one("303 /sign-in?return_to=%2Fadmin%2Fsessions%2F{id}", "200"),
     ),
     row(
         "GET",
         "/admin/sessions/{id}/end",
         Body::Nothing,
-        Answers {
-            other: "403 forbidden",
-            stale: "303 /reauthenticate?return_to=%2Fadmin%2Fsessions%2F{id}%2Fend",
-            ..look("303 /sign-in?return_to=%2Fadmin%2Fsessions%2F{id}%2Fend", "200")
-        },
+        asks_one(
+            "303 /sign-in?return_to=%2Fadmin%2Fsessions%2F{id}%2Fend",
+            "200",
+            "303 /reauthenticate?return_to=%2Fadmin%2Fsessions%2F{id}%2Fend",
+        ),
     ),
     row(
         "POST",
         "/admin/sessions/{id}/end",
         Body::Form(&[]),
-        Answers {
-            other: "403 forbidden",
-            ..fresh(
-                "303 /sign-in",
-                "303 /admin/sessions/{id}?notice=ended%3A1",
-                "303 /reauthenticate?return_to=%2Fadmin%2Fsessions%2F{id}%2Fend",
-            )
-        },
+        ends_one(
+            "303 /sign-in",
+            "303 /admin/sessions/{id}?notice=ended%3A1",
+            "303 /reauthenticate?return_to=%2Fadmin%2Fsessions%2F{id}%2Fend",
+        ),
     ),
-    row(
-        "GET",
-        "/admin/people",
-        Body::Nothing,
-        Answers { other: "403 forbidden", ..look("303 /sign-in?return_to=%2Fadmin%2Fpeople", "200") },
-    ),
+    row("GET", "/admin/people", Body::Nothing, sees_one("303 /sign-in?return_to=%2Fadmin%2Fpeople", "200")),
     row(
         "GET",
         "/admin/people/{name}",
         Body::Nothing,
-        Answers {
-            other: "403 forbidden",
-            ..look("303 /sign-in?return_to=%2Fadmin%2Fpeople%2F{name}", "200")
-        },
+        sees_one("303 /sign-in?return_to=%2Fadmin%2Fpeople%2F{name}", "200"),
     ),
     row(
         "GET",
         "/admin/people/{name}/end",
         Body::Nothing,
-        Answers {
-            other: "403 forbidden",
-            stale: "303 /reauthenticate?return_to=%2Fadmin%2Fpeople%2F{name}%2Fend",
-            ..look("303 /sign-in?return_to=%2Fadmin%2Fpeople%2F{name}%2Fend", "200")
-        },
+        asks_one(
+            "303 /sign-in?return_to=%2Fadmin%2Fpeople%2F{name}%2Fend",
+            "200",
+            "303 /reauthenticate?return_to=%2Fadmin%2Fpeople%2F{name}%2Fend",
+        ),
     ),
     row(
         "POST",
         "/admin/people/{name}/end",
         Body::Form(&[]),
-        Answers {
-            other: "403 forbidden",
-            ..fresh(
-                "303 /sign-in",
-                "303 /admin/people/{name}?notice=ended%3A1",
-                "303 /reauthenticate?return_to=%2Fadmin%2Fpeople%2F{name}%2Fend",
-            )
-        },
+        ends_one(
+            "303 /sign-in",
+            "303 /admin/people/{name}?notice=ended%3A1",
+            "303 /reauthenticate?return_to=%2Fadmin%2Fpeople%2F{name}%2Fend",
+        ),
     ),
     row(
         "GET",
         "/admin/people/{name}/disable",
         Body::Nothing,
-        Answers {
-            other: "403 forbidden",
-            stale: "303 /reauthenticate?return_to=%2Fadmin%2Fpeople%2F{name}%2Fdisable",
-            ..look("303 /sign-in?return_to=%2Fadmin%2Fpeople%2F{name}%2Fdisable", "200")
-        },
+        asks(
+            "303 /sign-in?return_to=%2Fadmin%2Fpeople%2F{name}%2Fdisable",
+            "200",
+            "303 /reauthenticate?return_to=%2Fadmin%2Fpeople%2F{name}%2Fdisable",
+        ),
     ),
     row(
         "POST",
         "/admin/people/{name}/disable",
         Body::Form(&[]),
-        Answers {
-            other: "403 forbidden",
-            ..fresh(
-                "303 /sign-in",
-                "303 /admin/people/{name}?notice=disabled%3A1",
-                "303 /reauthenticate?return_to=%2Fadmin%2Fpeople%2F{name}%2Fdisable",
-            )
-        },
+        manages(
+            "303 /sign-in",
+            "303 /admin/people/{name}?notice=disabled%3A1",
+            "303 /reauthenticate?return_to=%2Fadmin%2Fpeople%2F{name}%2Fdisable",
+        ),
     ),
     row(
         "GET",
         "/admin/people/{name}/enable",
         Body::Nothing,
-        Answers {
-            other: "403 forbidden",
-            stale: "303 /reauthenticate?return_to=%2Fadmin%2Fpeople%2F{name}%2Fenable",
-            ..look("303 /sign-in?return_to=%2Fadmin%2Fpeople%2F{name}%2Fenable", "200")
-        },
+        asks(
+            "303 /sign-in?return_to=%2Fadmin%2Fpeople%2F{name}%2Fenable",
+            "200",
+            "303 /reauthenticate?return_to=%2Fadmin%2Fpeople%2F{name}%2Fenable",
+        ),
     ),
     row(
         "POST",
         "/admin/people/{name}/enable",
         Body::Form(&[]),
-        Answers {
-            other: "403 forbidden",
-            ..fresh(
-                "303 /sign-in",
-                "303 /admin/people/{name}?notice=enabled",
-                "303 /reauthenticate?return_to=%2Fadmin%2Fpeople%2F{name}%2Fenable",
-            )
-        },
+        manages(
+            "303 /sign-in",
+            "303 /admin/people/{name}?notice=enabled",
+            "303 /reauthenticate?return_to=%2Fadmin%2Fpeople%2F{name}%2Fenable",
+        ),
     ),
     row(
         "GET",
         "/admin/people/{name}/roles",
         Body::Nothing,
-        Answers {
-            other: "403 forbidden",
-            stale: "303 /reauthenticate?return_to=%2Fadmin%2Fpeople%2F{name}%2Froles",
-            ..look("303 /sign-in?return_to=%2Fadmin%2Fpeople%2F{name}%2Froles", "200")
-        },
+        asks(
+            "303 /sign-in?return_to=%2Fadmin%2Fpeople%2F{name}%2Froles",
+            "200",
+            "303 /reauthenticate?return_to=%2Fadmin%2Fpeople%2F{name}%2Froles",
+        ),
     ),
     row(
         "POST",
         "/admin/people/{name}/roles",
         Body::Form(&[("others", "staff")]),
-        Answers {
-            other: "403 forbidden",
-            ..fresh(
-                "303 /sign-in",
-                "303 /admin/people/{name}?notice=roles%3A1",
-                "303 /reauthenticate?return_to=%2Fadmin%2Fpeople%2F{name}%2Froles",
-            )
-        },
+        manages(
+            "303 /sign-in",
+            "303 /admin/people/{name}?notice=roles%3A1",
+            "303 /reauthenticate?return_to=%2Fadmin%2Fpeople%2F{name}%2Froles",
+        ),
     ),
     row(
         "GET",
         "/admin/people/{name}/password",
         Body::Nothing,
-        Answers {
-            other: "403 forbidden",
-            stale: "303 /reauthenticate?return_to=%2Fadmin%2Fpeople%2F{name}%2Fpassword",
-            ..look("303 /sign-in?return_to=%2Fadmin%2Fpeople%2F{name}%2Fpassword", "200")
-        },
+        asks(
+            "303 /sign-in?return_to=%2Fadmin%2Fpeople%2F{name}%2Fpassword",
+            "200",
+            "303 /reauthenticate?return_to=%2Fadmin%2Fpeople%2F{name}%2Fpassword",
+        ),
     ),
     row(
         "POST",
         "/admin/people/{name}/password",
         Body::Form(&[("secret", "chosen"), ("password", "seven green umbrellas")]),
-        Answers {
-            other: "403 forbidden",
-            ..fresh(
-                "303 /sign-in",
-                "303 /admin/people/{name}?notice=password%3A1",
-                "303 /reauthenticate?return_to=%2Fadmin%2Fpeople%2F{name}%2Fpassword",
-            )
-        },
+        manages(
+            "303 /sign-in",
+            "303 /admin/people/{name}?notice=password%3A1",
+            "303 /reauthenticate?return_to=%2Fadmin%2Fpeople%2F{name}%2Fpassword",
+        ),
     ),
     row(
         "GET",
         "/admin/accounts",
         Body::Nothing,
-        Answers { other: "403 forbidden", ..look("303 /sign-in?return_to=%2Fadmin%2Faccounts", "200") },
+        sees_all("303 /sign-in?return_to=%2Fadmin%2Faccounts", "200"),
     ),
     row(
         "GET",
         "/admin/accounts/new",
         Body::Nothing,
-        Answers {
-            other: "403 forbidden",
-            stale: "303 /reauthenticate?return_to=%2Fadmin%2Faccounts%2Fnew",
-            ..look("303 /sign-in?return_to=%2Fadmin%2Faccounts%2Fnew", "200")
-        },
+        asks(
+            "303 /sign-in?return_to=%2Fadmin%2Faccounts%2Fnew",
+            "200",
+            "303 /reauthenticate?return_to=%2Fadmin%2Faccounts%2Fnew",
+        ),
     ),
     row(
         "POST",
         "/admin/accounts/new",
         Body::Form(&[("name", "carol"), ("secret", "chosen"), ("password", "seven green umbrellas")]),
-        Answers {
-            other: "403 forbidden",
-            ..fresh(
-                "303 /sign-in",
-                "303 /admin/people/carol?notice=added",
-                "303 /reauthenticate?return_to=%2Fadmin%2Faccounts%2Fnew",
-            )
-        },
+        manages(
+            "303 /sign-in",
+            "303 /admin/people/carol?notice=added",
+            "303 /reauthenticate?return_to=%2Fadmin%2Faccounts%2Fnew",
+        ),
     ),
     row("GET", "/sign-out/swept.svg", Body::Nothing, all("200")),
     row("GET", "/livez", Body::Nothing, all("200")),
@@ -432,8 +480,13 @@ fn who_may_use_a_route_is_what_the_route_says() {
             Access::SignedIn => assert!(turned_away(answers.nobody) && !asks_proof(answers.stale), "{about}"),
             Access::Fresh => assert!(turned_away(answers.nobody) && asks_proof(answers.stale), "{about}"),
             Access::Staff(right) => {
-                assert!(turned_away(answers.nobody) && answers.other == "403 forbidden", "{about}");
+                assert!(turned_away(answers.nobody) && answers.other == FORBIDDEN, "{about}");
                 assert_eq!(asks_proof(answers.stale), right.changes(), "{about}");
+                for (duty, answer) in [(Duty::Auditor, answers.auditor()), (Duty::Support, answers.support())]
+                {
+                    assert_eq!(answer == FORBIDDEN, !duty.has(right), "{about} for {duty:?}");
+                    assert!(answer == FORBIDDEN || answer == answers.owner, "{about} for {duty:?}");
+                }
             }
             Access::Local => assert_eq!(answers.nobody, "404 not_found", "{about}"),
         }
@@ -448,18 +501,21 @@ fn who_may_use_a_route_is_what_the_route_says() {
 #[tokio::test]
 async fn each_caller_gets_what_the_table_says() {
     let mut wrong = Vec::new();
-    for row in &TABLE {
-        let scene = Scene::set().await;
+    for row in TABLE {
+        let mut scene = Scene::set().await;
         // Whoever changes most comes last.
         for (caller, expected) in [
             (Caller::Nobody, row.answers.nobody),
             (Caller::Foreign, row.answers.foreign),
             (Caller::Stale, row.answers.stale),
             (Caller::Other, row.answers.other),
+            (Caller::Auditor, row.answers.auditor()),
+            (Caller::Support, row.answers.support()),
             (Caller::Owner, row.answers.owner),
         ] {
-            let before = (scene.server.live("alice").await, scene.server.live("bob").await);
-            let expected = expected.replace("{id}", &scene.target.id.to_string()).replace("{name}", "bob");
+            scene.renew_dora().await;
+            let before = scene.live().await;
+            let expected = scene.filled_in(row.path, expected);
             let answer = scene.ask(row, caller).await;
             if answer.gist() != expected {
                 wrong.push(format!(
@@ -469,15 +525,16 @@ async fn each_caller_gets_what_the_table_says() {
                     answer.gist()
                 ));
             }
-            let after = (scene.server.live("alice").await, scene.server.live("bob").await);
-            let may_change = matches!(caller, Caller::Owner | Caller::Other | Caller::Stale)
-                || row.path.ends_with("sign-in");
-            assert!(
-                may_change || before == after,
-                "{} {} for {caller:?} changed sessions",
-                row.method,
-                row.path
-            );
+            let after = scene.live().await;
+            let is_staffs = row.path.starts_with("/admin") || row.path.starts_with("/v1/admin/");
+            let may_change = match caller {
+                Caller::Nobody | Caller::Foreign => row.path.ends_with("sign-in"),
+                _ if expected == FORBIDDEN => false,
+                Caller::Stale => !is_staffs,
+                _ => true,
+            };
+            let about = format!("{} {} for {caller:?} changed sessions", row.method, row.path);
+            assert!(may_change || before == after, "{about}");
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
@@ -517,25 +574,40 @@ enum Caller {
     Owner,
     Stale,
     Foreign,
+    Auditor,
+    Support,
 }
 
-/// Alice with three sessions (one of them with a proof of six minutes ago, one that others want to end) and Bob.
+/// Alice, an administrator, with three sessions (one of them with a proof of six minutes ago, one that others want to
+/// end), Bob, an auditor, somebody from support, and Dora, whom they all have to do with.
 struct Scene {
     server: Server,
     owner: Planted,
     stale: Planted,
     target: Planted,
     other: Planted,
+    auditor: Planted,
+    support: Planted,
+    dora: Planted,
 }
 
 impl Scene {
     async fn set() -> Self {
         let server = Server::with_people().await;
+        for (name, roles) in [("ada", &["auditor"][..]), ("sam", &["support"]), ("dora", &[])] {
+            server.add(name, roles).await;
+        }
         let stale = server.plant("alice").await;
         server.advance(6);
         let (owner, target) = (server.plant("alice").await, server.plant("alice").await);
-        let other = server.plant("bob").await;
-        Self { server, owner, stale, target, other }
+        let (other, auditor) = (server.plant("bob").await, server.plant("ada").await);
+        let (support, dora) = (server.plant("sam").await, server.plant("dora").await);
+        Self { server, owner, stale, target, other, auditor, support, dora }
+    }
+
+    /// How many sessions each has whose sessions somebody might end.
+    async fn live(&self) -> [usize; 3] {
+        [self.server.live("alice").await, self.server.live("bob").await, self.server.live("dora").await]
     }
 
     async fn ask(&self, row: &Row, caller: Caller) -> Answer {
@@ -545,6 +617,8 @@ impl Scene {
             Caller::Owner => self.server.browser_with(&self.owner),
             Caller::Stale => self.server.browser_with(&self.stale),
             Caller::Foreign => self.server.browser_with(&self.owner).on_a_foreign_page(),
+            Caller::Auditor => self.server.browser_with(&self.auditor),
+            Caller::Support => self.server.browser_with(&self.support),
         };
         let method: Method = row.method.parse().unwrap();
         let path = self.path(row.path).await;
@@ -560,8 +634,24 @@ impl Scene {
         }
     }
 
+    /// Whoever asks before may have ended Dora's session.
+    async fn renew_dora(&mut self) {
+        if self.server.live("dora").await == 0 {
+            self.server.accounts.enable("dora").await.unwrap();
+            self.dora = self.server.plant("dora").await;
+        }
+    }
+
+    /// `text` of the row of `path`: a session of whoever asks; for staff somebody else's, and somebody else.
+    fn filled_in(&self, path: &str, text: &str) -> String {
+        let is_staffs = path.starts_with("/admin") || path.starts_with("/v1/admin/");
+        let session = if is_staffs { &self.dora } else { &self.target };
+        let text = text.replace("{id}", &session.id.to_string());
+        text.replace("{principal}", "dora").replace("{name}", "dora")
+    }
+
     async fn path(&self, path: &str) -> String {
-        let path = path.replace("{id}", &self.target.id.to_string()).replace("{name}", "bob");
+        let path = self.filled_in(path, path);
         if !path.contains("{file}") {
             return path;
         }
