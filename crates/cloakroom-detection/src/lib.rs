@@ -1,38 +1,29 @@
 //! Signals that a session, or an account, may be in other hands.
 //!
-//! Pure: facts and instants go in, signals come out. Who acts on them, and how, is the application's business.
+//! Facts and instants go in, [`Finding`]s come out: no clock, no input or output but lookups in a database that is handed
+//! over in memory. Who acts on them, and how, is the application's business.
+//!
+//! A [`Signal`] is given by what ordinary traffic does not do: phones change networks and browsers are updated, but no
+//! browser becomes another one, and no token that was exchanged is used again. What is done about each is its [`Grade`].
 
-use std::fmt;
+mod bounded;
+mod bursts;
+mod detector;
+mod finding;
+mod geography;
+mod grade;
+mod place;
+mod program;
+mod rules;
+mod signal;
+mod track;
 
-/// What is done about a signal.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
-pub enum Grade {
-    /// Nothing, not even counted.
-    Ignore,
-    /// It is recorded and counted.
-    #[default]
-    Log,
-    /// Besides, the session has to prove identity again before it goes on.
-    Reauthenticate,
-    /// Besides, the session ends.
-    End,
-}
-
-impl Grade {
-    /// The word in configuration, audit and metrics.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Ignore => "ignore",
-            Self::Log => "log",
-            Self::Reauthenticate => "reauthenticate",
-            Self::End => "end",
-        }
-    }
-}
-
-impl fmt::Display for Grade {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
+pub use detector::{Detector, Sighting};
+pub use finding::{Finding, Replay, Seen, What};
+pub use grade::{Grade, UnknownGrade};
+pub use place::{Country, MaxMindPlaces, Place, Places, Position, UnreadablePlaces};
+pub use program::Kinship;
+pub use rules::{
+    Burst, Failures, Grace, Guessing, NetworkRule, ParallelRule, Repeats, Roaming, Rules, SignIns, TravelRule,
+};
+pub use signal::{Grades, Pointless, Signal};
