@@ -231,7 +231,7 @@ pub struct Prune {
 }
 
 /// How many seals of one key are kept.
-pub const SEALS_KEPT: u16 = 1_024;
+pub const SEALS_KEPT: u16 = 32;
 /// How many minutes in which something happened are looked at to find the numbers of a period's events: so far may clocks
 /// of nodes be apart, and events be late.
 pub const SPAN_MINUTES: u16 = 240;
