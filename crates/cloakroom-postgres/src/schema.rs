@@ -125,13 +125,14 @@ const OLDEST_SERVER: i32 = 140_000;
 /// How long one node waits for another one's migration, and a statement of one may take.
 pub(crate) const MIGRATION_PATIENCE: Duration = Duration::from_secs(60);
 /// One file for each version of the schema, in order; released ones never change.
-const MIGRATIONS: [&str; 3] = [
+const MIGRATIONS: [&str; 4] = [
     include_str!("../schema/001_tables.sql"),
     include_str!("../schema/002_verbs.sql"),
     include_str!("../schema/003_changes.sql"),
+    include_str!("../schema/004_lists.sql"),
 ];
 /// The version this code reads and writes: the number of migrations.
-const VERSION: i32 = 3;
+const VERSION: i32 = 4;
 
 #[cfg(test)]
 mod tests {

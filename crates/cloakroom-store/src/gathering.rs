@@ -91,6 +91,11 @@ impl<'a> Gathering<'a> {
         }
     }
 
+    /// Counts rows that were looked at to find out how to search.
+    pub fn charge(&mut self, read: usize) {
+        self.read = self.read.saturating_add(read);
+    }
+
     /// The page: what is known up to the place that every part has reached.
     #[must_use]
     pub fn finish(mut self) -> ListPage {
