@@ -7,13 +7,14 @@ use std::time::Duration;
 use cloakroom_conformance::{Filing, Fixtures, Seeded, at, principal_id};
 use cloakroom_core::{EndReason, OnLimit, PrincipalId, SessionId, SessionLimit, Timestamp, TokenDigest};
 use cloakroom_store::{
-    EndRequest, Ended, Entry, ExportQuery, Filed, Imported, InsertRequest, Inserted, ListFilter, ListQuery,
-    Live, Lookup, RekeyRequest, Rekeyed, ReplaceRequest, Replaced, Retired, Selector, StateFilter, Store,
-    StoreFuture, SweepRequest, Swept, Touch, Version,
+    Cursor, EndRequest, Ended, Entry, ExportQuery, Filed, Imported, InsertRequest, Inserted, ListFilter,
+    ListQuery, Live, Lookup, RekeyRequest, Rekeyed, ReplaceRequest, Replaced, Retired, Selector, StateFilter,
+    Store, StoreFuture, SweepRequest, Swept, Touch, Version,
 };
 use futures_util::FutureExt;
 use proptest::prelude::*;
 
+use crate::order::place;
 use crate::shard::{Bytes, Shard};
 use crate::slab::Index;
 use crate::slot::{Class, State};
@@ -84,6 +85,9 @@ impl Shard {
             }
         }
         assert_eq!(self.directory.len(), (slots.len(), ids));
+        let order: Vec<Cursor> = self.order.all().map(|index| place(&self.slots, index)).collect();
+        assert!(order.is_sorted_by(|one, next| one < next), "in order: {order:?}");
+        assert_eq!(order.len(), ids, "every session has a place in the order, and nothing else");
         assert_eq!(CLASSES.map(|class| self.audit_list(class)).iter().sum::<usize>(), slots.len());
         assert_eq!(self.kin.len(), principals.len());
         assert_eq!(self.wheel.len(), slots.len(), "every slot is looked at some day");

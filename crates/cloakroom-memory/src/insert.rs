@@ -48,6 +48,7 @@ impl Shard {
         if is_tombstone {
             self.counts.tombstones += 1;
             self.directory.add_id(&self.slots, index);
+            self.order.add(&self.slots, index);
             self.kin.add(&mut self.slots, index);
             self.kin.move_to_end(&mut self.slots, index);
         }
@@ -72,6 +73,7 @@ impl Shard {
         self.bytes.all += bytes;
         self.directory.add_digest(&self.slots, index);
         self.directory.add_id(&self.slots, index);
+        self.order.add(&self.slots, index);
         self.lists.of_mut(class).push(&mut self.slots, index);
         self.kin.add(&mut self.slots, index);
         if comes_too_late {

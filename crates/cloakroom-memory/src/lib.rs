@@ -15,7 +15,8 @@
 //! The store is 64 shards, each behind a lock. A shard is chosen by the [route](cloakroom_core::Route), so that all
 //! sessions of a principal lie in one and a limit is decided exactly under one lock. In a shard, sessions are slots of
 //! 176 bytes in chunks that never move. Tables of four-byte indices lead to them by digest, by id and by principal;
-//! links through the slots themselves order them by last activity and hang them into a timing wheel. Ending a session
+//! links through the slots themselves order them by last activity and hang them into a timing wheel; leaves of indices
+//! keep them in the order of their issue. Ending a session
 //! turns its slot into a tombstone on the spot. There is no scan for what has expired, and growing copies nothing but
 //! one shard's table of indices.
 //!
@@ -29,12 +30,13 @@
 //! |---|---|
 //! | slot | 176 |
 //! | places in the three tables (five bytes each, tables 7/16 to 7/8 full) | 18 to 35 |
+//! | place in the order of lists (four bytes, leaves 1/3 to wholly full) | 5 to 16 |
 //! | principal, limits and proofs | 0 up to 54 bytes of them; beyond, their length and about 16 |
 //! | device and attributes | their length and about 16 |
 //! | tombstone, retired token | a slot and its places |
 //! | empty store | 230 KiB |
 //!
-//! So a minimal session takes about 210 bytes, signed in or not, and 256 MiB hold a million of them.
+//! So a minimal session takes about 220 bytes, signed in or not, and 256 MiB hold a million of them.
 //!
 //! Of [`max_bytes`](MemoryOptions::max_bytes), one eighth is set aside for unpacked records. The rest bounds, by the
 //! store's own account that errs upwards, everything else; a verb may pass it by the one record it files until it makes
@@ -67,8 +69,9 @@
 //! | `insert` with a limit, `end` of a principal | that principal's live sessions |
 //! | `end` of everything | the number of shards; sweeps carry it out |
 //! | `end` of what was issued before an instant | a glance at every slot, to say how many; sweeps carry it out |
-//! | `list` by session or principal | their number |
-//! | `list` otherwise | a glance at every slot, for each page; each shard is locked for its part of it |
+//! | `list` by session | constant |
+//! | `list` by principal | a glance at each of its sessions, where they are fewer than a thousand |
+//! | `list` otherwise | its limit, where most sessions meet the filter; at most 2000 slots. Each shard is locked for its part of it |
 //! | `export` | its limit, but no more than 1000; each shard is locked for its part of it |
 //! | `import` | like `insert` without a limit |
 //! | `sweep` | its limit |
@@ -99,6 +102,7 @@ mod list;
 mod listing;
 mod moving;
 mod options;
+mod order;
 mod packed;
 mod reports;
 mod room;

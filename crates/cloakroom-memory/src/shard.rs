@@ -8,6 +8,7 @@ use crate::directory::Directory;
 use crate::epochs::Epochs;
 use crate::kin::Kin;
 use crate::list::List;
+use crate::order::Order;
 use crate::slab::{Index, Slab};
 use crate::slot::{Class, Slot, State};
 use crate::warm::Warm;
@@ -22,6 +23,7 @@ pub(crate) struct Shard {
     pub(crate) slots: Slab<Slot>,
     pub(crate) directory: Directory,
     pub(crate) kin: Kin,
+    pub(crate) order: Order,
     pub(crate) lists: Lists,
     pub(crate) wheel: Wheel,
     pub(crate) epochs: Epochs,
@@ -68,6 +70,7 @@ impl Shard {
             slots: Slab::new(),
             directory: Directory::default(),
             kin: Kin::new(hasher),
+            order: Order::default(),
             lists: Lists::default(),
             wheel: Wheel::new(),
             epochs: Epochs::default(),
@@ -183,6 +186,7 @@ impl Shard {
         self.directory.remove_digest(&self.slots, index);
         if matches!(self.slots.get(index).state, State::Tombstone { .. }) {
             self.directory.remove_id(&self.slots, index);
+            self.order.remove(&self.slots, index);
             self.counts.tombstones -= 1;
         }
         self.kin.remove(&mut self.slots, index);

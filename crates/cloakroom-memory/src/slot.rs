@@ -256,9 +256,9 @@ impl From<Timestamp> for Unaligned {
     }
 }
 
-/// Bytes of a slot and its places in the three tables (by digest, by id, by principal): an index and a mark of five
-/// bytes, in a table that is at worst 7/16 full.
-pub(crate) const BYTES: usize = size_of::<Slot>() + 3 * 12;
+/// Bytes of a slot, its places in the three tables (by digest, by id, by principal): an index and a mark of five bytes, in
+/// a table that is at worst 7/16 full; and its place in the order of lists, in leaves that are at worst a third full.
+pub(crate) const BYTES: usize = size_of::<Slot>() + 3 * 12 + 16;
 
 #[cfg(test)]
 mod tests {

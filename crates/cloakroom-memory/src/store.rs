@@ -7,8 +7,8 @@ use std::fmt;
 use cloakroom_core::{Route, SessionId, SessionRecord, Timestamp, TokenDigest};
 use cloakroom_store::{
     Capabilities, Counts, EndRequest, Ended, Ending, ErrorKind, ExportPage, ExportQuery, Feed, Filed,
-    Imported, InsertRequest, Inserted, ListFilter, ListPage, ListQuery, Lookup, Observer, RekeyRequest,
-    Rekeyed, ReplaceRequest, Replaced, Selector, Store, StoreError, StoreFuture, SweepRequest, Swept, Touch,
+    Imported, InsertRequest, Inserted, ListPage, ListQuery, Lookup, Observer, RekeyRequest, Rekeyed,
+    ReplaceRequest, Replaced, Selector, Store, StoreError, StoreFuture, SweepRequest, Swept, Touch,
     TouchReport, Verb, Version,
 };
 use foldhash::quality::RandomState;
@@ -17,7 +17,6 @@ use parking_lot::Mutex;
 use crate::cell::{self, Cell, Ledger};
 use crate::feed::{Feeds, Watched};
 use crate::finish::Decision;
-use crate::listing::Page;
 use crate::packed::Packed;
 use crate::reports::Reports;
 use crate::shard::Shard;
@@ -179,17 +178,6 @@ impl MemoryStore {
         swept
     }
 
-    fn list_now(&self, query: &ListQuery, now: Timestamp) -> ListPage {
-        let mut page = Page::new(query, now);
-        let ListFilter { session, principal, .. } = &query.filter;
-        let route = session.map(|id| id.route()).or_else(|| principal.as_ref().map(Route::of_principal));
-        match route {
-            Some(route) => self.cell_of(route).lock().list(&mut page),
-            None => self.cells.iter().for_each(|cell| cell.lock().list(&mut page)),
-        }
-        page.finish()
-    }
-
     fn count_now(&self) -> Counts {
         self.cells.iter().map(|cell| cell.lock().counts).fold(Counts::default(), |sum, counts| Counts {
             anonymous: sum.anonymous + counts.anonymous,
@@ -227,7 +215,7 @@ impl MemoryStore {
         Ok(packed)
     }
 
-    fn cell_of(&self, route: Route) -> &Cell {
+    pub(crate) fn cell_of(&self, route: Route) -> &Cell {
         self.cells.get(usize::from(route.as_u16()) % SHARDS).expect("shards are counted from 0")
     }
 }
