@@ -28,15 +28,15 @@ impl MemoryStore {
         };
         let cell = self.cell_of(Route::of_principal(principal));
         let mut gathering = Gathering::new(query, 1, 1);
-        let (found, few) = cell.lock().few(principal.as_str().as_bytes(), look);
+        let few = cell.lock().few(principal.as_str().as_bytes(), look);
         match few {
-            Some((items, reached)) => {
-                gathering.take_in(0, items, found, reached);
+            Ok(Looked { items, read, reached }) => {
+                gathering.take_in(0, items, read, reached);
                 gathering.finish()
             }
-            None => {
+            Err(counted) => {
                 // So many are a good part of their shard, where they lie in order.
-                gathering.charge(found);
+                gathering.charge(counted);
                 self.gather(gathering, look, |_| Some(cell))
             }
         }
@@ -124,28 +124,29 @@ impl Shard {
         looked
     }
 
-    /// The sessions of a principal, brought into order as far as the page goes, and the place up to which; how many slots it
-    /// has in any case, or one more than few.
-    fn few(&self, principal: &[u8], look: Look<'_>) -> (usize, Option<(Vec<ListItem>, Option<Cursor>)>) {
+    /// The sessions of a principal, brought into order as far as the page goes. Where there are more than few: how many were
+    /// counted.
+    fn few(&self, principal: &[u8], look: Look<'_>) -> Result<Looked, usize> {
         let most = usize::from(ListQuery::FEW);
         let mut slots: Vec<Index> = self.kin.of(&self.slots, principal).take(most + 1).collect();
-        let found = slots.len();
-        if found > most {
-            return (found, None);
+        let read = slots.len();
+        if read > most {
+            return Err(read);
         }
         let place = |index: &Index| place(&self.slots, *index);
         slots.retain(|index| look.query.is_behind(place(index)));
         slots.sort_unstable_by(|one, other| look.query.order.compare(place(one), place(other)));
-        let (mut items, mut reached) = (Vec::new(), None);
+        let mut looked = Looked { items: Vec::new(), read, reached: None };
         for index in slots {
             // One more than fits tells whether there is another page.
-            if items.len() > usize::from(look.query.limit.get()) {
-                return (found, Some((items, reached)));
+            if looked.items.len() > usize::from(look.query.limit.get()) {
+                return Ok(looked);
             }
-            reached = Some(place(&index));
-            items.extend(self.item(index, look));
+            looked.reached = Some(place(&index));
+            looked.items.extend(self.item(index, look));
         }
-        (found, Some((items, None)))
+        looked.reached = None;
+        Ok(looked)
     }
 
     /// The slot as an item, if it is wanted as of now.

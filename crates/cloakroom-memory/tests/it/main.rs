@@ -95,18 +95,18 @@ fn answer<T: Unpin>(future: StoreFuture<'_, T>) -> T {
 }
 
 #[test]
-fn a_minimal_signed_in_session_takes_less_than_220_bytes() {
+fn a_minimal_signed_in_session_takes_less_than_224_bytes() {
     let cost = cost(signed_in);
     println!("signed in: {cost:?}");
-    assert!(cost.allocated < 220, "{cost:?}");
+    assert!(cost.allocated < 224, "{cost:?}");
     assert!(cost.allocated <= cost.accounted + 8, "the account errs upwards: {cost:?}");
 }
 
 #[test]
-fn a_minimal_anonymous_session_takes_less_than_220_bytes() {
+fn a_minimal_anonymous_session_takes_less_than_224_bytes() {
     let cost = cost(|fixtures, _| lasting(fixtures.anonymous()));
     println!("anonymous: {cost:?}");
-    assert!(cost.allocated < 220, "{cost:?}");
+    assert!(cost.allocated < 224, "{cost:?}");
     assert!(cost.allocated <= cost.accounted + 8, "the account errs upwards: {cost:?}");
 }
 
@@ -121,7 +121,7 @@ fn a_session_with_a_device_and_attributes_adds_little_more_than_their_length() {
     });
     println!("with device and attribute: {cost:?}");
     let added = USER_AGENT.len() + "Firefox on Linux".len() + "cart".len() + 100;
-    assert!(cost.allocated < 220 + added + 16, "{cost:?}");
+    assert!(cost.allocated < 224 + added + 16, "{cost:?}");
 }
 
 #[test]
