@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 
 use super::notices::Done;
 use super::person::AccountFacts;
-use super::proof::staff_or_detour;
+use super::proof::{Visit, staff_or_detour};
 use super::{Section, Shell, paths};
 use crate::accounts::Password;
 use crate::web::App;
@@ -187,8 +187,9 @@ pub(in crate::web) async fn ask_new(
     context: Context,
     session: Session,
 ) -> Result<Response, Response> {
-    let staff = staff_or_detour(&app, &session, Right::ManageAccounts, NEW, &[]).await?;
-    let page = app.new_account_page(&context, &session, &staff, &AccountForm::default(), None).await;
+    let visit = Visit { context: &context, session: &session };
+    let staff = staff_or_detour(&app, &visit, Right::ManageAccounts, NEW, &[]).await?;
+    let page = app.new_account_page(visit, &staff, &AccountForm::default(), None).await;
     Ok(render(&page.map_err(IntoResponse::into_response)?))
 }
 
@@ -198,7 +199,8 @@ pub(in crate::web) async fn add(
     session: Session,
     CsrfForm(form): CsrfForm<AccountForm>,
 ) -> Result<Response, Response> {
-    let staff = staff_or_detour(&app, &session, Right::ManageAccounts, NEW, &[]).await?;
+    let visit = Visit { context: &context, session: &session };
+    let staff = staff_or_detour(&app, &visit, Right::ManageAccounts, NEW, &[]).await?;
     let new = NewPerson { name: form.name.trim().to_owned(), roles: form.roles(), secret: form.secret() };
     match app.add_account(&staff, new).await {
         Ok(changed) => {
@@ -218,7 +220,7 @@ pub(in crate::web) async fn add(
         }
         Err(refusal) if is_about_the_form(&refusal) => {
             let (status, problem) = (refusal.code().status(), problem(&refusal));
-            let page = app.new_account_page(&context, &session, &staff, &form, Some(problem)).await;
+            let page = app.new_account_page(visit, &staff, &form, Some(problem)).await;
             Ok(render_with(status, &page.map_err(IntoResponse::into_response)?))
         }
         Err(refusal) => Err(refusal.into_response()),
@@ -240,16 +242,15 @@ pub(super) fn problem(refusal: &Refusal) -> Notice {
 impl App {
     async fn new_account_page<'a>(
         &self,
-        context: &'a Context,
-        session: &Session,
+        visit: Visit<'a>,
         staff: &Staff,
         form: &AccountForm,
         problem: Option<Notice>,
     ) -> Result<NewAccountPage<'a>, Refusal> {
         let roles = form.roles();
         Ok(NewAccountPage {
-            shell: Shell::new(session, staff, Section::Accounts).await?,
-            page: Page::new(self, context),
+            shell: Shell::new(visit.session, staff, Section::Accounts).await?,
+            page: Page::new(self, visit.context),
             secret: SecretChoice::new(problem.is_some().then_some(form)),
             problem,
             name: form.name.clone(),

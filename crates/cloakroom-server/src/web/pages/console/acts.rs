@@ -10,7 +10,7 @@ use cloakroom_http::ProblemCode;
 
 use super::notices::Done;
 use super::paths::{self, Named, Which};
-use super::proof::staff_or_detour;
+use super::proof::{Visit, staff_or_detour};
 use super::rows::{self, SessionRow};
 use super::{Section, Shell};
 use crate::web::App;
@@ -194,7 +194,7 @@ pub(in crate::web) async fn ask_one(
     RawQuery(query): RawQuery,
 ) -> Result<Response, Response> {
     let asked = Asked::read(query.as_deref().unwrap_or_default());
-    app.ask_end(&context, &session, Plan::one(id), asked).await
+    app.ask_end(Visit { context: &context, session: &session }, Plan::one(id), asked).await
 }
 
 pub(in crate::web) async fn end_one(
@@ -204,7 +204,7 @@ pub(in crate::web) async fn end_one(
     Which(id): Which,
     CsrfForm(fields): CsrfForm<Fields>,
 ) -> Result<Response, Response> {
-    app.do_end(&context, &session, Plan::one(id), fields.asked()).await
+    app.do_end(Visit { context: &context, session: &session }, Plan::one(id), fields.asked()).await
 }
 
 pub(in crate::web) async fn ask_person(
@@ -215,7 +215,7 @@ pub(in crate::web) async fn ask_person(
     RawQuery(query): RawQuery,
 ) -> Result<Response, Response> {
     let asked = Asked::read(query.as_deref().unwrap_or_default());
-    app.ask_end(&context, &session, Plan::person(&id, &asked), asked).await
+    app.ask_end(Visit { context: &context, session: &session }, Plan::person(&id, &asked), asked).await
 }
 
 pub(in crate::web) async fn end_person(
@@ -226,7 +226,7 @@ pub(in crate::web) async fn end_person(
     CsrfForm(fields): CsrfForm<Fields>,
 ) -> Result<Response, Response> {
     let asked = fields.asked();
-    app.do_end(&context, &session, Plan::person(&id, &asked), asked).await
+    app.do_end(Visit { context: &context, session: &session }, Plan::person(&id, &asked), asked).await
 }
 
 /// Asks which of many, or, where that is said, whether to end them.
@@ -238,9 +238,13 @@ pub(in crate::web) async fn ask_many(
 ) -> Result<Response, Response> {
     let asked = Asked::read(query.as_deref().unwrap_or_default());
     match asked.selection() {
-        Ok(Some(selection)) => app.ask_end(&context, &session, Plan::many(selection), asked).await,
-        Ok(None) => app.ask_which(&context, &session, &asked, None).await,
-        Err(problem) => app.ask_which(&context, &session, &asked, Some(problem)).await,
+        Ok(Some(selection)) => {
+            app.ask_end(Visit { context: &context, session: &session }, Plan::many(selection), asked).await
+        }
+        Ok(None) => app.ask_which(Visit { context: &context, session: &session }, &asked, None).await,
+        Err(problem) => {
+            app.ask_which(Visit { context: &context, session: &session }, &asked, Some(problem)).await
+        }
     }
 }
 
@@ -252,28 +256,32 @@ pub(in crate::web) async fn end_many(
 ) -> Result<Response, Response> {
     let asked = fields.asked();
     match asked.selection() {
-        Ok(Some(selection)) => app.do_end(&context, &session, Plan::many(selection), asked).await,
-        Ok(None) => app.ask_which(&context, &session, &asked, None).await,
-        Err(problem) => app.ask_which(&context, &session, &asked, Some(problem)).await,
+        Ok(Some(selection)) => {
+            app.do_end(Visit { context: &context, session: &session }, Plan::many(selection), asked).await
+        }
+        Ok(None) => app.ask_which(Visit { context: &context, session: &session }, &asked, None).await,
+        Err(problem) => {
+            app.ask_which(Visit { context: &context, session: &session }, &asked, Some(problem)).await
+        }
     }
 }
 
 impl App {
     async fn ask_which(
         &self,
-        context: &Context,
-        session: &Session,
+        visit: Visit<'_>,
         asked: &Asked,
         problem: Option<String>,
     ) -> Result<Response, Response> {
-        let staff = staff_or_detour(self, session, Right::EndOfMany, MANY, &asked.fields()).await?;
-        let shell =
-            Shell::new(session, &staff, Section::Sessions).await.map_err(IntoResponse::into_response)?;
+        let staff = staff_or_detour(self, &visit, Right::EndOfMany, MANY, &asked.fields()).await?;
+        let shell = Shell::new(visit.session, &staff, Section::Sessions)
+            .await
+            .map_err(IntoResponse::into_response)?;
         let now = self.sessions.now();
         let ages =
             AGES.map(|(label, span)| (label, address(MANY, &[("before", &now.minus(span).to_string())])));
         let page = EndManyPage {
-            page: Page::new(self, context),
+            page: Page::new(self, visit.context),
             shell,
             problem: problem.map(|text| Notice::bad("not_understood", text)),
             before: asked.before.clone(),
@@ -282,34 +290,22 @@ impl App {
         Ok(render(&page))
     }
 
-    async fn ask_end(
-        &self,
-        context: &Context,
-        session: &Session,
-        plan: Plan,
-        asked: Asked,
-    ) -> Result<Response, Response> {
+    async fn ask_end(&self, visit: Visit<'_>, plan: Plan, asked: Asked) -> Result<Response, Response> {
         let right = plan.selection.right();
-        let staff = staff_or_detour(self, session, right, &plan.path, &asked.fields()).await?;
-        let page = self.end_page(context, session, &staff, plan, asked, None).await;
+        let staff = staff_or_detour(self, &visit, right, &plan.path, &asked.fields()).await?;
+        let page = self.end_page(visit, &staff, plan, asked, None).await;
         Ok(render(&page.map_err(IntoResponse::into_response)?))
     }
 
-    async fn do_end(
-        &self,
-        context: &Context,
-        session: &Session,
-        plan: Plan,
-        asked: Asked,
-    ) -> Result<Response, Response> {
+    async fn do_end(&self, visit: Visit<'_>, plan: Plan, asked: Asked) -> Result<Response, Response> {
         let right = plan.selection.right();
-        let staff = staff_or_detour(self, session, right, &plan.path, &asked.fields()).await?;
+        let staff = staff_or_detour(self, &visit, right, &plan.path, &asked.fields()).await?;
         let reason = Some(asked.reason.as_str()).filter(|reason| !reason.is_empty());
         let why = match Why::read(reason, Some(&asked.note)) {
             Ok(why) => why,
             Err(refusal) => {
                 let problem = Notice::bad(refusal.code().as_str(), refusal.sentence());
-                let page = self.end_page(context, session, &staff, plan, asked, Some(problem)).await;
+                let page = self.end_page(visit, &staff, plan, asked, Some(problem)).await;
                 return Ok(render_with(
                     ProblemCode::status(refusal.code()),
                     &page.map_err(IntoResponse::into_response)?,
@@ -324,8 +320,7 @@ impl App {
 
     async fn end_page<'a>(
         &self,
-        context: &'a Context,
-        session: &Session,
+        visit: Visit<'a>,
         staff: &Staff,
         plan: Plan,
         asked: Asked,
@@ -345,8 +340,8 @@ impl App {
             asked.fields().into_iter().map(|(name, value)| (name, value.to_owned())).collect();
         hidden.retain(|(name, _)| !matches!(*name, "reason" | "note"));
         Ok(EndPage {
-            shell: Shell::new(session, staff, plan.section).await?,
-            page: Page::new(self, context),
+            shell: Shell::new(visit.session, staff, plan.section).await?,
+            page: Page::new(self, visit.context),
             problem,
             question: question(&plan.selection, expected),
             consequence: consequence(&plan.selection, expected, self.sessions.now()),

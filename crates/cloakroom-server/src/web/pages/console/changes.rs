@@ -10,7 +10,7 @@ use serde::Deserialize;
 use super::accounts::{AccountForm, RoleChoices, SecretChoice, SecretPage, is_about_the_form, problem};
 use super::notices::Done;
 use super::paths::{self, Named};
-use super::proof::staff_or_detour;
+use super::proof::{Visit, staff_or_detour};
 use super::rows;
 use super::{Section, Shell};
 use crate::accounts::Account;
@@ -104,7 +104,7 @@ macro_rules! change {
             Named(id): Named,
             Query(arrival): Query<Arrival>,
         ) -> Result<Response, Response> {
-            app.ask_change(&context, &session, $change, &id, arrival.note).await
+            app.ask_change(Visit { context: &context, session: &session }, $change, &id, arrival.note).await
         }
 
         pub(in crate::web) async fn $make(
@@ -114,7 +114,7 @@ macro_rules! change {
             Named(id): Named,
             CsrfForm(form): CsrfForm<AccountForm>,
         ) -> Result<Response, Response> {
-            app.make_change(&context, &session, $change, &id, form).await
+            app.make_change(Visit { context: &context, session: &session }, $change, &id, form).await
         }
     };
 }
@@ -127,36 +127,34 @@ change!(ask_password, set_password, Change::Password);
 impl App {
     async fn ask_change(
         &self,
-        context: &Context,
-        session: &Session,
+        visit: Visit<'_>,
         change: Change,
         id: &PrincipalId,
         note: String,
     ) -> Result<Response, Response> {
         let path = paths::person_act(id.as_str(), change.act());
-        let staff = staff_or_detour(self, session, Right::ManageAccounts, &path, &[("note", &note)]).await?;
+        let staff = staff_or_detour(self, &visit, Right::ManageAccounts, &path, &[("note", &note)]).await?;
         let form = AccountForm::of_note(note);
-        let page = self.change_page(context, session, &staff, change, id, &form, None).await;
+        let page = self.change_page(visit, &staff, (change, id), &form, None).await;
         Ok(render(&page.map_err(IntoResponse::into_response)?))
     }
 
     async fn make_change(
         &self,
-        context: &Context,
-        session: &Session,
+        visit: Visit<'_>,
         change: Change,
         id: &PrincipalId,
         form: AccountForm,
     ) -> Result<Response, Response> {
         let path = paths::person_act(id.as_str(), change.act());
         let staff =
-            staff_or_detour(self, session, Right::ManageAccounts, &path, &[("note", &form.note)]).await?;
+            staff_or_detour(self, &visit, Right::ManageAccounts, &path, &[("note", &form.note)]).await?;
         match self.change_account(&staff, change, id, &form).await {
-            Ok(changed) => self.changed(context, session, &staff, change, changed).await,
+            Ok(changed) => self.changed(visit, &staff, change, changed).await,
             Err(refusal) if is_about_the_form(&refusal) => {
                 let status = refusal.code().status();
                 let problem = Some(problem(&refusal));
-                let page = self.change_page(context, session, &staff, change, id, &form, problem).await;
+                let page = self.change_page(visit, &staff, (change, id), &form, problem).await;
                 Ok(render_with(status, &page.map_err(IntoResponse::into_response)?))
             }
             Err(refusal) => Err(refusal.into_response()),
@@ -182,8 +180,7 @@ impl App {
 
     async fn changed(
         &self,
-        context: &Context,
-        session: &Session,
+        visit: Visit<'_>,
         staff: &Staff,
         change: Change,
         changed: AccountChanged,
@@ -201,19 +198,16 @@ impl App {
             return Ok(see_other(&address(&onwards, &[("notice", &done.written())])));
         };
         let shell =
-            Shell::new(session, staff, Section::Accounts).await.map_err(IntoResponse::into_response)?;
-        let page = Page::new(self, context);
+            Shell::new(visit.session, staff, Section::Accounts).await.map_err(IntoResponse::into_response)?;
+        let page = Page::new(self, visit.context);
         Ok(render(&SecretPage { page, shell, notice: done.notice(), name, secret, onwards }))
     }
 
-    #[expect(clippy::too_many_arguments, reason = "each is another thing that the page shows")]
     async fn change_page<'a>(
         &self,
-        context: &'a Context,
-        session: &Session,
+        visit: Visit<'a>,
         staff: &Staff,
-        change: Change,
-        id: &PrincipalId,
+        (change, id): (Change, &PrincipalId),
         form: &AccountForm,
         problem: Option<Notice>,
     ) -> Result<ChangePage<'a>, Refusal> {
@@ -229,8 +223,8 @@ impl App {
         let name = account.name.to_string();
         let filled = problem.is_some().then_some(form);
         Ok(ChangePage {
-            shell: Shell::new(session, staff, Section::Accounts).await?,
-            page: Page::new(self, context),
+            shell: Shell::new(visit.session, staff, Section::Accounts).await?,
+            page: Page::new(self, visit.context),
             problem,
             question: change.question(&name),
             consequence: change.consequence(&ends),

@@ -23,7 +23,7 @@ pub(in crate::web) struct Asked {
     pub(super) seen: String,
     pub(super) sort: String,
     pub(super) cursor: String,
-    /// `results`: only what changes while somebody types.
+    /// `results`: only what changes while somebody types. [`LIVE`]: the same, for a page that renews itself.
     pub(super) part: String,
     pub(super) notice: String,
 }
@@ -268,6 +268,8 @@ fn choices(all: &[(&'static str, &'static str)], chosen: &str) -> Vec<Choice> {
     all.iter().map(|&(value, label)| Choice { value, label, chosen: value == chosen }).collect()
 }
 
+/// Part of an address: the page renews itself, which is nobody's activity.
+pub(super) const LIVE: &str = "live";
 /// Sessions on a page.
 pub(super) const PAGE: NonZeroU16 = NonZeroU16::new(50).expect("not zero");
 /// Most sessions that are sorted by something else than age: what one look at a store brings.

@@ -9,6 +9,7 @@ use cloakroom_core::Timestamp;
 use serde::Deserialize;
 
 use super::events::EventRow;
+use super::filter::LIVE;
 use super::notices::Done;
 use super::paths::{self, Named};
 use super::rows::{self, SessionRow};
@@ -24,6 +25,7 @@ use crate::web::staff::{Right, Sight, Staff};
 
 #[derive(Template)]
 #[template(path = "console/person.html")]
+#[expect(clippy::struct_excessive_bools, reason = "each is another thing that the template asks")]
 struct PersonPage<'a> {
     page: Page<'a>,
     shell: Shell,
@@ -88,6 +90,7 @@ pub(in crate::web) struct Wanted {
 #[serde(default)]
 pub(in crate::web) struct Arrival {
     notice: String,
+    part: String,
     state: String,
 }
 
@@ -123,6 +126,9 @@ pub(in crate::web) async fn show(
     Named(id): Named,
     Query(arrival): Query<Arrival>,
 ) -> Result<Response, Refusal> {
+    if arrival.part == LIVE {
+        session.not_activity();
+    }
     let staff = Staff::require(&app, &session, Right::SeeOne).await?;
     let state = if arrival.state == "any" { StateFilter::Any } else { StateFilter::Active };
     let query = PrincipalQuery { state, ..PrincipalQuery::default() };

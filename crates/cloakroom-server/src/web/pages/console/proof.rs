@@ -5,8 +5,16 @@ use cloakroom_axum::Session;
 use cloakroom_http::{ProblemCode, ReturnPolicy};
 
 use crate::web::App;
+use crate::web::context::Context;
 use crate::web::pages::{address, see_other};
 use crate::web::staff::{Right, Staff};
+
+/// One request to see or do something.
+#[derive(Clone, Copy)]
+pub(super) struct Visit<'a> {
+    pub(super) context: &'a Context,
+    pub(super) session: &'a Session,
+}
 
 /// Lets in whoever has `right`, or leads to the proof of identity and from there to the page at `path` with `fields`.
 ///
@@ -14,12 +22,12 @@ use crate::web::staff::{Right, Staff};
 /// done by the detour, and the page asks again.
 pub(super) async fn staff_or_detour(
     app: &App,
-    session: &Session,
+    visit: &Visit<'_>,
     right: Right,
     path: &str,
     fields: &[(&str, &str)],
 ) -> Result<Staff, Response> {
-    Staff::require(app, session, right).await.map_err(|refusal| {
+    Staff::require(app, visit.session, right).await.map_err(|refusal| {
         if refusal.code() == ProblemCode::REAUTHENTICATION_REQUIRED {
             see_other(&address("/reauthenticate", &[("return_to", &way_back(path, fields))]))
         } else {

@@ -33,6 +33,7 @@ impl Person {
 }
 
 /// A session in a list.
+#[expect(clippy::struct_excessive_bools, reason = "each is another thing that templates ask")]
 pub(super) struct SessionRow {
     pub(super) id: String,
     pub(super) href: String,
@@ -176,7 +177,7 @@ pub(super) fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::with_capacity(digits.len() + digits.len() / 3);
     for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index) % 3 == 0 {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
             text.push('\u{202f}');
         }
         text.push(digit);

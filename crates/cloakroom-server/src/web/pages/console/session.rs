@@ -9,6 +9,7 @@ use cloakroom_core::{SessionRecord, Timestamp, idle_expires_at};
 use serde::Deserialize;
 
 use super::events::EventRow;
+use super::filter::LIVE;
 use super::notices::Done;
 use super::paths::Which;
 use super::rows::{SessionRow, grouped};
@@ -23,6 +24,7 @@ use crate::web::staff::{Right, Sight, Staff};
 
 #[derive(Template)]
 #[template(path = "console/session.html")]
+#[expect(clippy::struct_excessive_bools, reason = "each is another thing that the template asks")]
 struct SessionPage<'a> {
     page: Page<'a>,
     shell: Shell,
@@ -55,6 +57,7 @@ struct Facts {
 #[serde(default)]
 pub(in crate::web) struct Arrival {
     notice: String,
+    part: String,
 }
 
 pub(in crate::web) async fn show(
@@ -64,6 +67,9 @@ pub(in crate::web) async fn show(
     Which(id): Which,
     Query(arrival): Query<Arrival>,
 ) -> Result<Response, Refusal> {
+    if arrival.part == LIVE {
+        session.not_activity();
+    }
     let staff = Staff::require(&app, &session, Right::SeeOne).await?;
     let look = app.look_at_session(&staff, id, Values::Hidden).await?;
     let shell = Shell::new(&session, &staff, Section::Sessions).await?;

@@ -7,7 +7,7 @@ use cloakroom::{Found, ListOrder, Search, SessionId, TakenFor};
 use cloakroom_axum::Session;
 use cloakroom_core::Timestamp;
 
-use super::filter::{Asked, Column, Sort, Understood};
+use super::filter::{Asked, Column, LIVE, Sort, Understood};
 use super::notices::Done;
 use super::rows::{self, SessionRow};
 use super::{Section, Shell};
@@ -66,14 +66,17 @@ pub(in crate::web) async fn list(
     session: Session,
     Query(asked): Query<Asked>,
 ) -> Result<Response, Refusal> {
+    if asked.part == LIVE {
+        session.not_activity();
+    }
     let staff = Staff::require(&app, &session, Right::SeeAll).await?;
     let now = app.sessions.now();
     let results = app.results(&staff, &asked, now).await?;
-    if asked.part == "results" {
+    if !asked.part.is_empty() {
         return Ok(render(&ResultsPart { results }));
     }
     let shell = Shell::new(&session, &staff, Section::Sessions).await?;
-    let notice = Done::read(&asked.notice).map(|done| done.notice());
+    let notice = Done::read(&asked.notice).map(Done::notice);
     Ok(render(&SessionsPage { page: Page::new(&app, &context), shell, notice, asked, results }))
 }
 
