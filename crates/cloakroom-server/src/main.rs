@@ -9,10 +9,9 @@ use std::sync::Arc;
 use clap::Parser as _;
 use cloakroom::{OsRandom, SystemClock};
 use cloakroom_server::cli::{self, Cli, Command, Host};
-use cloakroom_server::config::{LogConfig, LogFormat};
+use cloakroom_server::logging;
 use cloakroom_server::serve::{Surroundings, serve};
 use tokio::signal::unix::{SignalKind, signal};
-use tracing_subscriber::EnvFilter;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -32,8 +31,8 @@ fn main() -> ExitCode {
         Command::Serve(flags) => {
             match cli::load(&cli.global, flags.overrides(&cli.global), &host.environment) {
                 Ok(loaded) => {
-                    start_logging(loaded.config.log);
                     let surroundings = Surroundings {
+                        telemetry: logging::start(&loaded.config),
                         clock: Arc::clone(&host.clock),
                         random: Arc::clone(&host.random),
                         cores,
@@ -76,15 +75,6 @@ fn terminated() -> io::Result<impl Future<Output = ()> + Send + 'static> {
             _ = interrupt.recv() => {}
         }
     })
-}
-
-fn start_logging(config: LogConfig) {
-    let filter = EnvFilter::new(config.level.as_str());
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
-    match config.format {
-        LogFormat::Text => builder.with_ansi(io::stderr().is_terminal()).init(),
-        LogFormat::Json => builder.json().init(),
-    }
 }
 
 /// The environment as text. Names that are none cannot be ours; a value that is none is seen to be wrong.

@@ -24,11 +24,14 @@ use crate::awaited::{Databases, open_databases};
 use crate::config::{Config, EffectiveKey, TlsConfig};
 use crate::familiar;
 use crate::stores;
+use crate::telemetry::Telemetry;
 use crate::web::{self, App, AppParts, Listener};
 
 /// What a server needs of the process it runs in.
 #[derive(Debug)]
 pub struct Surroundings {
+    /// Spans that are recorded, to be sent.
+    pub telemetry: Telemetry,
     /// Tells the time.
     pub clock: Arc<dyn Clock>,
     /// Makes tokens, salts and nonces.
@@ -71,7 +74,7 @@ impl ServeError {
 /// [`ServeError`] where it cannot start.
 pub async fn serve(
     config: Config,
-    surroundings: Surroundings,
+    mut surroundings: Surroundings,
     out: &mut (dyn Write + Send),
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), ServeError> {
@@ -80,6 +83,11 @@ pub async fn serve(
     let address = listener.local_addr().map_err(|error| unusable(config.listen, &error))?;
     let config = config.bound_to(address);
     let metrics = install_metrics()?;
+    let telemetry = std::mem::take(&mut surroundings.telemetry);
+    let (clock, random) = (Arc::clone(&surroundings.clock), &*surroundings.random);
+    let sending = telemetry
+        .send(&config.telemetry, metrics.clone(), clock, random)
+        .map_err(|error| ServeError::new(error, "check [telemetry]"))?;
     tokio::pin!(shutdown);
     let databases = tokio::select! {
         biased;
@@ -96,6 +104,7 @@ pub async fn serve(
         async move { familiar::remember(&app.limits, &app.sessions).await }
     });
     let (stop, stopped) = watch::channel(false);
+    let draining = tokio::spawn(drain(app.metrics.clone(), stop.subscribe()));
     let audit = tokio::spawn({
         let (audit, stopped) = (app.audit.clone(), stop.subscribe());
         async move { audit.run(closed(stopped)).await }
@@ -115,6 +124,10 @@ pub async fn serve(
     if audit.await.is_err() {
         tracing::error!("the audit log had stopped before the server");
     }
+    if draining.await.is_err() {
+        tracing::error!("the metrics' own upkeep had stopped before the server");
+    }
+    sending.finish().await;
     Ok(())
 }
 
@@ -298,14 +311,33 @@ async fn rustls_config(tls: &TlsConfig) -> Result<RustlsConfig, ServeError> {
 
 fn install_metrics() -> Result<PrometheusHandle, ServeError> {
     let recorder = PrometheusBuilder::new()
-        .set_buckets_for_metric(Matcher::Suffix("_duration_seconds".to_owned()), &BUCKETS)
-        .and_then(|builder| {
-            builder.set_buckets_for_metric(Matcher::Suffix("_lag_seconds".to_owned()), &BUCKETS)
-        })
+        .set_buckets_for_metric(Matcher::Prefix("cloakroom_http_".to_owned()), &HTTP_BUCKETS)
+        .and_then(|builder| builder.set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &BUCKETS))
         .and_then(PrometheusBuilder::install_recorder)
         .map_err(|error| ServeError::new(error, "run one server per process"))?;
     web::describe_metrics();
+    metrics::gauge!(BUILD_INFO, "version" => env!("CARGO_PKG_VERSION")).set(1.0);
     Ok(recorder)
+}
+
+/// Sorts what was measured into its buckets every now and then. Fetching metrics does that too; where nobody fetches them,
+/// each measurement would wait for it in memory for ever.
+async fn drain(metrics: Option<PrometheusHandle>, stopped: watch::Receiver<bool>) {
+    let Some(metrics) = metrics else { return };
+    let mut turns = tokio::time::interval(DRAIN_INTERVAL);
+    let mut stopped = std::pin::pin!(closed(stopped));
+    loop {
+        tokio::select! {
+            biased;
+            () = &mut stopped => return,
+            _ = turns.tick() => metrics.run_upkeep(),
+        }
+    }
+}
+
+/// Describes the metric that says what runs here.
+pub(crate) fn describe_metrics() {
+    metrics::describe_gauge!(BUILD_INFO, "1; its labels say which version of the server this is");
 }
 
 async fn closed(mut stopped: watch::Receiver<bool>) {
@@ -337,6 +369,13 @@ impl Random for Shared<dyn Random> {
 const GRACE: Duration = Duration::from_secs(10);
 /// A client has this long for the head of a request: connections cannot be held open for nothing (slowloris).
 const HEADER_TIMEOUT: Duration = Duration::from_secs(15);
+const BUILD_INFO: &str = "cloakroom_build_info";
+/// Between two turns a busy server measures a hundred thousand times: a megabyte.
+const DRAIN_INTERVAL: Duration = Duration::from_secs(5);
+/// From half a millisecond to ten seconds: an answer takes a round trip to the store, or the hashing of a password and a wait
+/// for it.
+const HTTP_BUCKETS: [f64; 14] =
+    [0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
 /// From one microsecond: looking a session up in memory takes less than one.
 const BUCKETS: [f64; 16] = [
     0.000_001, 0.000_002, 0.000_005, 0.000_01, 0.000_02, 0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001,

@@ -47,6 +47,12 @@ pub(super) const KEYS: &[&str] = &[
     "console.support_sees_addresses",
     "log.format",
     "log.level",
+    "telemetry.otlp_endpoint",
+    "telemetry.otlp_headers_file",
+    "telemetry.traces_sample_ratio",
+    "telemetry.metrics_interval",
+    "telemetry.service_name",
+    "telemetry.traceparent",
 ];
 
 /// What a path in a configuration is.

@@ -19,6 +19,7 @@ mod resolve;
 mod session;
 mod show;
 mod store_url;
+mod telemetry;
 mod units;
 mod warning;
 
@@ -34,6 +35,7 @@ pub use public_url::PublicUrl;
 pub use remote::{RemoteUrl, StoreKind};
 pub use show::{EffectiveKey, Source};
 pub use store_url::{StoreUrl, StoreUrlError};
+pub use telemetry::{OtlpHeaders, SampleRatio, TelemetryConfig, Traceparent};
 pub use units::{format_bytes, format_duration, parse_bytes, parse_duration};
 pub use warning::Warning;
 

@@ -14,6 +14,7 @@ use super::console::ConsoleConfig;
 use super::public_url::PublicUrl;
 use super::read::words;
 use super::store_url::StoreUrl;
+use super::telemetry::TelemetryConfig;
 
 /// A configuration that was checked: every combination in it can be kept.
 #[derive(Clone, Debug)]
@@ -55,6 +56,8 @@ pub struct Config {
     pub console: ConsoleConfig,
     /// What is logged and how.
     pub log: LogConfig,
+    /// Where traces and metrics are sent.
+    pub telemetry: TelemetryConfig,
 }
 
 impl Config {

@@ -15,6 +15,7 @@ use super::public_url::PublicUrl;
 use super::read::{Reader, Setting};
 use super::session::read_policy;
 use super::store_url::StoreUrl;
+use super::telemetry::read_telemetry;
 
 /// Reads everything; what is wrong stays in the reader, and then the configuration returned must not be used.
 pub(super) fn resolve(r: &mut Reader<'_>) -> Config {
@@ -50,6 +51,7 @@ pub(super) fn resolve(r: &mut Reader<'_>) -> Config {
             format: r.get("log.format").unwrap_or(LogFormat::Text),
             level: r.get("log.level").unwrap_or(LogLevel::Info),
         },
+        telemetry: read_telemetry(r),
     }
 }
 

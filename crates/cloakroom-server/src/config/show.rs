@@ -232,6 +232,16 @@ fn values(config: &Config) -> BTreeMap<Vec<String>, toml::Value> {
     }
     put("log.format", config.log.format.as_str().into());
     put("log.level", config.log.level.as_str().into());
+    if let Some(endpoint) = &config.telemetry.endpoint {
+        put("telemetry.otlp_endpoint", endpoint.to_string().into());
+    }
+    if let Some(file) = &config.telemetry.headers_file {
+        put("telemetry.otlp_headers_file", file.display().to_string().into());
+    }
+    put("telemetry.traces_sample_ratio", config.telemetry.sample_ratio.as_f64().into());
+    put("telemetry.metrics_interval", duration(config.telemetry.metrics_interval));
+    put("telemetry.service_name", config.telemetry.service_name.as_str().into());
+    put("telemetry.traceparent", config.telemetry.traceparent.as_str().into());
     put_session(config, &mut values);
     values
 }

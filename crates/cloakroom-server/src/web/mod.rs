@@ -19,6 +19,7 @@ mod routes;
 mod security;
 mod staff;
 mod state;
+mod traffic;
 
 use axum::extract::DefaultBodyLimit;
 use axum::middleware::{from_fn, from_fn_with_state};
@@ -39,6 +40,9 @@ pub(crate) use health::exposition;
 pub(crate) fn describe_metrics() {
     cloakroom::describe_metrics();
     events::describe_metrics();
+    traffic::describe_metrics();
+    crate::telemetry::describe_metrics();
+    crate::serve::describe_metrics();
 }
 
 /// The whole server as one service.
@@ -52,6 +56,7 @@ pub fn router(app: &App, listener: Listener) -> Router {
         .method_not_allowed_fallback(refusal::method_not_allowed)
         .layer(from_fn(body::read_in_time))
         .layer(DefaultBodyLimit::max(BODY_MAX_BYTES))
+        .layer(from_fn(context::note_session))
         .layer(session_layer(app))
         .layer(from_fn_with_state(app.clone(), security::insist_on_https))
         .layer(from_fn_with_state(app.clone(), refusal::dress))

@@ -16,6 +16,7 @@ use super::admin::{LiveStreams, StatsMemory};
 use crate::accounts::Accounts;
 use crate::config::{Config, EffectiveKey};
 use crate::limits::SignInLimits;
+use crate::telemetry::Tracing;
 
 /// What every handler works with. Cheap to clone.
 #[derive(Clone)]
@@ -53,6 +54,7 @@ pub struct Inner {
     pub(crate) metrics: Option<PrometheusHandle>,
     pub(super) guards: Vec<Arc<GuardedStore>>,
     pub(super) effective: Vec<EffectiveKey>,
+    pub(super) tracing: Tracing,
     pub(super) cookie: CookiePolicy,
     pub(super) guard: OriginGuard,
     pub(super) proxies: TrustedProxies,
@@ -87,6 +89,7 @@ impl App {
             returns: ReturnPolicy::own_paths()
                 .and_origins(trust.return_origins.iter().cloned().chain([public])),
             limits: SignInLimits::new(config.sign_in),
+            tracing: Tracing::new(&config.telemetry),
             sessions,
             accounts,
             audit,
