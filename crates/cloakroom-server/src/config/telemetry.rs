@@ -213,3 +213,62 @@ fn read_headers(r: &mut Reader<'_>, path: &PathBuf) -> OtlpHeaders {
 const MIN_INTERVAL: Duration = Duration::from_secs(1);
 const MAX_INTERVAL: Duration = Duration::from_secs(3600);
 const MAX_NAME: usize = 128;
+
+#[cfg(all(test, feature = "otlp"))]
+mod tests {
+    use super::*;
+    use crate::config::{Loaded, Sources};
+
+    fn cause(text: &str) -> String {
+        let text = format!("[telemetry]\n{text}");
+        let error = Loaded::from_sources(&Sources::of_text(&text)).unwrap_err();
+        error.problems().iter().map(|problem| format!("{problem:?}")).collect()
+    }
+
+    #[test]
+    fn what_cannot_be_kept_is_refused_and_no_secret_is_repeated() {
+        for (text, why) in [
+            ("otlp_endpoint = \"localhost:4318\"", "no address of http or https"),
+            ("otlp_endpoint = \"grpc://localhost:4317\"", "no address of http or https"),
+            ("otlp_endpoint = \"http://key:hunter2@localhost\"", "secrets do not belong there"),
+            ("otlp_endpoint = \"http://localhost/?key=hunter2\"", "secrets do not belong there"),
+            ("otlp_headers_file = \"/nowhere/at/all\"", "cannot be read"),
+            ("traces_sample_ratio = 1.5", "no share between 0 and 1"),
+            ("traces_sample_ratio = -0.1", "no share between 0 and 1"),
+            ("traces_sample_ratio = \"NaN\"", "no share between 0 and 1"),
+            ("metrics_interval = \"10ms\"", "outside of 1s to 1h"),
+            ("metrics_interval = \"2h\"", "outside of 1s to 1h"),
+            ("service_name = \"\"", "`telemetry.service_name` is empty"),
+            ("traceparent = \"from-proxies\"", "`trust.proxies` names none"),
+            ("traceparent = \"yes\"", "unknown value"),
+        ] {
+            let said = cause(text);
+            assert!(said.contains(why) && !said.contains("hunter2"), "{text}: {said}");
+        }
+    }
+
+    #[test]
+    fn shares_are_read_however_they_are_written() {
+        for (text, share) in [("0", 0.0), ("1", 1.0), ("0.25", 0.25), ("1.0", 1.0), ("\"0.5\"", 0.5)] {
+            let text = format!("[telemetry]\ntraces_sample_ratio = {text}");
+            let config = Loaded::from_sources(&Sources::of_text(&text)).unwrap().config;
+            assert_eq!(config.telemetry.sample_ratio.as_f64(), share, "{text}");
+        }
+    }
+
+    #[test]
+    fn header_fields_come_from_a_file_and_are_not_shown() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("headers");
+        std::fs::write(&file, "# the collector's key\n\nAuthorization: Basic hunter2:=%41\nX-Scope: a\n")
+            .unwrap();
+        let text = format!("[telemetry]\notlp_headers_file = {file:?}");
+        let loaded = Loaded::from_sources(&Sources::of_text(&text)).unwrap();
+        let headers: Vec<_> = loaded.config.telemetry.headers.iter().collect();
+        assert_eq!(headers, [("authorization", "Basic hunter2:=%41"), ("x-scope", "a")]);
+        assert!(!format!("{:?} {}", loaded.config, loaded.to_toml()).contains("hunter2"));
+        std::fs::write(&file, "hunter2\n").unwrap();
+        let said = format!("{:?}", Loaded::from_sources(&Sources::of_text(&text)).unwrap_err());
+        assert!(said.contains("line 1") && !said.contains("hunter2"), "{said}");
+    }
+}

@@ -83,6 +83,12 @@ support_sees_addresses = true
 [log]
 format = "json"
 level = "debug"
+[telemetry]
+otlp_endpoint = "https://collector.example.org/otlp"
+traces_sample_ratio = 0.5
+metrics_interval = "15s"
+service_name = "id"
+traceparent = "from-proxies"
 "#;
 
 #[test]

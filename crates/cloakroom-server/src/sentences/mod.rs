@@ -3,6 +3,7 @@
 mod policy;
 mod reach;
 mod store;
+mod telemetry;
 
 pub(crate) use self::policy::of_policy;
 pub(crate) use self::reach::of_reach;

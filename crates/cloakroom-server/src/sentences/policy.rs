@@ -2,6 +2,7 @@
 
 use cloakroom_core::{OnLimit, Policy};
 
+use super::telemetry::of_telemetry;
 use crate::cli::counted;
 use crate::config::{Config, format_bytes, format_duration};
 
@@ -48,6 +49,7 @@ pub(crate) fn of_policy(config: &Config) -> Vec<String> {
         config.sign_in.attempts_per_address,
         format_duration(config.sign_in.window)
     ));
+    sentences.extend(of_telemetry(config));
     sentences
 }
 
