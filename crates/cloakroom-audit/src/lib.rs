@@ -35,7 +35,7 @@ pub use log::{
     OnFull, Tail,
 };
 pub use memory::MemoryAudit;
-pub use query::{AuditPage, AuditQuery, PAGE_READS};
+pub use query::{AuditPage, AuditQuery, PAGE_READS, page};
 pub use row::AuditRow;
 pub use seal::{Checkpoint, Seal};
 pub use sink::{MalformedSyslogAddress, Sink, SyslogAddress};

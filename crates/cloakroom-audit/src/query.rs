@@ -116,10 +116,13 @@ pub struct AuditPage {
 
 /// Finds a page.
 ///
+/// # Errors
+/// [`AuditError`] where the log cannot be read.
+///
 /// # Cost
 /// An index leads to events of one session, principal, actor or kind, and to a period; what else is asked of them is
 /// looked at row by row, at most [`PAGE_READS`] rows for a page. A page may then be short and still lead on.
-pub(crate) async fn page(store: &dyn AuditStore, query: &AuditQuery) -> Result<AuditPage, AuditError> {
+pub async fn page(store: &dyn AuditStore, query: &AuditQuery) -> Result<AuditPage, AuditError> {
     let mut search = Search::begin(store, query).await?;
     let wanted = usize::from(query.limit.get());
     let mut page = AuditPage::default();

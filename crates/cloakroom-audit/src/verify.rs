@@ -187,7 +187,7 @@ pub async fn verify(
     store: &dyn AuditStore,
     trusted: &TrustedKeys,
     anchor: Option<Seal>,
-    progress: &mut (dyn FnMut(u64) + Send),
+    progress: impl FnMut(u64),
 ) -> Result<Verdict, AuditError> {
     let mut verified = Verified::default();
     // Read before the events: what is sealed is there by then.
@@ -220,7 +220,7 @@ impl Checking<'_> {
     async fn run(
         mut self,
         store: &dyn AuditStore,
-        progress: &mut (dyn FnMut(u64) + Send),
+        mut progress: impl FnMut(u64),
     ) -> Result<Verdict, AuditError> {
         let mut follower = Follower::from(self.start);
         let mut after = 0;

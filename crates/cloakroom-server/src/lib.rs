@@ -17,9 +17,11 @@
 //! Nothing here reads the system's clock, the environment or the command line: the binary does and hands them in.
 
 pub mod accounts;
+pub mod audit;
 mod awaited;
 pub mod cli;
 pub mod config;
+mod export;
 pub mod familiar;
 pub mod limits;
 pub mod logging;

@@ -13,13 +13,14 @@ use axum::routing::get;
 use axum_server::Handle;
 use axum_server::tls_rustls::RustlsConfig;
 use cloakroom::{Clock, Random, Sessions};
-use cloakroom_audit::{AuditLog, MemoryAudit};
+use cloakroom_audit::{Draft, names};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use tokio::sync::watch;
 
 use crate::accounts::{AccountError, Accounts, HashingLimits};
+use crate::audit;
 use crate::awaited::{Databases, open_databases};
 use crate::config::{Config, EffectiveKey, TlsConfig};
 use crate::familiar;
@@ -95,6 +96,12 @@ pub async fn serve(
         opened = Box::pin(open_databases(&config)) => opened?,
     };
     let app = assemble(&config, &surroundings, databases, metrics).await?;
+    // Before the first request: what it does is written down.
+    let (stop_audit, audit_stopped) = watch::channel(false);
+    let audit = tokio::spawn({
+        let audit = app.audit.clone();
+        async move { audit.run(closed(audit_stopped)).await }
+    });
     let doors = Doors::open(&app, &config, listener).await?;
 
     announce(&app, &config, &surroundings, out).await?;
@@ -105,22 +112,24 @@ pub async fn serve(
     });
     let (stop, stopped) = watch::channel(false);
     let draining = tokio::spawn(drain(app.metrics.clone(), stop.subscribe()));
-    let audit = tokio::spawn({
-        let (audit, stopped) = (app.audit.clone(), stop.subscribe());
-        async move { audit.run(closed(stopped)).await }
-    });
+    tokio::spawn(sample(app.clone(), stop.subscribe()));
     let upkeep = tokio::spawn({
         let sessions = app.sessions.clone();
         async move { sessions.upkeep(closed(stopped)).await }
     });
     shutdown.await;
-    tracing::info!(event = "sys_shutdown", "shutting down");
+    tracing::info!(event = names::SHUTDOWN, "shutting down");
     doors.close().await;
+    if tokio::time::timeout(GRACE, app.all_done()).await.is_err() {
+        tracing::warn!("requests that nobody waits for any more were not done in time");
+    }
     // After the last request: its activity is written down too.
     stop.send_replace(true);
     if upkeep.await.is_err() {
         tracing::error!("upkeep had stopped before the server");
     }
+    app.audit.note(Draft::new(names::SHUTDOWN, surroundings.clock.now()));
+    stop_audit.send_replace(true);
     if audit.await.is_err() {
         tracing::error!("the audit log had stopped before the server");
     }
@@ -131,6 +140,28 @@ pub async fn serve(
     Ok(())
 }
 
+/// Writes down each minute how many sessions there are, for the console's charts.
+async fn sample(app: App, stopped: watch::Receiver<bool>) {
+    if !app.sessions.store().capabilities().listing {
+        return;
+    }
+    let mut minute = tokio::time::interval(SAMPLE_EVERY);
+    let stopped = closed(stopped);
+    tokio::pin!(stopped);
+    loop {
+        tokio::select! {
+            () = &mut stopped => return,
+            _ = minute.tick() => {}
+        }
+        // A failure is counted and logged where the store was asked; the minute has no sample.
+        if let Ok(counts) = app.sessions.count().await {
+            let value = |count: u64| u32::try_from(count).map_or(f64::MAX, f64::from);
+            app.audit.sample("sessions_signed_in", value(counts.signed_in));
+            app.audit.sample("sessions_anonymous", value(counts.anonymous));
+        }
+    }
+}
+
 async fn assemble(
     config: &Config,
     surroundings: &Surroundings,
@@ -138,7 +169,14 @@ async fn assemble(
     metrics: PrometheusHandle,
 ) -> Result<App, ServeError> {
     let Databases { store: opened, accounts } = databases;
-    let audit = AuditLog::new(Arc::new(MemoryAudit::default()));
+    let (clock, random) = (Arc::clone(&surroundings.clock), Arc::clone(&surroundings.random));
+    let audit = audit::open(config, clock, random).await.map_err(|error| {
+        let cause = std::error::Error::source(&error).map(|source| format!(": {source}")).unwrap_or_default();
+        ServeError::new(
+            format!("{error}{cause}"),
+            "check the data directory, its audit.key, and the accounts' database",
+        )
+    })?;
     let sessions = Sessions::builder_shared(opened.store)
         .policy(config.policy.clone())
         .events(audit.clone())
@@ -228,7 +266,9 @@ async fn announce(
     surroundings: &Surroundings,
     out: &mut (dyn Write + Send),
 ) -> Result<(), ServeError> {
-    tracing::info!(event = "sys_startup", listen = %config.listen, store = %config.store, "listening");
+    let version = env!("CARGO_PKG_VERSION");
+    app.audit.note(Draft::new(names::STARTUP, surroundings.clock.now()).with("version", version));
+    tracing::info!(event = names::STARTUP, listen = %config.listen, store = %config.store, "listening");
     for warning in config.warnings() {
         tracing::warn!(event = "weak_configuration", key = warning.key(), "{}", warning.cause());
     }
@@ -365,6 +405,7 @@ impl Random for Shared<dyn Random> {
     }
 }
 
+const SAMPLE_EVERY: Duration = Duration::from_secs(60);
 /// Requests under way have this long to end after a signal.
 const GRACE: Duration = Duration::from_secs(10);
 /// A client has this long for the head of a request: connections cannot be held open for nothing (slowloris).

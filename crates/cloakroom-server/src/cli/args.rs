@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
-use clap::{ArgGroup, Args, Parser, Subcommand};
-use cloakroom_core::{EndReason, SessionId, Timestamp};
+use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
+use cloakroom_core::{EndReason, PrincipalId, SessionId, Timestamp};
 
 use crate::config::Overrides;
 
@@ -63,6 +63,9 @@ pub enum Command {
     /// Show or check the effective configuration
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// Check and export the audit log, also beside a running server
+    #[command(subcommand)]
+    Audit(AuditCommand),
     /// Print the API's description as OpenAPI
     Openapi,
 }
@@ -226,6 +229,44 @@ pub enum StoreCommand {
     },
 }
 
+/// The audit log.
+#[derive(Clone, Debug, Subcommand)]
+pub enum AuditCommand {
+    /// Check every event, link, seal and checkpoint, and name the first event that is not as it was written
+    Verify,
+    /// Write events to standard output, the first of them first
+    Export(ExportArgs),
+}
+
+/// Which events are exported, and how.
+#[derive(Clone, Debug, Args)]
+pub struct ExportArgs {
+    /// Only those at or after this instant (RFC 3339)
+    #[arg(long, value_name = "INSTANT")]
+    pub since: Option<Timestamp>,
+    /// Only those before this instant (RFC 3339)
+    #[arg(long, value_name = "INSTANT")]
+    pub until: Option<Timestamp>,
+    /// Only those about this principal, or done by it
+    #[arg(long, value_name = "NAME", value_parser = principal)]
+    pub principal: Option<PrincipalId>,
+    /// Only those of this kind; with a * at its end, of every kind that begins so
+    #[arg(long, value_name = "NAME")]
+    pub event: Option<String>,
+    /// How they are written
+    #[arg(long, value_enum, default_value_t = AuditFormat::Jsonl)]
+    pub format: AuditFormat,
+}
+
+/// How events are written.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub enum AuditFormat {
+    /// One JSON object per line, as the API shows it
+    Jsonl,
+    /// Comma-separated values with a line of names
+    Csv,
+}
+
 /// The effective configuration.
 #[derive(Clone, Copy, Debug, Subcommand)]
 pub enum ConfigCommand {
@@ -233,6 +274,10 @@ pub enum ConfigCommand {
     Show,
     /// Check the configuration and say what is wrong or weak
     Check,
+}
+
+fn principal(text: &str) -> Result<PrincipalId, String> {
+    PrincipalId::new(text).map_err(|error| error.to_string())
 }
 
 /// Reasons that a person can give; the others are the engine's own.

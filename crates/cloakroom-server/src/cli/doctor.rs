@@ -8,6 +8,7 @@ use serde_json::json;
 use super::config::warnings_json;
 use super::output::counted;
 use super::{CliError, GlobalArgs, Host};
+use crate::audit;
 use crate::config::{Config, Loaded, format_duration};
 use crate::{accounts, sentences, stores};
 
@@ -19,7 +20,7 @@ pub(super) async fn run(loaded: &Loaded, global: &GlobalArgs, host: &mut Host<'_
         Ok((told, weaknesses)) => (Ok(told), weaknesses),
         Err(error) => (Err(error), Vec::new()),
     };
-    let health = [check_accounts(config).await, store];
+    let health = [check_accounts(config).await, check_audit(config).await, store];
     let broken = health.iter().filter(|check| check.is_err()).count();
     if global.json {
         let health: Vec<_> = health
@@ -82,6 +83,22 @@ async fn check_accounts(config: &Config) -> Result<String, CliError> {
         None => format!("They are in {}: every server that names it shares them.", config.accounts),
     };
     Ok(format!("The accounts are readable and writable: {}.\n  {shared}", counted(count, "account")))
+}
+
+/// Where the audit log is, and under which key of this node.
+async fn check_audit(config: &Config) -> Result<String, CliError> {
+    let (_, own) = audit::trusted(config).await?;
+    let Some(log) = audit::open_existing(config).await? else {
+        return Ok("There is no audit log yet; `serve` will make it, and the key that seals it.".to_owned());
+    };
+    let events = counted(log.head().await?.seq, "event");
+    let key = match own {
+        Some(key) => {
+            format!("This node seals it with {key}: list that in `audit.trusted_keys` of other nodes.")
+        }
+        None => "This node has no key to seal it yet.".to_owned(),
+    };
+    Ok(format!("The audit log is readable: {events} so far.\n  {key}"))
 }
 
 /// What the store is like, and what is weak about it.

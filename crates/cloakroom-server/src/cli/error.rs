@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use cloakroom_audit::AuditError;
 use cloakroom_store::{ErrorKind, StoreError};
 
 use crate::accounts::AccountError;
@@ -96,6 +97,15 @@ impl From<StoreError> for CliError {
         Self::failed(
             with_sources(&error),
             "check the store's address, its disk and its permissions; see `cloakroom doctor`",
+        )
+    }
+}
+
+impl From<AuditError> for CliError {
+    fn from(error: AuditError) -> Self {
+        Self::failed(
+            with_sources(&error),
+            "check the audit log's database, its disk and its permissions; see `cloakroom doctor`",
         )
     }
 }

@@ -1,9 +1,10 @@
-//! The command line: `serve`, `users`, `sessions`, `store`, `doctor`, `config`, `openapi`.
+//! The command line: `serve`, `users`, `sessions`, `store`, `audit`, `doctor`, `config`, `openapi`.
 //!
 //! Output is for people, or with `--json` for programs. Errors go to standard error, one line of cause and one of
 //! remedy. Exit codes: 0 done, 1 failed, 2 wrong usage.
 
 mod args;
+mod audit;
 mod config;
 mod doctor;
 mod error;
@@ -14,8 +15,8 @@ mod store;
 mod users;
 
 pub use args::{
-    Cli, Command, ConfigCommand, GlobalArgs, PasswordArgs, ServeArgs, SessionsCommand, SettlingArgs,
-    StoreCommand, UsersCommand,
+    AuditCommand, AuditFormat, Cli, Command, ConfigCommand, ExportArgs, GlobalArgs, PasswordArgs, ServeArgs,
+    SessionsCommand, SettlingArgs, StoreCommand, UsersCommand,
 };
 pub use error::{CliError, ExitCode};
 pub use host::{AskSecret, Host};
@@ -62,6 +63,7 @@ fn dispatch(cli: &Cli, host: &mut Host<'_>) -> Result<(), CliError> {
         Command::Users(command) => block_on(users::run(command, &loaded.config, &cli.global, host)),
         Command::Sessions(command) => block_on(sessions::run(command, &loaded.config, &cli.global, host)),
         Command::Store(command) => block_on(store::run(command, &loaded.config, &cli.global, host)),
+        Command::Audit(command) => block_on(audit::run(command, &loaded.config, &cli.global, host)),
         Command::Openapi => {
             let description = crate::web::description().to_pretty_json();
             let text = description

@@ -6,6 +6,7 @@
 //! but weakens something is a [`Warning`].
 
 mod accounts_url;
+mod audit;
 mod console;
 mod error;
 mod keys;
@@ -24,6 +25,7 @@ mod units;
 mod warning;
 
 pub use accounts_url::{AccountsUrl, AccountsUrlError};
+pub use audit::AuditConfig;
 pub use console::ConsoleConfig;
 pub use error::{ConfigError, Place, Problem};
 pub use layer::ENVIRONMENT_PREFIX;

@@ -10,6 +10,7 @@ use cloakroom_http::{CookiePolicy, ForwardingHeader, Origin, SameSite};
 use ipnet::IpNet;
 
 use super::accounts_url::AccountsUrl;
+use super::audit::AuditConfig;
 use super::console::ConsoleConfig;
 use super::public_url::PublicUrl;
 use super::read::words;
@@ -48,6 +49,8 @@ pub struct Config {
     pub near_cache: NearCachePolicy,
     /// How guessing is slowed down.
     pub sign_in: SignInConfig,
+    /// How the audit log is kept.
+    pub audit: AuditConfig,
     /// Whom the server believes.
     pub trust: TrustConfig,
     /// TLS of the server's own, where asked for.

@@ -8,6 +8,7 @@ use cloakroom_http::{CookiePolicy, CookiePolicyError, Origin};
 use ipnet::IpNet;
 
 use super::accounts_url::AccountsUrl;
+use super::audit::read_audit;
 use super::console::read_console;
 use super::model::{Config, LogConfig, LogFormat, LogLevel, SignInConfig, TlsConfig, TrustConfig};
 use super::near_cache::read_near_cache;
@@ -44,6 +45,7 @@ pub(super) fn resolve(r: &mut Reader<'_>) -> Config {
         policy,
         near_cache: read_near_cache(r),
         sign_in: read_sign_in(r),
+        audit: read_audit(r),
         trust: read_trust(r),
         tls,
         console: read_console(r),

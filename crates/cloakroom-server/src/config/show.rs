@@ -243,6 +243,7 @@ fn values(config: &Config) -> BTreeMap<Vec<String>, toml::Value> {
     put("telemetry.service_name", config.telemetry.service_name.as_str().into());
     put("telemetry.traceparent", config.telemetry.traceparent.as_str().into());
     put_session(config, &mut values);
+    put_audit(config, &mut values);
     values
 }
 
@@ -274,6 +275,27 @@ fn put_session(config: &Config, values: &mut BTreeMap<Vec<String>, toml::Value>)
     for (role, timeouts) in policy.roles() {
         put(&["roles", role.as_str(), "idle_timeout"], duration(timeouts.idle));
         put(&["roles", role.as_str(), "absolute_timeout"], duration(timeouts.absolute));
+    }
+}
+
+fn put_audit(config: &Config, values: &mut BTreeMap<Vec<String>, toml::Value>) {
+    let audit = &config.audit;
+    let mut put = |key: &str, value: toml::Value| {
+        values.insert(vec!["audit".to_owned(), key.to_owned()], value);
+    };
+    put("on_full", audit.on_full.as_str().into());
+    put("queue", i64::try_from(audit.queue).unwrap_or(i64::MAX).into());
+    put("wait", duration(audit.wait));
+    put("retention", duration(audit.retention));
+    put("events_max", i64::try_from(audit.events_max).unwrap_or(i64::MAX).into());
+    put("trusted_keys", list(audit.trusted_keys.iter().map(ToString::to_string)));
+    for (key, path) in [("key_file", &audit.key_file), ("file", &audit.file), ("journald", &audit.journald)] {
+        if let Some(path) = path {
+            put(key, path.display().to_string().into());
+        }
+    }
+    if let Some(syslog) = &audit.syslog {
+        put("syslog", syslog.to_string().into());
     }
 }
 

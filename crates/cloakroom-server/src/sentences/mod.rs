@@ -1,5 +1,6 @@
 //! What the configuration and the store mean, in sentences: `doctor` prints them, the console's settings show them.
 
+mod audit;
 mod policy;
 mod reach;
 mod store;

@@ -50,6 +50,7 @@ pub(crate) fn of_policy(config: &Config) -> Vec<String> {
         format_duration(config.sign_in.window)
     ));
     sentences.extend(of_telemetry(config));
+    sentences.extend(super::audit::of_audit(config));
     sentences
 }
 

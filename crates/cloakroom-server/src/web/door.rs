@@ -4,12 +4,13 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use cloakroom::{ActiveSession, Actor, AuthLevel, EndReason, Method, Persistence, Revocation, Selector};
 use cloakroom_axum::{Rejection, Session, SignIn};
+use cloakroom_core::{Device, PrincipalId};
 use cloakroom_http::ProblemCode;
 use zeroize::Zeroizing;
 
 use super::App;
 use super::context::Context;
-use super::events::{self, SignInOutcome};
+use super::events::{Attempt, SignInOutcome};
 use super::refusal::Refusal;
 use crate::accounts::{Account, Guard, NewPassword, Password, PasswordSet, Verdict};
 use crate::limits::Admission;
@@ -52,11 +53,26 @@ impl App {
         let account = match self.check_password(&credentials.username, credentials.password, from).await {
             Ok(account) => account,
             Err(refusal) => {
-                events::sign_in(outcome_of(&refusal), None, from);
+                let outcome = outcome_of(&refusal);
+                let account = self.whose_name(outcome, &credentials.username).await;
+                let device = session.device();
+                let attempt = Attempt { account: account.as_ref(), session: None, device: &device };
+                self.sign_in_tried(outcome, attempt);
                 return Err(refusal);
             }
         };
-        self.start_session(session, &account, credentials.persistence, credentials.carrier, from).await
+        self.start_session(session, &account, credentials.persistence, credentials.carrier).await
+    }
+
+    /// The account whose name was typed; `None` where there is no such account, or too many attempts are made to look.
+    ///
+    /// # Security
+    /// Looked up whether there is one or not, after a password was hashed: nothing is to be learned from the time.
+    async fn whose_name(&self, outcome: SignInOutcome, typed: &str) -> Option<PrincipalId> {
+        if outcome != SignInOutcome::Refused {
+            return None;
+        }
+        self.accounts.get(typed).await.ok().flatten().map(|account| account.name.id().clone())
     }
 
     /// Starts a session for `account`, which proved identity by its password just now.
@@ -66,29 +82,29 @@ impl App {
         account: &Account,
         persistence: Persistence,
         carrier: TokenCarrier,
-        from: Option<IpAddr>,
     ) -> Result<ActiveSession, Refusal> {
         let sign_in =
             SignIn::new(account.principal(), AuthLevel::One, Method::password()).persistence(persistence);
         let sign_in = if carrier == TokenCarrier::Bearer { sign_in.as_bearer() } else { sign_in };
-        let id = account.name.id();
+        let device = session.device();
+        let attempt = Attempt { account: Some(account.name.id()), session: None, device: &device };
         let active = session.sign_in(sign_in).await.map_err(|rejection| {
             let outcome = match rejection {
                 Rejection::LimitReached => SignInOutcome::SessionLimit,
                 _ => SignInOutcome::Unavailable,
             };
-            events::sign_in(outcome, Some(id), from);
+            self.sign_in_tried(outcome, attempt);
             Refusal::from(rejection)
         })?;
         let current = self.accounts.is_current(account).await;
         if !matches!(current, Ok(true)) {
             session.sign_out().await?;
-            events::sign_in(SignInOutcome::Refused, Some(id), from);
+            self.sign_in_tried(SignInOutcome::Refused, attempt);
             return Err(current
                 .err()
                 .map_or_else(|| Refusal::new(ProblemCode::INVALID_CREDENTIALS), Refusal::from));
         }
-        events::sign_in(SignInOutcome::Success, Some(id), from);
+        self.sign_in_tried(SignInOutcome::Success, Attempt { session: Some(active.id()), ..attempt });
         Ok(active)
     }
 
@@ -101,7 +117,10 @@ impl App {
     ) -> Result<(), Refusal> {
         let active = session.require_signed_in().await?;
         let name = principal_name(&active)?;
-        self.check_password(&name, password, context.client.ip()).await?;
+        if let Err(refusal) = self.check_password(&name, password, context.client.ip()).await {
+            self.proof_refused(refusal.code().as_str(), attempt_of(&active, &session.device()));
+            return Err(refusal);
+        }
         session.reauthenticate(AuthLevel::One, Method::password()).await?;
         Ok(session.save().await?)
     }
@@ -122,9 +141,8 @@ impl App {
         let account = match self.check_password(&name, current, context.client.ip()).await {
             Ok(account) => account,
             Err(refusal) => {
-                if let Some(principal) = active.principal() {
-                    events::password_change_refused(principal.id());
-                }
+                let device = session.device();
+                self.password_change_refused(refusal.code().as_str(), attempt_of(&active, &device));
                 return Err(refusal);
             }
         };
@@ -145,7 +163,7 @@ impl App {
                 );
             }
         }
-        events::password_changed(account.name.id());
+        self.password_changed(attempt_of(&active, &session.device()));
         self.end_others(&active, EndReason::PasswordChanged).await?;
         Ok(PasswordChange::Changed)
     }
@@ -189,6 +207,12 @@ impl App {
             }
         }
     }
+}
+
+/// Somebody who is signed in, and has to prove it.
+fn attempt_of<'a>(active: &'a ActiveSession, device: &'a Device) -> Attempt<'a> {
+    let account = active.principal().map(cloakroom::Principal::id);
+    Attempt { account, session: Some(active.id()), device }
 }
 
 fn principal_name(active: &ActiveSession) -> Result<String, Refusal> {

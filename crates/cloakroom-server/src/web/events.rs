@@ -1,8 +1,10 @@
-//! Events around sessions, in OWASP's logging vocabulary, and the metric of sign-ins.
+//! Events around sessions, in OWASP's logging vocabulary: a log line, a metric, and an event of the audit log each.
 
-use std::net::IpAddr;
+use cloakroom::Actor;
+use cloakroom_audit::{Draft, names};
+use cloakroom_core::{Device, PrincipalId, SessionId};
 
-use cloakroom_core::PrincipalId;
+use super::App;
 
 /// What became of an attempt to sign in.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -24,39 +26,96 @@ impl SignInOutcome {
             Self::Unavailable => "unavailable",
         }
     }
-}
 
-/// Counts and logs an attempt. Names that were typed are not logged: people type passwords into the wrong field.
-pub(super) fn sign_in(outcome: SignInOutcome, account: Option<&PrincipalId>, from: Option<IpAddr>) {
-    metrics::counter!(SIGN_INS, "outcome" => outcome.as_str()).increment(1);
-    let account = account.map(masked);
-    let from = from.map(tracing::field::display);
-    match outcome {
-        SignInOutcome::Success => tracing::info!(event = "authn_login_success", account, from, "signed in"),
-        SignInOutcome::Refused => tracing::warn!(event = "authn_login_fail", from, "sign-in refused"),
-        SignInOutcome::Limited => tracing::warn!(event = "authn_login_fail_max", from, "too many attempts"),
-        SignInOutcome::SessionLimit => {
-            tracing::warn!(event = "excess_sessions_exceeded", account, from, "session limit")
-        }
-        SignInOutcome::Unavailable => {
-            tracing::error!(event = "authn_login_unavailable", from, "sign-in unavailable")
+    /// Its event, and why where it has a reason.
+    const fn event(self) -> (&'static str, Option<&'static str>) {
+        match self {
+            Self::Success => (names::LOGIN_SUCCESS, None),
+            Self::Refused => (names::LOGIN_FAIL, Some("invalid_credentials")),
+            Self::Limited => (names::LOGIN_FAIL_MAX, Some("too_many_attempts")),
+            // That the limit was reached is the engine's event.
+            Self::SessionLimit => (names::LOGIN_FAIL, Some("session_limit")),
+            Self::Unavailable => (names::LOGIN_UNAVAILABLE, None),
         }
     }
 }
 
-/// A password was changed.
-pub(super) fn password_changed(account: &PrincipalId) {
-    tracing::info!(event = "authn_password_change", account = masked(account), "password changed");
+/// Who tried to prove identity, as far as it is known.
+///
+/// # Security
+/// `account` is the name of an account that exists, never what was typed: people type passwords into the wrong field.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Attempt<'a> {
+    pub(super) account: Option<&'a PrincipalId>,
+    pub(super) session: Option<SessionId>,
+    pub(super) device: &'a Device,
 }
 
-/// A password was not changed since the present one was wrong.
-pub(super) fn password_change_refused(account: &PrincipalId) {
-    tracing::warn!(event = "authn_password_change_fail", account = masked(account), "password not changed");
-}
+impl App {
+    /// An attempt to sign in.
+    pub(super) fn sign_in_tried(&self, outcome: SignInOutcome, attempt: Attempt<'_>) {
+        metrics::counter!(SIGN_INS, "outcome" => outcome.as_str()).increment(1);
+        let account = attempt.account.map(masked);
+        let from = attempt.device.ip().map(tracing::field::display);
+        let (event, reason) = outcome.event();
+        match outcome {
+            SignInOutcome::Success => tracing::info!(event, account, from, "signed in"),
+            SignInOutcome::Refused => tracing::warn!(event, from, "sign-in refused"),
+            SignInOutcome::Limited => tracing::warn!(event, from, "too many attempts"),
+            SignInOutcome::SessionLimit => tracing::warn!(event, account, from, "session limit"),
+            SignInOutcome::Unavailable => tracing::error!(event, from, "sign-in unavailable"),
+        }
+        self.audit.note(self.event(event, reason, attempt));
+    }
 
-/// The first administrator was created.
-pub(super) fn administrator_created(account: &PrincipalId) {
-    tracing::warn!(event = "user_created", account = masked(account), "the first administrator was created");
+    /// A proof of identity inside of a session was not accepted.
+    pub(super) fn proof_refused(&self, reason: &'static str, attempt: Attempt<'_>) {
+        let account = attempt.account.map(masked);
+        tracing::warn!(event = names::LOGIN_FAIL, account, reason, "identity not proven");
+        self.audit
+            .note(self.event(names::LOGIN_FAIL, Some(reason), attempt).with("during", "reauthentication"));
+    }
+
+    /// A password was changed.
+    pub(super) fn password_changed(&self, attempt: Attempt<'_>) {
+        let account = attempt.account.map(masked);
+        tracing::info!(event = names::PASSWORD_CHANGE, account, "password changed");
+        self.audit.note(self.event(names::PASSWORD_CHANGE, None, attempt));
+    }
+
+    /// A password was not changed since the present one was not proven.
+    pub(super) fn password_change_refused(&self, reason: &'static str, attempt: Attempt<'_>) {
+        let account = attempt.account.map(masked);
+        tracing::warn!(event = names::PASSWORD_CHANGE_FAIL, account, reason, "password not changed");
+        self.audit.note(self.event(names::PASSWORD_CHANGE_FAIL, Some(reason), attempt));
+    }
+
+    /// The first administrator was created.
+    pub(super) fn administrator_created(&self, account: &PrincipalId, device: &Device) {
+        tracing::warn!(
+            event = names::USER_CREATED,
+            account = masked(account),
+            "the first administrator was created"
+        );
+        let attempt = Attempt { account: Some(account), session: None, device };
+        let draft = self.event(names::USER_CREATED, None, attempt).with("roles", vec!["admin"]);
+        self.audit.note(draft.with("by", "setup"));
+    }
+
+    fn event(&self, event: &'static str, reason: Option<&'static str>, attempt: Attempt<'_>) -> Draft {
+        let Attempt { account, session, device } = attempt;
+        let mut draft = Draft::new(event, self.sessions.now())
+            .by(Actor::User(account.cloned()))
+            .about(account.cloned())
+            .from_device(Some(device.clone()));
+        if let Some(session) = session {
+            draft = draft.of_session(session);
+        }
+        match reason {
+            Some(reason) => draft.because(reason),
+            None => draft,
+        }
+    }
 }
 
 /// Describes the metric of sign-ins.

@@ -7,6 +7,7 @@ mod admin;
 mod api;
 mod assets;
 mod body;
+mod completing;
 mod context;
 mod door;
 mod events;
@@ -39,6 +40,7 @@ pub(crate) use health::exposition;
 /// Describes every metric of the product to the installed recorder.
 pub(crate) fn describe_metrics() {
     cloakroom::describe_metrics();
+    cloakroom_audit::describe_metrics();
     events::describe_metrics();
     traffic::describe_metrics();
     crate::telemetry::describe_metrics();
@@ -58,11 +60,13 @@ pub fn router(app: &App, listener: Listener) -> Router {
         .layer(DefaultBodyLimit::max(BODY_MAX_BYTES))
         .layer(from_fn(context::note_session))
         .layer(session_layer(app))
+        .layer(from_fn_with_state(app.clone(), completing::witness))
         .layer(from_fn_with_state(app.clone(), security::insist_on_https))
         .layer(from_fn_with_state(app.clone(), refusal::dress))
         .layer(CatchPanicLayer::custom(refusal::panicked))
         .layer(from_fn_with_state(app.clone(), security::add_headers))
         .layer(from_fn_with_state(app.clone(), context::surround))
+        .layer(from_fn_with_state(app.clone(), completing::complete))
         .layer(Extension(listener))
         .with_state(app.clone())
 }

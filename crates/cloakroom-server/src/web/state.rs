@@ -11,6 +11,7 @@ use cloakroom_axum::{CookiePolicy, OriginGuard, ReturnPolicy, TrustedProxies};
 use cloakroom_core::FreshnessDemand;
 use metrics_exporter_prometheus::PrometheusHandle;
 use parking_lot::Mutex;
+use tokio::sync::watch;
 
 use super::admin::{LiveStreams, StatsMemory};
 use crate::accounts::Accounts;
@@ -48,6 +49,8 @@ pub struct Inner {
     pub(crate) sessions: Sessions,
     pub(crate) accounts: Accounts,
     pub(crate) audit: AuditLog,
+    /// Each request that may change something holds a receiver while it runs.
+    pub(super) running: watch::Sender<()>,
     pub(super) config: Config,
     pub(crate) limits: SignInLimits,
     pub(super) random: Arc<dyn Random>,
@@ -93,12 +96,18 @@ impl App {
             sessions,
             accounts,
             audit,
+            running: watch::Sender::new(()),
             config,
             random,
             metrics,
             guards,
             effective,
         }))
+    }
+
+    /// Resolves when every request that may change something, and whose client may have left, is done.
+    pub(crate) async fn all_done(&self) {
+        self.running.closed().await;
     }
 
     /// What changes of account and sessions demand of the proof of identity.

@@ -16,7 +16,6 @@ use crate::accounts::{AccountName, NewAccount, NewPassword, Password, Roles, Set
 use crate::web::App;
 use crate::web::context::Context;
 use crate::web::door::TokenCarrier;
-use crate::web::events;
 use crate::web::refusal::Refusal;
 
 #[derive(Template)]
@@ -96,10 +95,9 @@ pub(in crate::web) async fn complete(
     match app.accounts.complete_setup(&token, first, app.sessions.now()).await? {
         SetupUsed::Invalid => Ok(app.closed(&context, true)),
         SetupUsed::Created(account) => {
-            events::administrator_created(account.name.id());
-            let from = context.client.ip();
+            app.administrator_created(account.name.id(), &session.device());
             let (persistence, carrier) = (Persistence::Browser, TokenCarrier::Cookie);
-            app.start_session(&session, &account, persistence, carrier, from).await?;
+            app.start_session(&session, &account, persistence, carrier).await?;
             Ok(see_other("/sign-in/done"))
         }
     }
