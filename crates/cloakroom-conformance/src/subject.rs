@@ -144,7 +144,7 @@ impl Subject {
             assert!(page.items.len() <= usize::from(query.limit.get()), "a page keeps its limit");
             items.extend(page.items);
             let Some(next) = page.next else { return items };
-            assert!(query.after.is_none_or(|after| next < after), "every page leads further down: {next:?}");
+            assert!(query.is_behind(next), "every page leads further: {next:?}");
             query.after = Some(next);
         }
     }

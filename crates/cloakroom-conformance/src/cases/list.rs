@@ -29,12 +29,12 @@ pub(crate) const CASES: &[Case] = cases!("list", Applies::With(&[Claim::Listing]
 
 const SOME: NonZeroU16 = NonZeroU16::new(2).expect("not zero");
 
-fn query(filter: ListFilter, limit: NonZeroU16) -> ListQuery {
+pub(super) fn query(filter: ListFilter, limit: NonZeroU16) -> ListQuery {
     ListQuery::new(filter).with_limit(limit)
 }
 
 /// A filter with these conditions.
-fn such(conditions: impl FnOnce(&mut ListFilter)) -> ListFilter {
+pub(super) fn such(conditions: impl FnOnce(&mut ListFilter)) -> ListFilter {
     let mut filter = ListFilter::default();
     conditions(&mut filter);
     filter
@@ -48,12 +48,12 @@ fn ended() -> ListFilter {
     such(|filter| filter.state = StateFilter::Ended)
 }
 
-fn session(item: &ListItem) -> SessionId {
+pub(super) fn session(item: &ListItem) -> SessionId {
     item.cursor().session
 }
 
 /// The filings in the order every list has.
-fn ids(filings: &[Filing]) -> Vec<SessionId> {
+pub(super) fn ids(filings: &[Filing]) -> Vec<SessionId> {
     let mut cursors: Vec<(Timestamp, SessionId)> =
         filings.iter().map(|filing| (filing.record.created_at, filing.id())).collect();
     cursors.sort_unstable();
@@ -65,7 +65,7 @@ async fn listed(store: &Subject, filter: ListFilter, now: Timestamp) -> Vec<Sess
 }
 
 /// Ten sessions, several of which were issued at the same millisecond.
-async fn ten(store: &Subject) -> Vec<Filing> {
+pub(super) async fn ten(store: &Subject) -> Vec<Filing> {
     let mut fixtures = Fixtures::new(1);
     let mut filings = Vec::new();
     for issued in [5, 0, 3, 3, 3, -7, 3, 9, 0, 9] {

@@ -13,6 +13,7 @@ mod import;
 mod insert;
 mod limit;
 mod list;
+mod list_search;
 mod race;
 mod rekey;
 mod replace;
@@ -41,6 +42,7 @@ const FILES: &[&[Case]] = &[
     end::OF_PRINCIPAL,
     end_all::CASES,
     list::CASES,
+    list_search::CASES,
     count::CASES,
     sweep::CASES,
     import::CASES,

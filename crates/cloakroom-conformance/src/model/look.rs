@@ -4,9 +4,9 @@ use std::net::IpAddr;
 use std::num::NonZeroU16;
 
 use cloakroom_core::TokenDigest;
-use cloakroom_store::{Counts, ListFilter, ListItem, ListQuery, Lookup, StateFilter};
+use cloakroom_store::{Counts, Cursor, ListFilter, ListItem, ListOrder, ListQuery, Lookup, StateFilter};
 
-use super::play::{NAMES, Play, agree, ip, shifted};
+use super::play::{BEGINNINGS, NAMES, Play, agree, ip, shifted};
 use super::step::List;
 use super::world::{Disagreement, Session};
 use crate::fixtures::principal_id;
@@ -61,14 +61,20 @@ impl Play<'_> {
         let mut filter = ListFilter::default();
         filter.session = list.session.and_then(|number| self.session(number));
         filter.principal = list.who.and_then(|who| NAMES.get(who)).map(|name| principal_id(name));
+        filter.principal_prefix =
+            list.beginning.and_then(|name| BEGINNINGS.get(name)).map(|name| principal_id(name));
         filter.state = list.state;
         filter.ip = list.address.map(ip);
         filter.issued_from = list.from.map(|millis| shifted(self.world.now, millis));
         filter.issued_before = list.before.map(|millis| shifted(self.world.now, millis));
         let limit = NonZeroU16::new(list.limit).unwrap_or(NonZeroU16::MIN);
-        let query = ListQuery::new(filter.clone()).with_limit(limit);
+        let query = ListQuery::new(filter.clone()).ordered(list.order).with_limit(limit);
         let items = store.pages(&query, self.world.now).await;
-        if !items.iter().map(ListItem::cursor).is_sorted_by(|one, next| next < one) {
+        let in_order = |one: &Cursor, next: &Cursor| match list.order {
+            ListOrder::NewestFirst => next < one,
+            ListOrder::OldestFirst => one < next,
+        };
+        if !items.iter().map(ListItem::cursor).is_sorted_by(in_order) {
             return Err(format!("out of order: {items:?}"));
         }
         for item in &items {
@@ -104,6 +110,7 @@ impl Play<'_> {
             && (filter.ip.is_none()
                 || (matches!(item, ListItem::Live(_)) && issued_to(session) == filter.ip))
             && (filter.principal.is_none() || session.principal() == filter.principal)
+            && begins(session, filter)
             && filter.issued_from.is_none_or(|from| cursor.created_at >= from)
             && filter.issued_before.is_none_or(|before| cursor.created_at < before);
         if right && meets { Ok(()) } else { Err(format!("lists {item:?}, but has {session:?}")) }
@@ -122,9 +129,15 @@ impl Play<'_> {
             && (filter.ip.is_none() || (state == StateFilter::Active && issued_to(session) == filter.ip))
             && filter.session.is_none_or(|id| id == session.record.id)
             && (filter.principal.is_none() || session.principal() == filter.principal)
+            && begins(session, filter)
             && instants.iter().all(|instant| filter.issued_from.is_none_or(|from| *instant >= from))
             && instants.iter().all(|instant| filter.issued_before.is_none_or(|before| *instant < before))
     }
+}
+
+fn begins(session: &Session, filter: &ListFilter) -> bool {
+    let Some(beginning) = &filter.principal_prefix else { return true };
+    session.principal().is_some_and(|principal| principal.as_str().starts_with(beginning.as_str()))
 }
 
 fn issued_to(session: &Session) -> Option<IpAddr> {

@@ -251,3 +251,5 @@ pub(super) fn ip(number: u8) -> IpAddr {
 
 /// Whose sessions there are; whoever is not here is anonymous.
 pub(super) const NAMES: [&str; 3] = ["alice", "Alice", "bob"];
+/// What their names begin with, or not.
+pub(super) const BEGINNINGS: [&str; 3] = ["a", "A", "b_b"];

@@ -1,7 +1,7 @@
 //! Random calls, in words that make sense whatever happened before: sessions and tokens are named by number.
 
 use cloakroom_core::{EndReason, OnLimit};
-use cloakroom_store::StateFilter;
+use cloakroom_store::{ListOrder, StateFilter};
 use proptest::prelude::*;
 
 /// A call, and which handle of a shared store it goes through.
@@ -84,6 +84,8 @@ pub(super) struct Insert {
 pub(super) struct List {
     pub(super) session: Option<usize>,
     pub(super) who: Option<usize>,
+    pub(super) beginning: Option<usize>,
+    pub(super) order: ListOrder,
     pub(super) state: StateFilter,
     pub(super) from: Option<i64>,
     pub(super) before: Option<i64>,
@@ -166,15 +168,19 @@ fn list() -> impl Strategy<Value = List> {
     (
         prop::option::weighted(0.2, 0..64_usize),
         prop::option::of(0..4_usize),
+        prop::option::weighted(0.2, 0..4_usize),
+        prop::sample::select(vec![ListOrder::NewestFirst, ListOrder::OldestFirst]),
         prop::sample::select(vec![StateFilter::Active, StateFilter::Ended, StateFilter::Any]),
         prop::option::weighted(0.3, -100..=0_i64),
         prop::option::weighted(0.3, -50..=50_i64),
         prop::option::weighted(0.3, 0..2_u8),
         prop::sample::select(vec![1_u16, 2, 3, 50]),
     )
-        .prop_map(|(session, who, state, from, before, address, limit)| List {
+        .prop_map(|(session, who, beginning, order, state, from, before, address, limit)| List {
             session,
             who,
+            beginning,
+            order,
             state,
             from,
             before,

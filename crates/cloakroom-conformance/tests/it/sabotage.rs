@@ -123,6 +123,10 @@ const BEYOND_THE_MODEL: &[Defect] = &[
     Defect::ReplaceIsAtomicForEachHandle,
     Defect::ReplaceRevivesWhatEndedMeanwhile,
     Defect::TouchIsAtomicForEachHandle,
+    // The model has few sessions.
+    Defect::ListEndsAtItsBound,
+    Defect::ListHasNoBound,
+    Defect::ListSkipsBehindItsBound,
     // The model damages nothing, holds no lease, and takes claims as they are.
     Defect::CannotBeDamaged,
     Defect::DamageReadsAsUnknown,

@@ -87,6 +87,18 @@ defects! {
     ListRepeatsTheLast => "list::pages_stay_stable_while_sessions_come_and_go",
     ListPromisesMore => "list::the_last_page_says_so_even_when_it_is_full",
     ListShowsTheExpired => "list::a_session_that_is_over_is_never_listed_as_live",
+    ListKnowsOneOrder => "list::from_the_other_end_the_same_sessions_come_in_the_opposite_order",
+    ListCountsFromOneEnd => "list::from_the_other_end_pages_stay_stable_while_sessions_come_and_go",
+    ListForgetsTheBeginning => "list::a_beginning_finds_all_whose_name_begins_so_and_nobody_else",
+    ListTakesBeginningsLoosely => "list::a_beginning_finds_all_whose_name_begins_so_and_nobody_else",
+    ListTakesBeginningsForPatterns => "list::a_beginning_finds_all_whose_name_begins_so_and_nobody_else",
+    ListAsksForOneNameOnly => "list::a_beginning_holds_together_with_every_other_condition",
+    ListHasNoBound =>
+        "list::no_page_looks_at_more_than_its_bound_and_whoever_follows_finds_each_match_once",
+    ListEndsAtItsBound =>
+        "list::no_page_looks_at_more_than_its_bound_and_whoever_follows_finds_each_match_once",
+    ListSkipsBehindItsBound =>
+        "list::no_page_looks_at_more_than_its_bound_and_whoever_follows_finds_each_match_once",
     ListForgetsTheAddress => "list::addresses_of_both_families_are_told_apart",
     CountTakesTokensForSessions => "count::a_new_token_is_no_other_session",
     SweepForgetsToReport => "sweep::every_session_that_expired_is_reported_exactly_once",

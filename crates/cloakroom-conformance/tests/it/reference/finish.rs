@@ -1,8 +1,9 @@
 //! end, list, count.
 
-use cloakroom_core::{EndReason, SessionId, Timestamp};
+use cloakroom_core::{EndReason, PrincipalId, SessionId, Timestamp};
 use cloakroom_store::{
-    Counts, EndRequest, Ending, ListFilter, ListItem, ListPage, ListQuery, Parts, Selector, StateFilter,
+    Counts, Cursor, EndRequest, Ending, ListFilter, ListItem, ListOrder, ListPage, ListQuery, Parts,
+    Selector, StateFilter,
 };
 
 use super::Defect;
@@ -65,22 +66,54 @@ impl Shelf {
     }
 
     pub(crate) fn list(&self, query: &ListQuery, now: Timestamp) -> ListPage {
-        let mut items: Vec<ListItem> =
+        let mut rows: Vec<ListItem> =
             self.entries.values().filter_map(|entry| self.item(entry, now)).collect();
-        items.retain(|item| self.passes(&query.filter, item));
-        items.sort_by_key(|item| std::cmp::Reverse(item.cursor()));
+        let order = if self.has(Defect::ListKnowsOneOrder) { ListOrder::NewestFirst } else { query.order };
+        rows.sort_by(|one, other| order.compare(one.cursor(), other.cursor()));
         if let Some(after) = query.after {
-            items.retain(|item| match self.defect {
-                Some(Defect::ListSkipsTies) => item.cursor().created_at < after.created_at,
-                Some(Defect::ListRepeatsTheLast) => item.cursor() <= after,
-                _ => item.cursor() < after,
+            rows.retain(|item| match self.defect {
+                Some(Defect::ListSkipsTies) => {
+                    item.cursor().created_at != after.created_at && query.is_behind(item.cursor())
+                }
+                Some(Defect::ListRepeatsTheLast) => item.cursor() == after || query.is_behind(item.cursor()),
+                // As many as were there before it, from the first: what was filed before them moves them on.
+                Some(Defect::ListCountsFromOneEnd) if order == ListOrder::OldestFirst => {
+                    item.cursor().created_at.as_millis() > after.created_at.as_millis() - 3
+                }
+                _ => query.is_behind(item.cursor()),
             });
         }
+        self.page(rows, query)
+    }
+
+    /// The first rows that are wanted, within the bound.
+    fn page(&self, rows: Vec<ListItem>, query: &ListQuery) -> ListPage {
         let limit = usize::from(query.limit.get());
+        let bound = if self.has(Defect::ListHasNoBound) { usize::MAX } else { ListQuery::MOST_READ.into() };
+        let (mut items, mut read, mut reached) = (Vec::new(), 0, query.after);
+        let all = rows.len();
+        for item in rows.into_iter().take(bound) {
+            if items.len() > limit {
+                break;
+            }
+            read += 1;
+            reached = Some(item.cursor());
+            items.extend(Some(item).filter(|item| self.passes(&query.filter, item)));
+        }
         let more = items.len() > limit || (items.len() == limit && self.has(Defect::ListPromisesMore));
         items.truncate(limit);
-        let next = items.last().map(ListItem::cursor).filter(|_| more);
-        ListPage { items, next, read: 0 }
+        let last = items.last().map(ListItem::cursor);
+        let next = match self.defect {
+            _ if more => last,
+            _ if read == all => None,
+            Some(Defect::ListEndsAtItsBound) => None,
+            Some(Defect::ListSkipsBehindItsBound) => reached.map(|reached| match query.order {
+                ListOrder::NewestFirst => Cursor { session: SessionId::from_bytes([0; 16]), ..reached },
+                ListOrder::OldestFirst => Cursor { session: SessionId::from_bytes([255; 16]), ..reached },
+            }),
+            _ => reached,
+        };
+        ListPage { items, next, read: read.try_into().unwrap() }
     }
 
     fn item(&self, entry: &Entry, now: Timestamp) -> Option<ListItem> {
@@ -112,11 +145,28 @@ impl Shelf {
             StateFilter::Ended => !live,
             StateFilter::Any => true,
         };
+        let text = owner.as_ref().map(|owner| owner.as_str().to_owned()).unwrap_or_default();
+        let begins = |beginning: &PrincipalId| match self.defect {
+            Some(Defect::ListForgetsTheBeginning) => true,
+            Some(Defect::ListTakesBeginningsLoosely) => {
+                text.to_lowercase().starts_with(&beginning.as_str().to_lowercase())
+            }
+            Some(Defect::ListTakesBeginningsForPatterns) => {
+                let mut letters = text.chars();
+                beginning
+                    .as_str()
+                    .chars()
+                    .all(|wanted| letters.next().is_some_and(|letter| wanted == '_' || letter == wanted))
+            }
+            Some(Defect::ListAsksForOneNameOnly) if filter.principal.is_some() => true,
+            _ => text.starts_with(beginning.as_str()),
+        };
         let address = filter.ip.is_none() || ip == filter.ip || self.has(Defect::ListForgetsTheAddress);
         state
             && address
             && filter.session.is_none_or(|session| session == cursor.session)
             && (filter.principal.is_none() || owner == filter.principal)
+            && filter.principal_prefix.as_ref().is_none_or(begins)
             && filter.issued_from.is_none_or(|from| cursor.created_at >= from)
             && filter.issued_before.is_none_or(|before| cursor.created_at < before)
     }
