@@ -6,6 +6,7 @@
 //! | [`accounts`] | the built-in accounts: names, roles, argon2id hashes, the first administrator |
 //! | [`limits`] | how guessing passwords is slowed down |
 //! | [`familiar`] | where people are signed in now, which the limits have to know |
+//! | [`detection`] | sessions and accounts in other hands: noticed, recorded, told, answered |
 //! | `sentences` | what configuration and store mean, for `doctor` and the console |
 //! | [`stores`] | session stores by URL |
 //! | [`web`] | pages, API, health |
@@ -21,6 +22,7 @@ pub mod audit;
 mod awaited;
 pub mod cli;
 pub mod config;
+pub mod detection;
 mod export;
 pub mod familiar;
 pub mod limits;

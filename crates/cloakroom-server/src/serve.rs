@@ -23,6 +23,7 @@ use crate::accounts::{AccountError, Accounts, HashingLimits};
 use crate::audit;
 use crate::awaited::{Databases, open_databases};
 use crate::config::{Config, EffectiveKey, TlsConfig};
+use crate::detection::{Detection, DetectionError, Means};
 use crate::familiar;
 use crate::stores;
 use crate::telemetry::Telemetry;
@@ -113,6 +114,8 @@ pub async fn serve(
     let (stop, stopped) = watch::channel(false);
     let draining = tokio::spawn(drain(app.metrics.clone(), stop.subscribe()));
     tokio::spawn(sample(app.clone(), stop.subscribe()));
+    let (stop_detection, detection_stopped) = watch::channel(false);
+    let detection = spawn_detection(&app, detection_stopped);
     let upkeep = tokio::spawn({
         let sessions = app.sessions.clone();
         async move { sessions.upkeep(closed(stopped)).await }
@@ -122,6 +125,11 @@ pub async fn serve(
     doors.close().await;
     if tokio::time::timeout(GRACE, app.all_done()).await.is_err() {
         tracing::warn!("requests that nobody waits for any more were not done in time");
+    }
+    // After the last request, and before the log closes: what it gave rise to is recorded.
+    stop_detection.send_replace(true);
+    if detection.await.is_err() {
+        tracing::error!("detection had stopped before the server");
     }
     // After the last request: its activity is written down too.
     stop.send_replace(true);
@@ -162,6 +170,14 @@ async fn sample(app: App, stopped: watch::Receiver<bool>) {
     }
 }
 
+/// Acts on signals beside the requests.
+fn spawn_detection(app: &App, stopped: watch::Receiver<bool>) -> tokio::task::JoinHandle<()> {
+    let (detection, random) = (app.detection.clone(), Arc::clone(&app.random));
+    let (sessions, accounts, audit) = (app.sessions.clone(), app.accounts.clone(), app.audit.clone());
+    let means = Means { sessions, accounts, audit, random };
+    tokio::spawn(async move { detection.run(means, closed(stopped)).await })
+}
+
 async fn assemble(
     config: &Config,
     surroundings: &Surroundings,
@@ -177,9 +193,12 @@ async fn assemble(
             "check the data directory, its audit.key, and the accounts' database",
         )
     })?;
+    let detection = Detection::open(&config.detection)
+        .map_err(|DetectionError { cause, remedy }| ServeError::new(cause, remedy))?;
     let sessions = Sessions::builder_shared(opened.store)
         .policy(config.policy.clone())
         .events(audit.clone())
+        .events(detection.clone())
         .near_cache(config.near_cache)
         .clock(Shared(Arc::clone(&surroundings.clock)))
         .random(Shared(Arc::clone(&surroundings.random)))
@@ -197,6 +216,7 @@ async fn assemble(
         sessions,
         accounts,
         audit,
+        detection,
         config: config.clone(),
         random,
         metrics: Some(metrics),

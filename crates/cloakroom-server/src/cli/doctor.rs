@@ -10,6 +10,7 @@ use super::output::counted;
 use super::{CliError, GlobalArgs, Host};
 use crate::audit;
 use crate::config::{Config, Loaded, format_duration};
+use crate::detection::{Detection, DetectionError};
 use crate::{accounts, sentences, stores};
 
 /// Runs `doctor`: succeeds where the server could work, however weak its settings are.
@@ -20,7 +21,8 @@ pub(super) async fn run(loaded: &Loaded, global: &GlobalArgs, host: &mut Host<'_
         Ok((told, weaknesses)) => (Ok(told), weaknesses),
         Err(error) => (Err(error), Vec::new()),
     };
-    let health = [check_accounts(config).await, check_audit(config).await, store];
+    let mut health = vec![check_accounts(config).await, check_audit(config).await, store];
+    health.extend(check_detection(config));
     let broken = health.iter().filter(|check| check.is_err()).count();
     if global.json {
         let health: Vec<_> = health
@@ -99,6 +101,18 @@ async fn check_audit(config: &Config) -> Result<String, CliError> {
         None => "This node has no key to seal it yet.".to_owned(),
     };
     Ok(format!("The audit log is readable: {events} so far.\n  {key}"))
+}
+
+/// Whether the files that detection is given can be used; `None` where it is given none.
+fn check_detection(config: &Config) -> Option<Result<String, CliError>> {
+    let detection = &config.detection;
+    let files = detection.geo_database.len() + usize::from(detection.webhook.is_some());
+    (files > 0).then(|| match Detection::open(detection) {
+        Ok(_) => {
+            Ok("Detection has what it needs: its databases and its webhook's secret are readable.".to_owned())
+        }
+        Err(DetectionError { cause, remedy }) => Err(CliError::failed(cause, remedy)),
+    })
 }
 
 /// What the store is like, and what is weak about it.

@@ -8,6 +8,7 @@
 mod accounts_url;
 mod audit;
 mod console;
+mod detection;
 mod error;
 mod keys;
 mod layer;
@@ -27,6 +28,7 @@ mod warning;
 pub use accounts_url::{AccountsUrl, AccountsUrlError};
 pub use audit::AuditConfig;
 pub use console::ConsoleConfig;
+pub use detection::{DetectionConfig, WebhookConfig};
 pub use error::{ConfigError, Place, Problem};
 pub use layer::ENVIRONMENT_PREFIX;
 pub use model::{

@@ -12,6 +12,7 @@ use ipnet::IpNet;
 use super::accounts_url::AccountsUrl;
 use super::audit::AuditConfig;
 use super::console::ConsoleConfig;
+use super::detection::DetectionConfig;
 use super::public_url::PublicUrl;
 use super::read::words;
 use super::store_url::StoreUrl;
@@ -57,6 +58,8 @@ pub struct Config {
     pub tls: Option<TlsConfig>,
     /// What staff sees.
     pub console: ConsoleConfig,
+    /// How stolen sessions are noticed, and what is done about them.
+    pub detection: DetectionConfig,
     /// What is logged and how.
     pub log: LogConfig,
     /// Where traces and metrics are sent.

@@ -10,6 +10,7 @@ use ipnet::IpNet;
 use super::accounts_url::AccountsUrl;
 use super::audit::read_audit;
 use super::console::read_console;
+use super::detection::read_detection;
 use super::model::{Config, LogConfig, LogFormat, LogLevel, SignInConfig, TlsConfig, TrustConfig};
 use super::near_cache::read_near_cache;
 use super::public_url::PublicUrl;
@@ -49,6 +50,7 @@ pub(super) fn resolve(r: &mut Reader<'_>) -> Config {
         trust: read_trust(r),
         tls,
         console: read_console(r),
+        detection: read_detection(r),
         log: LogConfig {
             format: r.get("log.format").unwrap_or(LogFormat::Text),
             level: r.get("log.level").unwrap_or(LogLevel::Info),

@@ -219,6 +219,9 @@ fn values(config: &Config) -> BTreeMap<Vec<String>, toml::Value> {
     put("sign_in.attempts_per_address", i64::from(config.sign_in.attempts_per_address).into());
     put("sign_in.window", duration(config.sign_in.window));
     put("console.support_sees_addresses", config.console.support_sees_addresses.into());
+    for (key, value) in config.detection.values() {
+        put(&key, value);
+    }
     put("trust.proxies", list(config.trust.proxies.iter().map(ToString::to_string)));
     put("trust.forwarding_header", forwarding_header_word(config.trust.forwarding_header).into());
     put("trust.origins", list(config.trust.origins.iter().map(ToString::to_string)));

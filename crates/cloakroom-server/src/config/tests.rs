@@ -79,7 +79,47 @@ key_file = "key.pem"
 redirect_listen = "0.0.0.0:80"
 [console]
 support_sees_addresses = true
-
+[detection]
+repeat_window = "1h"
+geo_database = ["city.mmdb"]
+[detection.user_agent_changed]
+grade = "reauthenticate"
+[detection.network_changed]
+grade = "ignore"
+prefix_v4 = 24
+prefix_v6 = 48
+roaming = false
+[detection.impossible_travel]
+grade = "end"
+speed_kmh = 900
+distance_km = 100
+[detection.parallel_use]
+grade = "log"
+returns = 5
+window = "5m"
+[detection.used_after_end]
+grade = "ignore"
+grace = "30s"
+[detection.token_replayed]
+grade = "log"
+grace = "10s"
+[detection.token_guessing]
+grade = "log"
+count = 3
+window = "1m"
+[detection.sign_in_failures]
+grade = "log"
+count = 4
+window = "1m"
+[detection.sign_in_burst]
+grade = "log"
+count = 5
+window = "1m"
+[detection.webhook]
+url = "https://hooks.example.org"
+secret_file = "hook.key"
+events = ["token_replayed"]
+timeout = "3s"
 [log]
 format = "json"
 level = "debug"
@@ -170,7 +210,7 @@ fn the_effective_configuration_shows_every_key_and_reads_back_equal() {
     for key in first.effective() {
         assert_eq!(
             key.value().is_some(),
-            !key.key().ends_with("_file") || key.key().starts_with("tls."),
+            !key.key().ends_with("_file") || ["tls.", "detection."].iter().any(|s| key.key().starts_with(s)),
             "{} has no value",
             key.key()
         );

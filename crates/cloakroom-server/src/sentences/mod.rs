@@ -1,6 +1,7 @@
 //! What the configuration and the store mean, in sentences: `doctor` prints them, the console's settings show them.
 
 mod audit;
+mod detection;
 mod policy;
 mod reach;
 mod store;

@@ -51,6 +51,7 @@ pub(crate) fn of_policy(config: &Config) -> Vec<String> {
     ));
     sentences.extend(of_telemetry(config));
     sentences.extend(super::audit::of_audit(config));
+    sentences.extend(super::detection::of_detection(&config.detection));
     sentences
 }
 

@@ -12,7 +12,7 @@ use super::App;
 use super::context::Context;
 use super::events::{Attempt, SignInOutcome};
 use super::refusal::Refusal;
-use crate::accounts::{Account, Guard, NewPassword, Password, PasswordSet, Verdict};
+use crate::accounts::{Account, AccountKey, Guard, NewPassword, Password, PasswordSet, Verdict};
 use crate::limits::Admission;
 
 /// What somebody who wants to sign in presents.
@@ -115,7 +115,7 @@ impl App {
         context: &Context,
         password: Zeroizing<String>,
     ) -> Result<(), Refusal> {
-        let active = session.require_signed_in().await?;
+        let active = session.require_unproven().await?;
         let name = principal_name(&active)?;
         if let Err(refusal) = self.check_password(&name, password, context.client.ip()).await {
             self.proof_refused(refusal.code().as_str(), attempt_of(&active, &session.device()));
@@ -178,8 +178,23 @@ impl App {
     }
 
     /// Checks a name and a password within the limits on guessing. An unknown account, a disabled one and a wrong
-    /// password are one refusal.
+    /// password are one refusal, and each counts as a failure to detection.
     async fn check_password(
+        &self,
+        name: &str,
+        password: Zeroizing<String>,
+        from: Option<IpAddr>,
+    ) -> Result<Account, Refusal> {
+        let checked = self.check_within_limits(name, password, from).await;
+        if checked.as_ref().is_err_and(|refusal| {
+            matches!(refusal.code(), ProblemCode::INVALID_CREDENTIALS | ProblemCode::TOO_MANY_ATTEMPTS)
+        }) {
+            self.detection.sign_in_failed(AccountKey::of(name).as_str(), from, self.sessions.now());
+        }
+        checked
+    }
+
+    async fn check_within_limits(
         &self,
         name: &str,
         password: Zeroizing<String>,

@@ -45,6 +45,7 @@ pub(crate) fn describe_metrics() {
     traffic::describe_metrics();
     crate::telemetry::describe_metrics();
     crate::serve::describe_metrics();
+    crate::detection::describe_metrics();
 }
 
 /// The whole server as one service.
@@ -78,6 +79,7 @@ fn session_layer(app: &App) -> SessionLayer {
         .trusted_proxies(TrustedProxies::clone(&app.proxies))
         .sign_in_at("/sign-in")
         .reauthenticate_at("/reauthenticate")
+        .inspector(app.detection.clone())
         .rejections(refusal::restyle)
 }
 

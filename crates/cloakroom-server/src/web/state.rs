@@ -16,6 +16,7 @@ use tokio::sync::watch;
 use super::admin::{LiveStreams, StatsMemory};
 use crate::accounts::Accounts;
 use crate::config::{Config, EffectiveKey};
+use crate::detection::Detection;
 use crate::limits::SignInLimits;
 use crate::telemetry::Tracing;
 
@@ -32,6 +33,8 @@ pub struct AppParts {
     pub accounts: Accounts,
     /// The audit log.
     pub audit: AuditLog,
+    /// Notices sessions and accounts in other hands; it has to be among the engine's event sinks, too.
+    pub detection: Detection,
     /// The checked configuration.
     pub config: Config,
     /// Makes nonces.
@@ -51,9 +54,10 @@ pub struct Inner {
     pub(crate) audit: AuditLog,
     /// Each request that may change something holds a receiver while it runs.
     pub(super) running: watch::Sender<()>,
+    pub(crate) detection: Detection,
     pub(super) config: Config,
     pub(crate) limits: SignInLimits,
-    pub(super) random: Arc<dyn Random>,
+    pub(crate) random: Arc<dyn Random>,
     pub(crate) metrics: Option<PrometheusHandle>,
     pub(super) guards: Vec<Arc<GuardedStore>>,
     pub(super) effective: Vec<EffectiveKey>,
@@ -76,7 +80,8 @@ impl App {
     /// Puts the server's parts together.
     #[must_use]
     pub fn new(parts: AppParts) -> Self {
-        let AppParts { sessions, accounts, audit, config, random, metrics, guards, effective } = parts;
+        let AppParts { sessions, accounts, audit, detection, config, random, metrics, guards, effective } =
+            parts;
         let public = config.public_url.origin().clone();
         let trust = &config.trust;
         let form_targets =
@@ -97,6 +102,7 @@ impl App {
             accounts,
             audit,
             running: watch::Sender::new(()),
+            detection,
             config,
             random,
             metrics,

@@ -57,7 +57,7 @@ pub(in crate::web) async fn sign_out(
     query: Result<Query<Settling>, QueryRejection>,
 ) -> Result<Response, Refusal> {
     let settling = settling(query)?;
-    session.require_signed_in().await?;
+    session.require_unproven().await?;
     session.sign_out().await?;
     settling.settle(&app).await;
     Ok(StatusCode::NO_CONTENT.into_response())

@@ -147,7 +147,7 @@ pub(in crate::web) async fn show_sign_out(
     context: Context,
     session: Session,
 ) -> Result<Response, Rejection> {
-    let active = session.require_signed_in().await?;
+    let active = session.require_unproven().await?;
     let user = user(&session, &active).await?;
     Ok(render(&SignOutPage { page: Page::new(&app, &context), user }))
 }

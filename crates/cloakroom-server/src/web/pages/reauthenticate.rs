@@ -43,7 +43,7 @@ pub(in crate::web) async fn show(
     session: Session,
     Query(arrival): Query<Arrival>,
 ) -> Result<Response, cloakroom_axum::Rejection> {
-    let active = session.require_signed_in().await?;
+    let active = session.require_unproven().await?;
     let user = user(&session, &active).await?;
     Ok(render(&app.reauthenticate_page(&context, user, &active, None, arrival.return_to)))
 }
@@ -62,7 +62,7 @@ pub(in crate::web) async fn prove(
         ProblemCode::TOO_MANY_ATTEMPTS => "There were too many attempts. Wait a little, then try again.",
         _ => return Err(refusal),
     };
-    let active = session.require_signed_in().await?;
+    let active = session.require_unproven().await?;
     let user = user(&session, &active).await?;
     let notice = Notice::bad(refusal.code().as_str(), text);
     let page = app.reauthenticate_page(&context, user, &active, Some(notice), proof.return_to);

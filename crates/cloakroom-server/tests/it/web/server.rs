@@ -17,6 +17,7 @@ use cloakroom_server::accounts::{
     Roles, SqliteAccounts, StoredHash,
 };
 use cloakroom_server::config::{Loaded, Sources};
+use cloakroom_server::detection::{Detection, Means};
 use cloakroom_server::web::{self, App, AppParts, Listener};
 use cloakroom_store::Store;
 use metrics_exporter_prometheus::PrometheusBuilder;
@@ -85,17 +86,25 @@ impl Server {
         let sessions = Sessions::builder_shared(wrap(store.clone()));
         let audit = AuditLog::new(Arc::new(MemoryAudit::default()));
         let sessions = sessions.policy(config.policy.clone()).clock(clock.clone());
-        let sessions = sessions.events(audit.clone()).build().unwrap();
+        let detection = Detection::open(&config.detection).unwrap();
+        let sessions = sessions.events(audit.clone()).events(detection.clone()).build().unwrap();
         let accounts = Arc::new(SqliteAccounts::open(&dir.path().join("accounts.db")).unwrap());
         let accounts = Accounts::new(accounts, Arc::new(OsRandom), limits).unwrap();
         tokio::spawn({
             let audit = audit.clone();
             async move { audit.run(std::future::pending()).await }
         });
+        tokio::spawn({
+            let (sessions, accounts, audit) = (sessions.clone(), accounts.clone(), audit.clone());
+            let (means, detection) =
+                (Means { sessions, accounts, audit, random: Arc::new(OsRandom) }, detection.clone());
+            async move { detection.run(means, std::future::pending()).await }
+        });
         let app = App::new(AppParts {
             sessions: sessions.clone(),
             accounts: accounts.clone(),
             audit: audit.clone(),
+            detection,
             config,
             random: Arc::new(OsRandom),
             metrics: Some(PrometheusBuilder::new().build_recorder().handle()),
