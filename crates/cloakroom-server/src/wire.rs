@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use cloakroom::{Authentication, Device, ListItem, Principal, Tombstone};
-use cloakroom_audit::AuditEvent;
+use cloakroom_audit::{AuditEvent, EventObject};
 use cloakroom_core::{SessionRecord, Timestamp, idle_expires_at};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -215,14 +215,24 @@ pub struct AuditEventObject {
     pub actor: ActorObject,
     /// Why, as a word.
     pub reason: Option<String>,
-    /// From where; without a label.
-    pub device: DeviceObject,
+    /// From where, where that is known.
+    pub device: Option<EventDeviceObject>,
     /// What else is known.
     pub detail: BTreeMap<String, serde_json::Value>,
     /// The hash of the event before.
     pub prev: String,
     /// The hash over this event and `prev`.
     pub hash: String,
+}
+
+/// From where something was done.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, ToSchema)]
+#[non_exhaustive]
+pub struct EventDeviceObject {
+    /// The address.
+    pub ip: Option<String>,
+    /// What the client said of itself.
+    pub user_agent: Option<String>,
 }
 
 /// Who did something.
@@ -237,19 +247,12 @@ pub struct ActorObject {
 
 impl From<&AuditEvent> for AuditEventObject {
     fn from(event: &AuditEvent) -> Self {
-        Self {
-            seq: event.seq,
-            at: event.at.to_string(),
-            event: event.event.clone(),
-            principal: event.principal.clone(),
-            session: event.session.map(|id| id.to_string()),
-            actor: ActorObject { kind: event.actor_kind.clone(), id: event.actor_id.clone() },
-            reason: event.reason.clone(),
-            device: DeviceObject { ip: event.ip.clone(), user_agent: event.user_agent.clone(), label: None },
-            detail: event.detail.clone(),
-            prev: event.prev.to_string(),
-            hash: event.hash.to_string(),
-        }
+        let EventObject {
+            seq, at, event, principal, session, actor, reason, device, detail, prev, hash, ..
+        } = EventObject::from(event);
+        let device = device.map(|device| EventDeviceObject { ip: device.ip, user_agent: device.user_agent });
+        let actor = ActorObject { kind: actor.kind, id: actor.id };
+        Self { seq, at, event, principal, session, actor, reason, device, detail, prev, hash }
     }
 }
 

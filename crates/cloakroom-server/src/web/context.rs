@@ -38,6 +38,8 @@ pub(super) struct Context {
     pub(super) client: Client,
     /// Whether a browser wants to show the answer to somebody.
     pub(super) wants_page: bool,
+    /// Whether it is a call of the API.
+    pub(super) is_api: bool,
     /// Whether the request came over this machine's own loopback, and through no proxy.
     pub(super) is_local: bool,
 }
@@ -123,6 +125,7 @@ impl Context {
             nonce,
             client: Client::of(headers, peer, scheme, &app.proxies),
             wants_page: wants_page(headers) && !is_api(request.uri().path()),
+            is_api: request.uri().path().starts_with("/v1/"),
             is_local: peer.is_some_and(|peer| peer.to_canonical().is_loopback()) && !proxied,
         }
     }

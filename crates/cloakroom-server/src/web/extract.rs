@@ -47,7 +47,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Context {
     }
 }
 
-const WRONG_TYPE: ProblemCode = ProblemCode::new(
+pub(super) const WRONG_TYPE: ProblemCode = ProblemCode::new(
     "unsupported_media_type",
     StatusCode::UNSUPPORTED_MEDIA_TYPE,
     "The body has the wrong type",

@@ -7,6 +7,8 @@ use axum::extract::{Request, State};
 use axum::http::Method;
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use cloakroom::{Actor, Device};
+use cloakroom_audit::{Draft, names};
 use cloakroom_axum::{Rejection, RequestFacts};
 use cloakroom_http::{Problem, ProblemCode};
 use cloakroom_store::{ErrorKind, StoreError};
@@ -14,7 +16,7 @@ use http::StatusCode;
 
 use super::App;
 use super::context::{Context, is_api};
-use super::extract::MALFORMED;
+use super::extract::{MALFORMED, TOO_LARGE, WRONG_TYPE};
 use super::pages;
 use crate::accounts::{AccountError, AccountErrorKind};
 
@@ -140,6 +142,11 @@ pub(super) async fn dress(State(app): State<App>, request: Request, next: Next) 
         response
     };
     let refused = response.extensions().get::<Refused>().cloned();
+    if let (Some(Refused(problem)), Some(context)) = (&refused, &context)
+        && context.is_api
+    {
+        note_unreadable(&app, context, problem.code());
+    }
     match (refused, context) {
         (Some(Refused(problem)), Some(context)) if context.wants_page => {
             let (parts, _) = response.into_parts();
@@ -154,6 +161,18 @@ pub(super) async fn dress(State(app): State<App>, request: Request, next: Next) 
         }
         _ => response,
     }
+}
+
+/// Remembers a call of the API that no client of ours makes: of the wrong type, too large, unreadable, with parameters or
+/// fields that there are none of. What people type into forms is no such thing.
+fn note_unreadable(app: &App, context: &Context, code: ProblemCode) {
+    if !matches!(code, MALFORMED | TOO_LARGE | WRONG_TYPE) {
+        return;
+    }
+    tracing::warn!(event = names::INPUT_VALIDATION_FAIL, code = code.as_str(), "a call could not be read");
+    let device = context.client.ip().map(|ip| Device::new().with_ip(ip));
+    let draft = Draft::new(names::INPUT_VALIDATION_FAIL, app.sessions.now()).by(Actor::User(None));
+    app.audit.note(draft.from_device(device).because(code.as_str()));
 }
 
 fn is_plain_complaint(response: &Response) -> bool {

@@ -1,12 +1,11 @@
 //! The log as it grows.
 
 use std::collections::{HashMap, VecDeque};
-use std::num::NonZeroU16;
 use std::sync::Arc;
 use std::time::Duration;
 
 use cloakroom::{ListItem, PrincipalId};
-use cloakroom_audit::{AuditEvent, AuditQuery, Tail};
+use cloakroom_audit::{AuditEvent, Tail};
 use cloakroom_http::ProblemCode;
 use futures_util::{Stream, stream};
 use http::StatusCode;
@@ -76,8 +75,6 @@ struct Follower {
     staff: Staff,
     tail: Tail,
     waiting: VecDeque<LiveEvent>,
-    /// The last event that was told.
-    told: u64,
     _place: Place,
 }
 
@@ -98,24 +95,17 @@ impl App {
         let Some(place) = self.live.enter(&staff.id) else {
             return Err(Refusal::new(TOO_MANY_STREAMS).retry_after(RETRY_AFTER_SECONDS));
         };
-        // The tail begins before the replay is read: what happens in between is in both, and told once.
-        let tail = self.audit.tail().await.map_err(|error| unreadable(&error))?;
-        let mut waiting = VecDeque::new();
-        let mut told = after.unwrap_or_default();
-        if let Some(after) = after {
-            let mut missed = AuditQuery::latest();
-            missed.after = Some(after);
-            missed.limit = REPLAY;
-            let page = self.audit.page(&missed).await.map_err(|error| unreadable(&error))?;
-            if page.next.is_some() {
-                waiting.push_back(LiveEvent::Missed);
-            } else {
-                told = page.events.last().map_or(told, |last| last.seq);
-                waiting.extend(page.events.into_iter().map(|event| LiveEvent::Recorded(Box::new(event))));
+        let head = self.audit.store().head().await.map_err(|error| unreadable(&error))?.seq;
+        let (tail, waiting) = match after {
+            None => (self.audit.tail_after(head), None),
+            // Told again as far as that is little; a number that does not exist yet is none.
+            Some(seen) if head.checked_sub(seen).is_some_and(|missed| missed <= REPLAY) => {
+                (self.audit.tail_after(seen), None)
             }
-        }
-        let follower =
-            Follower { app: self.clone(), staff: staff.clone(), tail, waiting, told, _place: place };
+            Some(_) => (self.audit.tail_after(head), Some(LiveEvent::Missed)),
+        };
+        let waiting = waiting.into_iter().collect();
+        let follower = Follower { app: self.clone(), staff: staff.clone(), tail, waiting, _place: place };
         Ok(stream::unfold(follower, Follower::next))
     }
 }
@@ -128,7 +118,10 @@ impl Follower {
             }
             tokio::select! {
                 events = self.tail.next() => match events {
-                    Ok(events) => self.take(events),
+                    Ok(events) => {
+                        let recorded = events.into_iter().map(|event| LiveEvent::Recorded(Box::new(event)));
+                        self.waiting.extend(recorded);
+                    }
                     Err(error) => {
                         unreadable(&error);
                         tokio::time::sleep(HEARTBEAT).await;
@@ -138,15 +131,6 @@ impl Follower {
                 () = tokio::time::sleep(HEARTBEAT) => {
                     return self.may_go_on().await.then_some((LiveEvent::StillHere, self));
                 }
-            }
-        }
-    }
-
-    fn take(&mut self, events: Vec<AuditEvent>) {
-        for event in events {
-            if event.seq > self.told {
-                self.told = event.seq;
-                self.waiting.push_back(LiveEvent::Recorded(Box::new(event)));
             }
         }
     }
@@ -165,7 +149,7 @@ impl Follower {
 }
 
 /// Most events that are told again to a client that comes back: a minute of a busy server.
-const REPLAY: NonZeroU16 = NonZeroU16::new(200).expect("not zero");
+const REPLAY: u64 = 200;
 /// How often a stream in which nothing happens says that it is still there: more often than proxies give up.
 const HEARTBEAT: Duration = Duration::from_secs(15);
 const TOO_MANY_STREAMS: ProblemCode = ProblemCode::new(

@@ -9,6 +9,7 @@ use cloakroom_axum::Session;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
+use super::sessions::text;
 use super::{malformed, parameters, read, read_limit};
 use crate::web::App;
 use crate::web::refusal::Refusal;
@@ -26,6 +27,10 @@ pub(in crate::web) struct AuditRequest {
     session: Option<String>,
     /// Of this kind; with a `*` at its end, of every kind that begins so.
     event: Option<String>,
+    /// Done by whoever has this id: a principal's, or the name of a service's key.
+    actor: Option<String>,
+    /// For this reason: the reason of an end, the code of a refusal.
+    reason: Option<String>,
     /// At or after this instant.
     since: Option<String>,
     /// Before this instant.
@@ -41,7 +46,8 @@ pub(in crate::web) struct AuditRequest {
 #[derive(Serialize, ToSchema)]
 pub(in crate::web) struct AuditAnswer {
     events: Vec<AuditEventObject>,
-    /// Pass it back as `cursor`; `null` where this was the last page.
+    /// Pass it back as `cursor`; `null` where everything was looked at. A page may have fewer events than asked for, or
+    /// none, and still lead on.
     next_cursor: Option<String>,
 }
 
@@ -59,6 +65,8 @@ impl AuditRequest {
                 "event is a name such as session_revoked, or the beginning of one with a *",
             ));
         }
+        query.actor = text("actor", self.actor.as_deref())?;
+        query.reason = text("reason", self.reason.as_deref())?;
         let instant = |name: &str, given: &Option<String>| {
             read(given.as_deref(), &format!("{name} is an instant such as 2026-03-01T09:30:00Z"))
         };
@@ -87,7 +95,9 @@ pub(in crate::web) async fn list(
     query: Result<Query<AuditRequest>, QueryRejection>,
 ) -> Result<Response, Refusal> {
     let staff = Staff::require(&app, &session, Right::SeeAll).await?;
-    let query = parameters(query, "principal, session, event, since, until, cursor and limit")?.read()?;
+    let query =
+        parameters(query, "principal, session, event, actor, reason, since, until, cursor and limit")?
+            .read()?;
     let page = app.audit_page(&staff, &query).await?;
     let answer = AuditAnswer {
         events: page.events.iter().map(AuditEventObject::from).collect(),

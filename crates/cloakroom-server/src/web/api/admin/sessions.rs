@@ -37,6 +37,8 @@ pub(in crate::web) struct SessionsRequest {
     device: Option<String>,
     /// Those last active at or after this instant.
     seen_since: Option<String>,
+    /// Those last active before this instant.
+    seen_before: Option<String>,
     /// Those issued at or after this instant.
     issued_from: Option<String>,
     /// Those issued before this instant.
@@ -51,8 +53,7 @@ pub(in crate::web) struct SessionsRequest {
     limit: Option<String>,
 }
 
-const PARAMETERS: &str =
-    "principal, state, ip, q, device, seen_since, issued_from, issued_before, order, cursor and limit";
+const PARAMETERS: &str = "principal, state, ip, q, device, seen_since, seen_before, issued_from, issued_before, order, cursor and limit";
 
 impl SessionsRequest {
     fn read(&self) -> Result<Search, Refusal> {
@@ -70,6 +71,7 @@ impl SessionsRequest {
         filter.issued_from = instant("issued_from", &self.issued_from)?;
         filter.issued_before = instant("issued_before", &self.issued_before)?;
         search.seen_since = instant("seen_since", &self.seen_since)?;
+        search.seen_before = instant("seen_before", &self.seen_before)?;
         search.text = text("q", self.q.as_deref())?;
         search.device = text("device", self.device.as_deref())?;
         search.order = match self.order.as_deref() {
@@ -241,7 +243,7 @@ pub(super) fn read_cursor(given: Option<&str>) -> Result<Option<Cursor>, Refusal
 }
 
 /// A text that is looked for: not longer than anything it could be found in.
-fn text(name: &str, given: Option<&str>) -> Result<Option<String>, Refusal> {
+pub(super) fn text(name: &str, given: Option<&str>) -> Result<Option<String>, Refusal> {
     match given {
         Some(text) if text.len() > TEXT_MAX_BYTES => {
             Err(malformed(format!("{name} has at most {TEXT_MAX_BYTES} bytes")))
