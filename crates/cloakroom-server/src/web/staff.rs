@@ -148,8 +148,8 @@ impl Staff {
         let id = active.principal().ok_or(Rejection::Missing)?.id().clone();
         let device = session.device();
         let Some(duty) = Duty::of(&active).filter(|duty| duty.has(right)) else {
-            let actor = Actor::User(Some(id));
-            return Err(app.turn_away(right, actor, device));
+            let actor = Actor::User(Some(id.clone()));
+            return Err(app.turn_away(right, &id, actor, device));
         };
         let (active, proof) = if right.changes() {
             (session.require_fresh(&app.fresh()).await?, Proof::Fresh)
@@ -158,7 +158,8 @@ impl Staff {
         };
         // By the store's own word where something is about to change: roles may have changed on the way.
         let Some(duty) = Duty::of(&active).filter(|now| *now == duty) else {
-            return Err(app.turn_away(right, Actor::User(Some(id)), device));
+            let actor = Actor::User(Some(id.clone()));
+            return Err(app.turn_away(right, &id, actor, device));
         };
         let sight = if duty.has(Right::SeeAll) || app.config.console.support_sees_addresses {
             Sight::Everything
@@ -189,7 +190,7 @@ impl Staff {
         if self.duty.has(right) {
             return Ok(());
         }
-        Err(app.turn_away(right, self.actor(), self.device.clone()))
+        Err(app.turn_away(right, &self.id, self.actor(), self.device.clone()))
     }
 
     /// Whether they see from where others signed in.
@@ -213,9 +214,10 @@ impl Staff {
 
 impl App {
     /// Refuses somebody who has no `right`: the answer says no more than that, log and audit log say who asked for what.
-    fn turn_away(&self, right: Right, actor: Actor, device: Device) -> Refusal {
+    fn turn_away(&self, right: Right, id: &PrincipalId, actor: Actor, device: Device) -> Refusal {
         tracing::warn!(event = names::AUTHZ_FAIL, right = right.as_str(), "not allowed");
-        let draft = Draft::new(names::AUTHZ_FAIL, self.sessions.now()).by(actor).from_device(Some(device));
+        let draft = Draft::new(names::AUTHZ_FAIL, self.sessions.now()).by(actor).about(Some(id.clone()));
+        let draft = draft.from_device(Some(device));
         self.audit.note(draft.because("forbidden").with("right", right.as_str()));
         Refusal::new(ProblemCode::FORBIDDEN)
     }

@@ -119,10 +119,14 @@ impl App {
             duty = staff.duty.role(),
             "staff acted"
         );
-        match self.audit.write(event).await {
+        match self.audit.write(event.clone()).await {
             Ok(_) => result,
-            // What failed is told as it failed: nothing is acknowledged.
-            Err(error) => result.and_then(|_| Err(unwritable(&error, Outcome::Done))),
+            Err(error) => {
+                // Once the log can be written again it says so: twice, where the first attempt lasts after all.
+                self.audit.note(event);
+                // What failed is told as it failed: nothing is acknowledged.
+                result.and_then(|_| Err(unwritable(&error, Outcome::Done)))
+            }
         }
     }
 }
@@ -151,7 +155,7 @@ pub(super) fn unreadable(error: &AuditError) -> Refusal {
 }
 
 /// The audit log cannot be read or written.
-pub(in crate::web) const AUDIT_UNAVAILABLE: ProblemCode = ProblemCode::new(
+const AUDIT_UNAVAILABLE: ProblemCode = ProblemCode::new(
     "audit_unavailable",
     StatusCode::SERVICE_UNAVAILABLE,
     "The audit log is not available at the moment",

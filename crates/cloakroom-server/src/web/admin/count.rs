@@ -1,5 +1,6 @@
 //! How many sessions an end would concern, before anybody confirms it.
 
+use std::collections::HashSet;
 use std::num::NonZeroU16;
 
 use cloakroom::{ListFilter, ListItem, ListQuery, SessionId};
@@ -80,7 +81,8 @@ impl App {
         let right = if ids.len() > 1 { Right::EndOfMany } else { Right::EndOfOne };
         staff.demand_sight(self, right)?;
         let mut named = Vec::new();
-        for id in ids.iter().take(Selection::MANY_MAX) {
+        let mut asked = HashSet::new();
+        for id in ids.iter().take(Selection::MANY_MAX).filter(|id| asked.insert(**id)) {
             let Some(item) = self.sessions.find(*id).await.map_err(Refusal::of_list)? else { continue };
             if let Some(owner) = owner(&item) {
                 self.guard_principal(staff, &owner).await?;

@@ -22,8 +22,6 @@ pub(in crate::web) struct SessionLook {
     pub(in crate::web) attributes: Vec<AttributeSize>,
     /// What happened to it, the latest first; `None` where the log cannot be read.
     pub(in crate::web) history: Option<AuditPage>,
-    /// Whether it is the session that asks.
-    pub(in crate::web) is_current: bool,
     /// Whether addresses are hidden from whoever looks.
     pub(in crate::web) sight: Sight,
 }
@@ -97,13 +95,7 @@ impl App {
         let mut items: Vec<ListItem> = item.into_iter().collect();
         let attributes = items.first().map(|item| attributes(item, values)).unwrap_or_default();
         hide_from(staff, &mut items);
-        Ok(SessionLook {
-            item: items.pop(),
-            attributes,
-            history,
-            is_current: id == staff.active.id(),
-            sight: staff.sight(),
-        })
+        Ok(SessionLook { item: items.pop(), attributes, history, sight: staff.sight() })
     }
 
     /// A page of the audit log.

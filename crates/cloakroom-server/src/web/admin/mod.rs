@@ -14,8 +14,7 @@ mod principal;
 mod stats;
 mod why;
 
-pub(in crate::web) use accounts::{AccountChanged, AccountPage, AccountQuery, NewPerson, NewSecret};
-pub(in crate::web) use act::AUDIT_UNAVAILABLE;
+pub(in crate::web) use accounts::{AccountChanged, AccountQuery, NewPerson, NewSecret};
 pub(in crate::web) use count::Expected;
 pub(in crate::web) use end::{Revocations, Selection, Settle};
 pub(in crate::web) use latency::Latency;

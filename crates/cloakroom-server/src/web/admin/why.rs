@@ -25,11 +25,6 @@ impl Why {
     /// Longest note, in characters: a few sentences, shown whole wherever the event is.
     pub(in crate::web) const NOTE_MAX_CHARS: usize = 500;
 
-    /// This reason, without a note.
-    pub(in crate::web) const fn of(reason: EndReason) -> Self {
-        Self { reason, note: None }
-    }
-
     /// What somebody wrote: no reason means the usual one, an empty note none.
     ///
     /// # Errors
@@ -93,6 +88,7 @@ mod tests {
             let read = Why::read(Some(reason.as_str()), None);
             assert_eq!(read.is_ok(), Why::REASONS.contains(&reason), "{reason}");
         }
-        assert_eq!(Why::read(None, None).unwrap(), Why::of(EndReason::RevokedByAdmin));
+        let usual = Why { reason: EndReason::RevokedByAdmin, note: None };
+        assert_eq!(Why::read(None, None).unwrap(), usual);
     }
 }

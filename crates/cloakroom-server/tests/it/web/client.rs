@@ -110,6 +110,13 @@ impl<'s> Client<'s> {
         self.form("/sign-in", &[("username", name), ("password", password)]).await
     }
 
+    /// Asks for something that goes on for as long as it is read.
+    pub(super) async fn open(&mut self, path: &str) -> (StatusCode, Body) {
+        let request = self.request(&Method::GET, path, None, Body::empty());
+        let response = self.server.router(self.listener).oneshot(request).await.unwrap();
+        (response.status(), response.into_body())
+    }
+
     pub(super) async fn send(
         &mut self,
         method: Method,

@@ -2,6 +2,7 @@
 //!
 //! Nothing here asks handlers directly. Each response passes the [`recorder`] before a test sees it.
 
+mod admin;
 mod api;
 mod authorisation;
 mod client;

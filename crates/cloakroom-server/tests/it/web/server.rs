@@ -7,9 +7,9 @@ use std::time::Duration;
 use axum::Router;
 use cloakroom::{
     AuthLevel, Authentication, Device, EndReason, Issue, ManualClock, Method, OsRandom, Persistence,
-    PrincipalId, Revocation, Selector, SessionId, Sessions,
+    Principal, PrincipalId, Revocation, Role, Selector, SessionId, Sessions,
 };
-use cloakroom_audit::{AuditLog, MemoryAudit};
+use cloakroom_audit::{AuditEvent, AuditLog, AuditQuery, AuditStore, Draft, MemoryAudit, names};
 use cloakroom_conformance::FaultyStore;
 use cloakroom_memory::MemoryStore;
 use cloakroom_server::accounts::{
@@ -66,17 +66,24 @@ impl Server {
 
     /// With something around its store.
     pub(super) fn around(wrap: impl FnOnce(Arc<FaultyStore>) -> Arc<dyn Store>) -> Self {
-        Self::with_store("", HashingLimits { parallel: 2, queued: 64 }, wrap)
+        let limits = HashingLimits { parallel: 2, queued: 64 };
+        Self::with_stores("", limits, wrap, Arc::new(MemoryAudit::default()))
+    }
+
+    /// With its audit log in this store.
+    pub(super) fn recording(log: Arc<dyn AuditStore>) -> Self {
+        Self::with_stores("", HashingLimits { parallel: 2, queued: 64 }, |store| store, log)
     }
 
     fn of(text: &str, limits: HashingLimits) -> Self {
-        Self::with_store(text, limits, |store| store)
+        Self::with_stores(text, limits, |store| store, Arc::new(MemoryAudit::default()))
     }
 
-    fn with_store(
+    fn with_stores(
         text: &str,
         limits: HashingLimits,
         wrap: impl FnOnce(Arc<FaultyStore>) -> Arc<dyn Store>,
+        log: Arc<dyn AuditStore>,
     ) -> Self {
         let loaded = Loaded::from_sources(&Sources::of_text(text)).unwrap();
         let (effective, config) = (loaded.effective(), loaded.config);
@@ -84,7 +91,7 @@ impl Server {
         let clock = Arc::new(ManualClock::default());
         let store = Arc::new(FaultyStore::new(Arc::new(MemoryStore::default())));
         let sessions = Sessions::builder_shared(wrap(store.clone()));
-        let audit = AuditLog::new(Arc::new(MemoryAudit::default()));
+        let audit = AuditLog::new(log);
         let sessions = sessions.policy(config.policy.clone()).clock(clock.clone());
         let detection = Detection::open(&config.detection).unwrap();
         let sessions = sessions.events(audit.clone()).events(detection.clone()).build().unwrap();
@@ -151,10 +158,20 @@ impl Server {
     /// Starts a session of `name`, who proved identity now, from some device.
     pub(super) async fn plant(&self, name: &str) -> Planted {
         let account = self.accounts.get(name).await.unwrap().expect("the account was added");
+        self.plant_for(account.principal()).await
+    }
+
+    /// Starts a session of somebody without an account here, as a service would.
+    pub(super) async fn plant_with_roles(&self, name: &str, roles: &[&str]) -> Planted {
+        let roles = roles.iter().map(|role| Role::new(role).unwrap());
+        let principal = Principal::new(PrincipalId::new(name).unwrap()).with_roles(roles).unwrap();
+        self.plant_for(principal).await
+    }
+
+    async fn plant_for(&self, principal: Principal) -> Planted {
         let proof = Authentication::new(AuthLevel::One, Method::password(), self.sessions.now());
         let device = Device::new().with_ip("198.51.100.23".parse().unwrap()).with_label("Safari on iPhone");
-        let issue =
-            Issue::signed_in(account.principal(), proof).device(device).persistence(Persistence::Browser);
+        let issue = Issue::signed_in(principal, proof).device(device).persistence(Persistence::Browser);
         let issued = self.sessions.issue(issue).await.unwrap().expect_issued();
         let token = issued.token.expose().as_str().to_owned();
         self.recorder.borrow_mut().know(&token);
@@ -172,6 +189,17 @@ impl Server {
         let mut filter = cloakroom::ListFilter::default();
         filter.principal = Some(PrincipalId::new(name).unwrap());
         self.sessions.list(&cloakroom::ListQuery::new(filter)).await.unwrap().items.len()
+    }
+
+    /// The events of this name so far, the first of them first.
+    pub(super) async fn events(&self, name: &str) -> Vec<AuditEvent> {
+        // Events last in the order in which they were noted: those before this one do when it does.
+        self.audit.write(Draft::new(names::STARTUP, self.sessions.now())).await.unwrap();
+        let mut query = AuditQuery::latest();
+        query.event = Some(name.to_owned());
+        let mut events = self.audit.page(&query).await.unwrap().events;
+        events.reverse();
+        events
     }
 
     pub(super) fn advance(&self, minutes: u64) {
