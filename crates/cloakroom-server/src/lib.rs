@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`config`] | `cloakroom.toml`, environment and flags become one checked [`Config`](config::Config) |
 //! | [`accounts`] | the built-in accounts: names, roles, argon2id hashes, the first administrator |
+//! | `acts` | what staff and operators do: in the audit log before it happens, and before it is acknowledged |
 //! | [`limits`] | how guessing passwords is slowed down |
 //! | [`familiar`] | where people are signed in now, which the limits have to know |
 //! | [`detection`] | sessions and accounts in other hands: noticed, recorded, told, answered |
@@ -18,6 +19,7 @@
 //! Nothing here reads the system's clock, the environment or the command line: the binary does and hands them in.
 
 pub mod accounts;
+mod acts;
 pub mod audit;
 mod awaited;
 pub mod cli;

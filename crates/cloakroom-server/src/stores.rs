@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use cloakroom::{GuardPolicy, GuardedStore, MovingStore, Sessions};
+use cloakroom::{GuardPolicy, GuardedStore, MovingStore, Sessions, SessionsBuilder};
+use cloakroom_audit::AuditLog;
 use cloakroom_store::{ErrorKind, Store, StoreError, Verb};
 
 #[cfg(any(feature = "postgres", feature = "mysql", feature = "redis", feature = "memcached"))]
@@ -80,12 +81,28 @@ pub async fn open_bare(url: &StoreUrl, config: &Config) -> Result<Arc<dyn Store>
 /// # Errors
 /// [`StoreError`] where the store cannot be opened, or reached.
 pub async fn beside_the_server(config: &Config) -> Result<Option<Sessions>, StoreError> {
+    beside(config, None).await
+}
+
+/// As [`beside_the_server`]; what the engine does is told to `log`.
+///
+/// # Errors
+/// As [`beside_the_server`].
+pub async fn beside_the_server_telling(
+    config: &Config,
+    log: AuditLog,
+) -> Result<Option<Sessions>, StoreError> {
+    beside(config, Some(log)).await
+}
+
+async fn beside(config: &Config, log: Option<AuditLog>) -> Result<Option<Sessions>, StoreError> {
     let is_unmade = config.sessions_path().is_some_and(|path| !path.exists());
     if config.store.is_in_the_server() || (is_unmade && config.store_moving_from.is_none()) {
         return Ok(None);
     }
     let builder = Sessions::builder_shared(open(config).await?.store).policy(config.policy.clone());
     let builder = builder.near_cache(config.near_cache);
+    let builder = log.into_iter().fold(builder, SessionsBuilder::events);
     Ok(Some(builder.build().expect("a configuration has a policy that can be kept")))
 }
 

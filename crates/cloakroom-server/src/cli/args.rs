@@ -1,9 +1,11 @@
 //! The command line as types.
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 use cloakroom_core::{EndReason, PrincipalId, SessionId, Timestamp};
+use cloakroom_store::StateFilter;
 
 use crate::config::Overrides;
 
@@ -170,9 +172,18 @@ pub enum SessionsCommand {
         /// Only those of this principal
         #[arg(long, value_name = "NAME")]
         principal: Option<String>,
-        /// Also those that ended and are still remembered
-        #[arg(long)]
+        /// Only those in this state
+        #[arg(long, value_enum, default_value_t = StateArg::Active)]
+        state: StateArg,
+        /// Also those that ended and are still remembered: --state any
+        #[arg(long, conflicts_with = "state")]
         ended: bool,
+        /// Only live ones issued to this address
+        #[arg(long, value_name = "ADDRESS")]
+        ip: Option<IpAddr>,
+        /// Only those that mention this in principal, id, address or device; `name*` for principals that begin so
+        #[arg(long, value_name = "TEXT")]
+        text: Option<String>,
         /// Most sessions listed
         #[arg(long, value_name = "N", default_value_t = 1_000)]
         limit: usize,
@@ -202,6 +213,27 @@ pub enum SessionsCommand {
         #[command(flatten)]
         settling: SettlingArgs,
     },
+}
+
+/// States of sessions.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub enum StateArg {
+    /// Live ones
+    Active,
+    /// Those that ended and are still remembered
+    Ended,
+    /// Both
+    Any,
+}
+
+impl From<StateArg> for StateFilter {
+    fn from(state: StateArg) -> Self {
+        match state {
+            StateArg::Active => Self::Active,
+            StateArg::Ended => Self::Ended,
+            StateArg::Any => Self::Any,
+        }
+    }
 }
 
 /// Stores.

@@ -9,6 +9,7 @@ mod config;
 mod doctor;
 mod error;
 mod host;
+mod journal;
 mod output;
 mod sessions;
 mod store;

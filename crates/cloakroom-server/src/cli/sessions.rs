@@ -3,12 +3,14 @@
 use std::num::NonZeroU16;
 
 use cloakroom::{
-    Actor, ListFilter, ListItem, ListQuery, PrincipalId, Revocation, Selector, Sessions, StateFilter,
+    Actor, EndReason, ListItem, PrincipalId, Revocation, Search, Selector, Sessions, StateFilter,
 };
 use serde_json::json;
 
+use super::journal::Journal;
 use super::output::{counted, table};
 use super::{CliError, GlobalArgs, Host, SessionsCommand};
+use crate::acts::{Act, Done};
 use crate::config::Config;
 use crate::stores;
 use crate::wire::SessionObject;
@@ -24,19 +26,19 @@ pub(super) async fn run(
         let cause = "sessions in memory live inside the server, where this command cannot see them";
         return Err(CliError::failed(cause, "use the account page, or `store = \"sqlite:\"`"));
     }
-    let Some(sessions) = stores::beside_the_server(config).await? else {
+    let none_yet = || {
         let cause = format!("there are no sessions yet at {}", config.store);
-        return Err(CliError::failed(
-            cause,
-            "check --config, --data-dir and --store, or start the server first",
-        ));
+        CliError::failed(cause, "check --config, --data-dir and --store, or start the server first")
     };
     match command {
-        SessionsCommand::List { principal, ended, limit } => {
-            let mut filter = ListFilter::default();
-            filter.principal = principal.as_deref().map(principal_id).transpose()?;
-            filter.state = if *ended { StateFilter::Any } else { StateFilter::Active };
-            list(&sessions, filter, *limit, global, host).await
+        SessionsCommand::List { principal, state, ended, ip, text, limit } => {
+            let sessions = stores::beside_the_server(config).await?.ok_or_else(none_yet)?;
+            let mut search = Search::default();
+            search.filter.principal = principal.as_deref().map(principal_id).transpose()?;
+            search.filter.state = if *ended { StateFilter::Any } else { (*state).into() };
+            search.filter.ip = *ip;
+            search.text.clone_from(text);
+            list(&sessions, search, *limit, global, host).await
         }
         SessionsCommand::Revoke { session, principal, except, issued_before, all: _, reason, settling } => {
             let selector = match (session, principal, issued_before) {
@@ -47,36 +49,59 @@ pub(super) async fn run(
                 (None, None, Some(instant)) => Selector::IssuedBefore(*instant),
                 (None, None, None) => Selector::All,
             };
-            let revoking = sessions.revoke(&selector, Revocation::new(*reason, Actor::Operator));
-            let settled = settling.settled;
-            let revoked = if settled { revoking.settled().await? } else { revoking.await? };
+            // Asking makes no store; an act in the log would make one for its accounts.
+            stores::beside_the_server(config).await?.ok_or_else(none_yet)?;
+            let (journal, done) = (Journal::open(config, host).await?, Done::default());
+            let log = journal.log().clone();
+            let revoked = journal.act(act_of(&selector, *reason), &done, async {
+                let sessions = stores::beside_the_server_telling(config, log).await?.ok_or_else(none_yet)?;
+                let revoking = sessions.revoke(&selector, Revocation::new(*reason, Actor::Operator));
+                let revoked = if settling.settled { revoking.settled().await? } else { revoking.await? };
+                done.say("revoked", revoked.count());
+                Ok(revoked.count())
+            });
+            let revoked = revoked.await?;
             if global.json {
-                writeln!(host.stdout, "{:#}", json!({ "revoked": revoked.count(), "settled": settled }))?;
+                let answer = json!({ "revoked": revoked, "settled": settling.settled });
+                writeln!(host.stdout, "{answer:#}")?;
             } else {
-                let ended = counted(revoked.count(), "session");
-                let everywhere = if settled && revoked.count() > 0 { SETTLED } else { "" };
-                writeln!(host.stdout, "{ended} ended{everywhere}.")?;
+                let everywhere = if settling.settled && revoked > 0 { SETTLED } else { "" };
+                writeln!(host.stdout, "{} ended{everywhere}.", counted(revoked, "session"))?;
             }
             Ok(())
         }
     }
 }
 
+fn act_of(selector: &Selector, reason: EndReason) -> Act {
+    let act = Act::new("end_sessions").because(reason.as_str());
+    match selector {
+        Selector::One(session) => act.of_session(*session).with("selection", "one"),
+        Selector::Principal { principal, except } => {
+            let act = act.about(Some(principal.clone())).with("selection", "principal");
+            except.iter().fold(act, |act, id| act.with("except", id.to_string()))
+        }
+        Selector::IssuedBefore(instant) => {
+            act.with("selection", "issued_before").with("issued_before", instant.to_string())
+        }
+        _ => act.with("selection", "all"),
+    }
+}
+
 async fn list(
     sessions: &Sessions,
-    filter: ListFilter,
+    mut search: Search,
     limit: usize,
     global: &GlobalArgs,
     host: &mut Host<'_>,
 ) -> Result<(), CliError> {
-    let mut query = ListQuery::new(filter);
-    query.limit = PAGE;
+    search.limit = Some(PAGE);
     let mut items: Vec<ListItem> = Vec::new();
     let more = loop {
-        let page = sessions.list(&query).await?;
-        items.extend(page.items);
-        match page.next {
-            Some(next) if items.len() < limit => query.after = Some(next),
+        let found = sessions.search(&search).await?;
+        items.extend(found.items);
+        match found.next {
+            Some(next) if items.len() < limit => search.after = Some(next),
             next => break next.is_some() || items.len() > limit,
         }
     };

@@ -1,8 +1,10 @@
 //! `users …`: the built-in accounts, and the end of the sessions that a change concerns.
 
-use cloakroom::{Actor, EndReason, Revocation, Selector};
+use cloakroom::{Actor, EndReason, PrincipalId, Revocation, Selector};
+use cloakroom_audit::{Draft, names};
 use serde_json::{Value, json};
 
+use super::journal::Journal;
 use super::output::{counted, table};
 use super::sessions::SETTLED;
 use super::{CliError, GlobalArgs, Host, PasswordArgs, SettlingArgs, UsersCommand};
@@ -10,6 +12,7 @@ use crate::accounts::{
     self, Account, AccountChange, AccountName, Accounts, Added, Guard, HashingLimits, NewAccount,
     NewPassword, Password, PasswordSet, Remaining, Roles, StoredHash,
 };
+use crate::acts::{Act, Done, operators};
 use crate::config::Config;
 use crate::stores;
 
@@ -26,24 +29,13 @@ pub(super) async fn run(
     match command {
         UsersCommand::Add { name, roles, password } => call.add(name, roles, *password, host).await,
         UsersCommand::List => call.list(host).await,
-        UsersCommand::Disable { name, settling } => {
-            let now = host.clock.now();
-            let account = outcome(call.accounts.disable(name, Remaining::Anybody, now).await?, name)?;
-            let ends = Some((EndReason::AccountDisabled, *settling));
-            call.changed(&account, "disabled", ends, host).await
-        }
-        UsersCommand::Enable { name } => {
-            let account = call.accounts.enable(name).await?.ok_or_else(|| no_such_account(name))?;
-            call.changed(&account, "enabled", None, host).await
-        }
+        UsersCommand::Disable { name, settling } => call.disable(name, *settling, host).await,
+        UsersCommand::Enable { name } => call.enable(name, host).await,
         UsersCommand::SetPassword { name, password, settling } => {
             call.set_password(name, *password, *settling, host).await
         }
         UsersCommand::SetRoles { name, roles, none: _, settling } => {
-            let roles = read_roles(roles)?;
-            let account = outcome(call.accounts.set_roles(name, roles, Remaining::Anybody).await?, name)?;
-            let ends = Some((EndReason::RevokedByAdmin, *settling));
-            call.changed(&account, "given other roles", ends, host).await
+            call.set_roles(name, roles, *settling, host).await
         }
     }
 }
@@ -55,6 +47,17 @@ fn outcome(change: AccountChange, name: &str) -> Result<Account, CliError> {
         AccountChange::LastAdministrator => unreachable!("nobody in particular has to remain"),
         AccountChange::NoSuchAccount => Err(no_such_account(name)),
     }
+}
+
+/// A change of an account.
+struct Change {
+    act: Act,
+    /// What else the log will have of it.
+    event: Draft,
+    /// What became of the account, in words.
+    what: &'static str,
+    /// Why its sessions end, where they do.
+    ends: Option<(EndReason, SettlingArgs)>,
 }
 
 struct Call<'a> {
@@ -78,10 +81,74 @@ impl Call<'_> {
             return Err(name_taken(name));
         }
         let hash = self.new_password(name, password, host).await?;
-        match self.accounts.add(NewAccount { name: account, roles, hash }, host.clock.now()).await? {
-            Added::Created(account) => self.say(&account, &format!("Added {}.", account.name), 0, host),
-            Added::NameTaken => Err(name_taken(name)),
-        }
+        let id = account.id().clone();
+        let act = Act::new("add_account").about(Some(id.clone())).with("roles", roles.joined());
+        let (journal, done, now) =
+            (Journal::open(self.config, host).await?, Done::default(), host.clock.now());
+        let added = journal.act(act, &done, async {
+            match self.accounts.add(NewAccount { name: account, roles, hash }, now).await? {
+                Added::Created(account) => {
+                    done.event(operators(names::USER_CREATED, now).about(Some(id)));
+                    Ok(account)
+                }
+                Added::NameTaken => Err(name_taken(name)),
+            }
+        });
+        let account = added.await?;
+        self.say(&account, &format!("Added {}.", account.name), 0, host)
+    }
+
+    async fn disable(&self, name: &str, settling: SettlingArgs, host: &mut Host<'_>) -> Result<(), CliError> {
+        let (id, now) = (self.known(name).await?, host.clock.now());
+        let change = Change {
+            act: Act::new("disable_account").about(Some(id.clone())),
+            event: operators(names::USER_UPDATED, now).because("disabled"),
+            what: "disabled",
+            ends: Some((EndReason::AccountDisabled, settling)),
+        };
+        let disable =
+            async { outcome(self.accounts.disable(id.as_str(), Remaining::Anybody, now).await?, name) };
+        self.change(change, disable, host).await
+    }
+
+    async fn enable(&self, name: &str, host: &mut Host<'_>) -> Result<(), CliError> {
+        let id = self.known(name).await?;
+        let change = Change {
+            act: Act::new("enable_account").about(Some(id.clone())),
+            event: operators(names::USER_UPDATED, host.clock.now()).because("enabled"),
+            what: "enabled",
+            ends: None,
+        };
+        let enable = async {
+            let enabled = self.accounts.enable(id.as_str()).await?;
+            enabled.ok_or_else(|| no_such_account(name))
+        };
+        self.change(change, enable, host).await
+    }
+
+    async fn set_roles(
+        &self,
+        name: &str,
+        roles: &[String],
+        settling: SettlingArgs,
+        host: &mut Host<'_>,
+    ) -> Result<(), CliError> {
+        let (id, roles) = (self.known(name).await?, read_roles(roles)?);
+        let change = Change {
+            act: Act::new("set_roles").about(Some(id.clone())).with("roles", roles.joined()),
+            event: operators(names::AUTHZ_CHANGE, host.clock.now()).with("roles", roles.joined()),
+            what: "given other roles",
+            ends: Some((EndReason::RevokedByAdmin, settling)),
+        };
+        let set =
+            async { outcome(self.accounts.set_roles(id.as_str(), roles, Remaining::Anybody).await?, name) };
+        self.change(change, set, host).await
+    }
+
+    /// The principal of an account that there is.
+    async fn known(&self, name: &str) -> Result<PrincipalId, CliError> {
+        let account = self.accounts.get(name).await?.ok_or_else(|| no_such_account(name))?;
+        Ok(account.name.id().clone())
     }
 
     async fn list(&self, host: &mut Host<'_>) -> Result<(), CliError> {
@@ -115,18 +182,23 @@ impl Call<'_> {
         settling: SettlingArgs,
         host: &mut Host<'_>,
     ) -> Result<(), CliError> {
-        if self.accounts.get(name).await?.is_none() {
-            return Err(no_such_account(name));
-        }
+        let id = self.known(name).await?;
         let hash = self.new_password(name, password, host).await?;
-        match self.accounts.set_password(name, hash, Guard::None, host.clock.now()).await? {
-            PasswordSet::Changed(account) => {
-                let ends = Some((EndReason::PasswordChanged, settling));
-                self.changed(&account, "given another password", ends, host).await
+        let now = host.clock.now();
+        let change = Change {
+            act: Act::new("set_password").about(Some(id.clone())),
+            event: operators(names::PASSWORD_CHANGE, now),
+            what: "given another password",
+            ends: Some((EndReason::PasswordChanged, settling)),
+        };
+        let set = async {
+            match self.accounts.set_password(id.as_str(), hash, Guard::None, now).await? {
+                PasswordSet::Changed(account) => Ok(account),
+                PasswordSet::Stale => unreachable!("an unguarded change is never stale"),
+                PasswordSet::NoSuchAccount => Err(no_such_account(name)),
             }
-            PasswordSet::Stale => unreachable!("an unguarded change is never stale"),
-            PasswordSet::NoSuchAccount => Err(no_such_account(name)),
-        }
+        };
+        self.change(change, set, host).await
     }
 
     async fn new_password(
@@ -150,24 +222,41 @@ impl Call<'_> {
         }
     }
 
-    /// Ends the sessions that a change concerns, and says what was done.
+    /// Changes an account as an act of the operator, ends the sessions that this concerns, and says what was done.
     ///
     /// The account changes first: a sign-in under way then notices by the account's epoch that its session must end.
-    async fn changed(
+    async fn change(
         &self,
-        account: &Account,
-        what: &str,
-        ends: Option<(EndReason, SettlingArgs)>,
+        change: Change,
+        work: impl Future<Output = Result<Account, CliError>>,
         host: &mut Host<'_>,
     ) -> Result<(), CliError> {
-        let done = format!("{} was {what}", account.name);
-        let Some((reason, settling)) = ends else {
-            return self.say(account, &format!("{done}."), 0, host);
+        let Change { act, event, what, ends } = change;
+        let act = ends.iter().fold(act, |act, (reason, _)| act.because(reason.as_str()));
+        let (journal, done) = (Journal::open(self.config, host).await?, Done::default());
+        let changed = journal.act(act, &done, async {
+            let account = work.await?;
+            done.say("account_changed", true);
+            done.event(event.about(Some(account.name.id().clone())));
+            let Some((reason, settling)) = ends else { return Ok((account, 0)) };
+            let was = format!("{} was {what}", account.name);
+            let ended = self.end_sessions(&account, reason, settling, &journal).await;
+            let ended = ended.map_err(|error| error.after(&was))?;
+            done.say("revoked", ended);
+            Ok((account, ended))
+        });
+        let (account, ended) = changed.await?;
+        let Some((_, settling)) = ends else {
+            return self.say(&account, &format!("{} was {what}.", account.name), 0, host);
         };
-        let ended = self.end_sessions(account, reason, settling, host).await.map_err(|e| e.after(&done))?;
+        if self.config.store.is_in_the_server() {
+            let note = "sessions in memory live inside the server; restart it to end those of";
+            writeln!(host.stderr, "note: {note} {}", account.name)?;
+        }
         let everywhere = if settling.settled && ended > 0 { SETTLED } else { "" };
-        let sentence = format!("{done}; {} ended{everywhere}.", counted(ended, "session"));
-        self.say(account, &sentence, ended, host)
+        let sentence =
+            format!("{} was {what}; {} ended{everywhere}.", account.name, counted(ended, "session"));
+        self.say(&account, &sentence, ended, host)
     }
 
     async fn end_sessions(
@@ -175,17 +264,10 @@ impl Call<'_> {
         account: &Account,
         reason: EndReason,
         settling: SettlingArgs,
-        host: &mut Host<'_>,
+        journal: &Journal,
     ) -> Result<u64, CliError> {
-        if self.config.store.is_in_the_server() {
-            writeln!(
-                host.stderr,
-                "note: sessions in memory live inside the server; restart it to end those of {}",
-                account.name
-            )?;
-            return Ok(0);
-        }
-        let Some(sessions) = stores::beside_the_server(self.config).await? else { return Ok(0) };
+        let log = journal.log().clone();
+        let Some(sessions) = stores::beside_the_server_telling(self.config, log).await? else { return Ok(0) };
         let selector = Selector::Principal { principal: account.name.id().clone(), except: None };
         let revoking = sessions.revoke(&selector, Revocation::new(reason, Actor::Operator));
         let revoked = if settling.settled { revoking.settled().await? } else { revoking.await? };

@@ -49,10 +49,19 @@ pub(crate) fn of_policy(config: &Config) -> Vec<String> {
         config.sign_in.attempts_per_address,
         format_duration(config.sign_in.window)
     ));
+    sentences.push(console_sentence(config));
     sentences.extend(of_telemetry(config));
     sentences.extend(super::audit::of_audit(config));
     sentences.extend(super::detection::of_detection(&config.detection));
     sentences
+}
+
+fn console_sentence(config: &Config) -> String {
+    let sees = match config.console.support_sees_addresses {
+        true => "sees from which addresses",
+        false => "does not see from which addresses",
+    };
+    format!("Who helps people (role support) looks at one person at a time, and {sees} they sign in.")
 }
 
 fn limit_sentence(policy: &Policy) -> String {

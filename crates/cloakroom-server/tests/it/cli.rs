@@ -54,7 +54,7 @@ impl Desk {
         self.run_with_input(args, "")
     }
 
-    fn run_with_input(&self, args: &[&str], input: &str) -> Run {
+    pub(crate) fn run_with_input(&self, args: &[&str], input: &str) -> Run {
         let mut child = self.command(args).spawn().unwrap();
         // A command that fails early does not read its input: then this pipe is closed, and that is fine.
         let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
@@ -84,7 +84,7 @@ impl Run {
     }
 
     #[track_caller]
-    fn says(&self, stdout: &str) {
+    pub(crate) fn says(&self, stdout: &str) {
         assert_eq!((self.code, self.stdout.as_str()), (Some(0), stdout), "{self:?}");
     }
 
@@ -276,7 +276,7 @@ fn no_password_is_kept_or_printed() {
     assert!(files > 0);
 }
 
-async fn issue(sessions: &Sessions, name: &str) -> Issued {
+pub(crate) async fn issue(sessions: &Sessions, name: &str) -> Issued {
     let principal = Principal::new(PrincipalId::new(name).unwrap());
     let proof = Authentication::new(AuthLevel::One, Method::password(), sessions.now());
     sessions.issue(Issue::signed_in(principal, proof)).await.unwrap().expect_issued()

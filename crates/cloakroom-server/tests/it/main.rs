@@ -8,6 +8,7 @@
 
 mod cli;
 mod moving;
+mod operator;
 mod servers;
 mod tls;
 mod web;

@@ -9,12 +9,13 @@ use cloakroom_http::ProblemCode;
 use http::StatusCode;
 use zeroize::Zeroizing;
 
-use super::act::{Act, Done};
+use super::act::noted;
 use super::{Settle, Why};
 use crate::accounts::{
     Account, AccountChange, AccountKey, AccountName, Added, Guard, NewAccount, NewPassword, Password,
     PasswordSet, Remaining, Roles, StoredHash, account_key,
 };
+use crate::acts::{Act, Done};
 use crate::web::App;
 use crate::web::extract::MALFORMED;
 use crate::web::refusal::{Refusal, WEAK_PASSWORD};
@@ -158,7 +159,7 @@ impl App {
     ) -> Result<AccountChanged, Refusal> {
         let id = self.account_of_another(staff, name).await?;
         let why = Why { reason: EndReason::AccountDisabled, note };
-        let act = Act::new("disable_account").about(Some(id.clone())).because(why.clone());
+        let act = why.of(Act::new("disable_account")).about(Some(id.clone()));
         let done = Done::default();
         self.act(staff, act, &done, async {
             let (remaining, now) = (Remaining::Administrator, self.sessions.now());
@@ -181,10 +182,7 @@ impl App {
         note: Option<String>,
     ) -> Result<AccountChanged, Refusal> {
         let id = self.account_of_another(staff, name).await?;
-        let mut act = Act::new("enable_account").about(Some(id.clone()));
-        if let Some(note) = note {
-            act = act.with("note", note);
-        }
+        let act = noted(Act::new("enable_account").about(Some(id.clone())), note.as_deref());
         let done = Done::default();
         self.act(staff, act, &done, async {
             let changed = self.accounts.enable(id.as_str()).await?;
@@ -211,7 +209,7 @@ impl App {
         let id = self.account_of_another(staff, name).await?;
         let roles = Roles::new(roles).map_err(|error| Refusal::new(MALFORMED).detail(error.to_string()))?;
         let why = Why { reason: EndReason::RevokedByAdmin, note };
-        let act = Act::new("set_roles").about(Some(id.clone())).because(why.clone());
+        let act = why.of(Act::new("set_roles")).about(Some(id.clone()));
         let act = act.with("roles", roles.joined());
         let done = Done::default();
         self.act(staff, act, &done, async {
@@ -239,7 +237,7 @@ impl App {
         let id = self.account_of_another(staff, name).await?;
         let (hash, generated) = self.hash_secret(id.as_str(), secret).await?;
         let why = Why { reason: EndReason::PasswordChanged, note };
-        let act = Act::new("set_password").about(Some(id.clone())).because(why.clone());
+        let act = why.of(Act::new("set_password")).about(Some(id.clone()));
         let done = Done::default();
         let changed = self.act(staff, act, &done, async {
             let now = self.sessions.now();

@@ -5,7 +5,7 @@ use cloakroom_axum::Rejection;
 use cloakroom_store::ErrorKind;
 
 use super::Why;
-use super::act::{Act, Done};
+use crate::acts::{Act, Done};
 use crate::web::App;
 use crate::web::extract::MALFORMED;
 use crate::web::refusal::Refusal;
@@ -87,7 +87,7 @@ impl App {
         settle: Settle,
     ) -> Result<Revocations, Refusal> {
         staff.demand(self, selection.right())?;
-        let act = Act::new("end_sessions").because(why.clone()).with("selection", selection.name());
+        let act = why.of(Act::new("end_sessions")).with("selection", selection.name());
         let act = match selection {
             Selection::One(id) => {
                 let principal = self.owner_to_act_on(staff, *id).await?;

@@ -15,6 +15,7 @@ mod stats;
 mod why;
 
 pub(in crate::web) use accounts::{AccountChanged, AccountQuery, NewPerson, NewSecret};
+pub(in crate::web) use act::AUDIT_UNAVAILABLE;
 pub(in crate::web) use count::Expected;
 pub(in crate::web) use end::{Revocations, Selection, Settle};
 pub(in crate::web) use latency::Latency;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use cloakroom_server::web;
+use cloakroom_server::web::{self, Access};
 use serde_json::Value;
 
 use super::server::Server;
@@ -44,6 +44,38 @@ async fn every_reference_in_the_description_leads_somewhere() {
 }
 
 #[test]
+fn every_call_says_which_credential_it_takes_and_what_its_refusals_look_like() {
+    let document = serde_json::to_value(web::description()).unwrap();
+    for route in web::routes() {
+        let operation = &document["paths"][route.path][route.method.to_lowercase()];
+        let Some(responses) = operation["responses"].as_object() else { continue };
+        let about = format!("{} {}", route.method, route.path);
+        let takes: Vec<&String> = operation["security"]
+            .as_array()
+            .unwrap_or_else(|| panic!("{about} says nothing of credentials"))
+            .iter()
+            .flat_map(|either| either.as_object().unwrap().keys())
+            .collect();
+        let is_open = matches!(route.access, Access::Anyone | Access::Local);
+        assert_eq!(takes, if is_open { [].as_slice() } else { &["cookie", "bearer"] }, "{about}");
+        for (status, response) in responses {
+            let is_refusal = status.starts_with(['4', '5']) && route.path != "/readyz";
+            let problem = &response["content"]["application/problem+json"]["schema"]["$ref"];
+            assert_eq!(problem == "#/components/schemas/Problem", is_refusal, "{about}: {status}");
+        }
+        if !is_open {
+            assert!(responses.contains_key("401") && responses.contains_key("503"), "{about}");
+        }
+        if matches!(route.access, Access::Staff(_) | Access::Fresh) {
+            assert!(responses.contains_key("403"), "{about}");
+        }
+    }
+    for field in ["type", "title", "status", "code", "detail"] {
+        assert!(document["components"]["schemas"]["Problem"]["properties"][field].is_object(), "{field}");
+    }
+}
+
+#[test]
 fn a_description_names_what_the_contract_names() {
     let document = serde_json::to_value(web::description()).unwrap();
     let session = &document["components"]["schemas"]["SessionObject"]["properties"];
@@ -66,9 +98,19 @@ fn a_description_names_what_the_contract_names() {
         assert!(session[field].is_object(), "{field}");
     }
     let text = document.to_string();
-    for code in
-        ["invalid_credentials", "too_many_attempts", "session_limit", "session_ended", "attributes_too_large"]
-    {
+    for code in [
+        "invalid_credentials",
+        "too_many_attempts",
+        "session_limit",
+        "session_ended",
+        "attributes_too_large",
+        "audit_unavailable",
+        "protected_principal",
+        "own_account",
+        "last_administrator",
+        "name_taken",
+        "too_many_streams",
+    ] {
         assert!(text.contains(code), "{code}");
     }
 }

@@ -1,0 +1,63 @@
+//! What the operator does is in the audit log before it happens, and before the command says so.
+
+use std::sync::Arc;
+
+use cloakroom::Clock;
+use cloakroom_audit::{AuditError, AuditLog, names};
+
+use super::{CliError, Host};
+use crate::acts::{Act, Done, Unacknowledged, operators, perform};
+use crate::config::Config;
+use crate::{accounts, audit};
+
+/// The audit log, open for one act.
+#[derive(Debug)]
+pub(super) struct Journal {
+    log: AuditLog,
+    clock: Arc<dyn Clock>,
+}
+
+impl Journal {
+    /// Opens the log that is configured.
+    ///
+    /// # Errors
+    /// [`CliError`] where it cannot be opened; nothing was done then.
+    pub(super) async fn open(config: &Config, host: &Host<'_>) -> Result<Self, CliError> {
+        // The log is where the accounts are, which make the file.
+        drop(accounts::open(config).await?);
+        let log = audit::open(config, host.clock.clone(), host.random.clone()).await;
+        Ok(Self { log: log.map_err(|error| unwritable(&error))?, clock: host.clock.clone() })
+    }
+
+    /// The log, for an engine to tell it what ends.
+    pub(super) fn log(&self) -> &AuditLog {
+        &self.log
+    }
+
+    /// Does `work` as the command's only act. When this returns, everything that it noted lasts.
+    ///
+    /// # Errors
+    /// Why `work` failed; or that the log cannot be written, and whether it was done all the same.
+    pub(super) async fn act<T>(
+        &self,
+        act: Act,
+        done: &Done,
+        work: impl Future<Output = Result<T, CliError>>,
+    ) -> Result<T, CliError> {
+        let draft = || operators(names::AUTHZ_ADMIN, self.clock.now());
+        let acted = perform(&self.log, &act, done, draft, |_| "command_failed", work);
+        audit::during(&self.log, acted).await.map_err(|why| match why {
+            Unacknowledged::Failed(error) => error,
+            Unacknowledged::NotBegun(error) => unwritable(&error).after("nothing was done"),
+            Unacknowledged::NotRecorded(error) => {
+                unwritable(&error).after("it was done, and that it began is recorded")
+            }
+        })
+    }
+}
+
+fn unwritable(error: &AuditError) -> CliError {
+    let cause = std::error::Error::source(error).map(|source| format!(": {source}")).unwrap_or_default();
+    let remedy = "what is not recorded is not done: check the disk and the permissions of the data directory";
+    CliError::failed(format!("{error}{cause}").replace('\n', " "), remedy)
+}
