@@ -22,10 +22,6 @@ impl Act {
         Self { name, principal: None, session: None, reason: None, detail: Vec::new() }
     }
 
-    pub(crate) const fn name(&self) -> &'static str {
-        self.name
-    }
-
     pub(crate) fn about(self, principal: Option<PrincipalId>) -> Self {
         Self { principal, ..self }
     }
