@@ -5,6 +5,7 @@
 //! | [`config`] | `cloakroom.toml`, environment and flags become one checked [`Config`](config::Config) |
 //! | [`accounts`] | the built-in accounts: names, roles, argon2id hashes, the first administrator |
 //! | `acts` | what staff and operators do: in the audit log before it happens, and before it is acknowledged |
+//! | `export` | the audit log as files |
 //! | [`limits`] | how guessing passwords is slowed down |
 //! | [`familiar`] | where people are signed in now, which the limits have to know |
 //! | [`detection`] | sessions and accounts in other hands: noticed, recorded, told, answered |

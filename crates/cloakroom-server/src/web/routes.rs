@@ -76,10 +76,15 @@ fn pages() -> Vec<Route> {
 /// The console's pages.
 fn console() -> Vec<Route> {
     use Right::{EndOfMany, EndOfOne, Enter, ManageAccounts, SeeAll, SeeOne};
-    use pages::console::{accounts, acts, changes, overview, person, session, sessions, settings};
+    use pages::console::{
+        accounts, acts, audit, changes, live, overview, person, session, sessions, settings,
+    };
     let route = |method, path, right, handler| Route { method, path, access: Access::Staff(right), handler };
     vec![
         route("GET", "/admin", Enter, get(overview::show)),
+        route("GET", "/admin/live", SeeAll, get(live::show)),
+        route("GET", "/admin/audit", SeeAll, get(audit::show)),
+        route("GET", "/admin/audit/export", SeeAll, get(audit::export)),
         route("GET", "/admin/settings", SeeAll, get(settings::show)),
         route("GET", "/admin/sessions", SeeAll, get(sessions::list)),
         route("GET", "/admin/sessions/end", EndOfMany, get(acts::ask_many)),

@@ -251,6 +251,21 @@ fn ago(at: Timestamp, now: Timestamp) -> String {
     }
 }
 
+/// The hour and minute, by the clock of UTC.
+pub(super) fn clock(at: Timestamp) -> String {
+    formatted(at, "%H:%M")
+}
+
+/// The same to the second, with its day.
+pub(super) fn second(at: Timestamp) -> String {
+    formatted(at, "%-d %b, %H:%M:%S")
+}
+
+/// An instant as a form's field takes it, to the minute.
+pub(super) fn minute(at: Timestamp) -> String {
+    formatted(at, "%Y-%m-%dT%H:%M")
+}
+
 fn formatted(at: Timestamp, format: &str) -> String {
     let Ok(instant) = jiff::Timestamp::from_millisecond(at.as_millis()) else { return at.to_string() };
     instant.strftime(format).to_string()

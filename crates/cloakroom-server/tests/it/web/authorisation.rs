@@ -195,6 +195,14 @@ const TABLE: &[Row] = &[
         },
     ),
     row("GET", "/admin", Body::Nothing, sees_one("303 /sign-in?return_to=%2Fadmin", "200")),
+    row("GET", "/admin/live", Body::Nothing, sees_all("303 /sign-in?return_to=%2Fadmin%2Flive", "200")),
+    row("GET", "/admin/audit", Body::Nothing, sees_all("303 /sign-in?return_to=%2Fadmin%2Faudit", "200")),
+    row(
+        "GET",
+        "/admin/audit/export",
+        Body::Nothing,
+        sees_all("303 /sign-in?return_to=%2Fadmin%2Faudit%2Fexport", "200"),
+    ),
     row(
         "GET",
         "/admin/settings",

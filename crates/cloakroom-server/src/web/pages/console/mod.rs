@@ -4,9 +4,12 @@
 
 pub(in crate::web) mod accounts;
 pub(in crate::web) mod acts;
+pub(in crate::web) mod audit;
 pub(in crate::web) mod changes;
+mod chart;
 mod events;
 mod filter;
+pub(in crate::web) mod live;
 mod notices;
 pub(in crate::web) mod overview;
 mod paths;
@@ -17,6 +20,7 @@ pub(in crate::web) mod session;
 pub(in crate::web) mod sessions;
 pub(in crate::web) mod settings;
 mod shell;
+mod words;
 
 pub(in crate::web::pages) use self::shell::staff_duty;
 use self::shell::{Section, Shell};
