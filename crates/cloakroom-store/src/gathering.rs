@@ -131,12 +131,12 @@ impl<'a> Gathering<'a> {
     /// Few rows at first, since most lists let most rows through; then more and more.
     fn rows(&self, open: usize) -> usize {
         let limit = usize::from(self.query.limit.get());
-        let first = match self.reached.len() {
-            1 => limit.saturating_add(1),
-            // Of few parts come more than a few of the items; those are asked again.
-            parts => limit / (parts / 4).max(1) + 2,
+        let (first, growth) = match self.reached.len() {
+            1 => (limit.saturating_add(1), GROWTH_OF_ONE),
+            // As many as come of a part on average, and twice the deviation; of few parts come more, and those are asked again.
+            parts => (limit / parts + (4 * limit / parts).isqrt() + 2, GROWTH),
         };
-        let wanted = first.saturating_mul(GROWTH.saturating_pow(self.rounds));
+        let wanted = first.saturating_mul(growth.saturating_pow(self.rounds));
         let left = usize::from(ListQuery::MOST_READ).saturating_sub(self.read);
         wanted.min(left.checked_div(open.saturating_mul(self.indexes)).unwrap_or(0))
     }
@@ -159,5 +159,7 @@ impl Reached {
     }
 }
 
-/// Each round looks at so many times as many rows of a part as the round before.
-const GROWTH: usize = 8;
+/// Each round looks at so many times as many rows of a part as the round before: a filter lets few of them through.
+const GROWTH: usize = 2;
+/// The same where there is but one part, and each round a round trip.
+const GROWTH_OF_ONE: usize = 8;

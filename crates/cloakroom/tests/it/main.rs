@@ -10,6 +10,7 @@ mod limits;
 mod near;
 mod outage;
 mod rotation;
+mod searching;
 mod spans;
 mod streams;
 mod support;
