@@ -16,8 +16,10 @@ pub struct Finding {
     pub grade: Grade,
     /// What gave it.
     pub what: What,
-    /// The signal, the session or account, and the value: the same for a repetition.
+    /// The signal, and the session or account: the same for a repetition.
     pub(crate) key: u64,
+    /// The value: the same for a repetition.
+    pub(crate) value: u64,
 }
 
 /// What gave a signal, without addresses and other people's data.

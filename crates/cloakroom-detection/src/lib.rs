@@ -16,6 +16,7 @@ mod place;
 mod program;
 mod rules;
 mod signal;
+mod told;
 mod track;
 
 pub use detector::{Detector, Sighting};

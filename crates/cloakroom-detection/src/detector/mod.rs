@@ -15,6 +15,7 @@ use crate::bursts::Bursts;
 use crate::finding::{Finding, Replay, Seen, What};
 use crate::geography::{Geography, customer};
 use crate::rules::Burst;
+use crate::told::Told;
 use crate::track::{Spot, Track};
 use crate::{Grade, Kinship, Places, Rules, Signal};
 
@@ -51,7 +52,7 @@ pub struct Detector {
     guessing: Mutex<Bursts<IpAddr>>,
     failures: Mutex<Bursts<u64>>,
     sign_ins: Mutex<Bursts<u64>>,
-    told: Mutex<Bounded<u64, Timestamp>>,
+    told: Mutex<Told>,
 }
 
 impl Detector {
@@ -70,7 +71,7 @@ impl Detector {
             guessing: Mutex::new(Bursts::new(rules.guessing.0, MAX_BURSTS)),
             failures: Mutex::new(Bursts::new(rules.failures.0, MAX_BURSTS)),
             sign_ins: Mutex::new(Bursts::new(rules.sign_ins.0, MAX_BURSTS)),
-            told: Mutex::new(Bounded::new(MAX_TOLD)),
+            told: Mutex::new(Told::new(rules.repeats.0, MAX_TOLD)),
             rules,
         }
     }
@@ -185,7 +186,7 @@ impl Detector {
 
     /// A finding that was passed on to nobody: it is told again when the signal is given again.
     pub fn untold(&self, finding: &Finding) {
-        self.told.lock().remove(&finding.key);
+        self.told.lock().forget(finding.key, finding.value);
     }
 
     fn burst(&self, signal: Signal, is_burst: bool, subject: u64, burst: Burst, now: Timestamp) -> Seen {
@@ -211,12 +212,9 @@ impl Detector {
             return grade;
         }
         seen.grade = seen.grade.max(grade);
-        let key = self.hash((signal, subject, value % VALUES));
-        let mut told = self.told.lock();
-        let is_news = told.get(&key).is_none_or(|at| now.since(*at) >= self.rules.repeats.0);
-        if is_news {
-            told.insert(key, now, |at| at.as_millis());
-            seen.findings.push(Finding { signal, grade, what, key });
+        let key = self.hash((signal, subject));
+        if self.told.lock().is_news(key, value, now) {
+            seen.findings.push(Finding { signal, grade, what, key, value });
         }
         grade
     }
@@ -265,11 +263,8 @@ const MAX_EXCHANGES: usize = 16_384;
 const MAX_AFTERLIVES: usize = 16_384;
 /// Addresses, accounts and principals that are counted, each.
 const MAX_BURSTS: usize = 65_536;
-/// Findings that are not told again: 16 bytes each.
+/// Signals of sessions and accounts that are not told again: 56 bytes each.
 const MAX_TOLD: usize = 65_536;
-/// So many values of one signal of one session are told apart: whoever makes up new ones with each request is told of so
-/// often, and no more.
-const VALUES: u64 = 8;
 
 #[cfg(test)]
 mod tests;

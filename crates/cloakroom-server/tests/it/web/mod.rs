@@ -6,6 +6,7 @@ mod admin;
 mod api;
 mod authorisation;
 mod client;
+mod detection;
 mod guessing;
 mod headers;
 mod openapi;
