@@ -96,9 +96,20 @@ impl Server {
     /// # Errors
     /// What the command said, where it refused.
     pub fn add_account(&self, name: &str, password: &str) -> Outcome {
+        self.add_account_with_roles(name, password, &[])
+    }
+
+    /// The same, with these roles.
+    ///
+    /// # Errors
+    /// What the command said, where it refused.
+    pub fn add_account_with_roles(&self, name: &str, password: &str, roles: &[&str]) -> Outcome {
         self.output.note_secret(password)?;
         let mut command = Command::new(programs::cloakroom()?);
         command.args(["users", "add", name, "--password-stdin", "--data-dir"]).arg(self.data());
+        for role in roles {
+            command.args(["--role", role]);
+        }
         let mut child =
             command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
         let mut stdin = child.stdin.take().ok_or_else(|| Failure::new("a pipe is gone"))?;
@@ -110,6 +121,20 @@ impl Server {
         }
         Err(Failure::new(String::from_utf8_lossy(&output.stderr))
             .while_doing(format!("adding the account {name}")))
+    }
+
+    /// What a command says that is run beside the server, on its data.
+    ///
+    /// # Errors
+    /// What it said, where it failed.
+    pub fn command(&self, arguments: &[&str]) -> Outcome<String> {
+        let mut command = Command::new(programs::cloakroom()?);
+        let output = command.args(arguments).arg("--data-dir").arg(self.data()).output()?;
+        if output.status.success() {
+            return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
+        }
+        let said = [output.stdout, output.stderr].concat();
+        Err(Failure::new(String::from_utf8_lossy(&said)).while_doing(arguments.join(" ")))
     }
 
     /// Ends the server as a power cut would, and starts it again on the same data.

@@ -259,3 +259,59 @@ const PEM_BEGIN: &str = "-----BEGIN PRIVATE KEY-----";
 const PEM_END: &str = "-----END PRIVATE KEY-----";
 const READ: &str = "reading the sealing key";
 const MAKE: &str = "making the sealing key";
+
+#[cfg(test)]
+mod tests {
+    use cloakroom::OsRandom;
+
+    use super::*;
+
+    #[test]
+    fn a_key_is_made_once_for_its_user_alone_and_never_replaced() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("audit.key");
+        assert!(SealingKey::load(&path).unwrap().is_none());
+        let made = SealingKey::load_or_create(&path, &OsRandom).unwrap();
+        let again = SealingKey::load_or_create(&path, &OsRandom).unwrap();
+        assert_eq!(made.public(), again.public());
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1, "nothing is left beside it");
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt as _;
+            assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        }
+        assert!(!format!("{made:?}").contains(made.to_pem().unwrap().lines().nth(1).unwrap()));
+        for broken in ["", "no key", "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----"] {
+            std::fs::write(&path, broken).unwrap();
+            assert!(SealingKey::load_or_create(&path, &OsRandom).is_err(), "{broken}");
+            assert_eq!(std::fs::read_to_string(&path).unwrap(), broken);
+        }
+    }
+
+    #[test]
+    fn a_key_made_by_openssl_is_taken() {
+        let pem = "-----BEGIN PRIVATE KEY-----\n\
+                   MC4CAQAwBQYDK2VwBCIEINTuctv5E1hK1bbY8fdp+K06/nwoy/HU++CXqI9EdVhC\n\
+                   -----END PRIVATE KEY-----\n";
+        // The example of RFC 8410 §10.3.
+        let key = SealingKey::from_pem(pem).unwrap();
+        assert_eq!(key.public().to_string(), "ed25519:Gb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE=");
+        assert_eq!(key.public().to_string().parse(), Ok(*key.public()));
+        for text in ["", "ed25519:", "ed25519:AAAA", "rsa:Gb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE="] {
+            assert!(text.parse::<PublicKey>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn only_a_believed_key_signs() {
+        let (one, other) =
+            (SealingKey::from_seed(&[1; 32]).unwrap(), SealingKey::from_seed(&[2; 32]).unwrap());
+        let trusted = TrustedKeys::new([*one.public()]);
+        let id = one.public().id();
+        assert!(trusted.verify(&id, b"text", &one.sign(b"text")));
+        assert!(!trusted.verify(&id, b"texts", &one.sign(b"text")));
+        assert!(!trusted.verify(&id, b"text", &other.sign(b"text")), "in another's name");
+        assert!(!trusted.verify(&other.public().id(), b"text", &other.sign(b"text")));
+        assert!(trusted.and(Some(*other.public())).trusts(&other.public().id()));
+    }
+}

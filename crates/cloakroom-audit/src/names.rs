@@ -113,3 +113,85 @@ const NOISE: [&str; 12] = [
     AUTHZ_FAIL,
     INPUT_VALIDATION_FAIL,
 ];
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use cloakroom::EventKind;
+    use cloakroom_core::EndReason;
+
+    use super::*;
+
+    /// Every name of the log, with its severity: in OWASP's logging vocabulary where that has one (its table is the first
+    /// part), else in its manner.
+    #[test]
+    fn every_name_is_owasps_where_it_has_one_with_its_severity() {
+        use Severity::{Critical, Info, Warn};
+        let of_owasp = [
+            (LOGIN_SUCCESS, Info),
+            (LOGIN_FAIL, Warn),
+            (LOGIN_FAIL_MAX, Warn),
+            (PASSWORD_CHANGE, Info),
+            (PASSWORD_CHANGE_FAIL, Critical),
+            ("authn_token_reuse", Critical),
+            (AUTHZ_FAIL, Critical),
+            (AUTHZ_CHANGE, Warn),
+            (AUTHZ_ADMIN, Warn),
+            ("excess_sessions_exceeded", Warn),
+            (INPUT_VALIDATION_FAIL, Warn),
+            ("malicious_extraneous", Critical),
+            ("malicious_csrf", Warn),
+            (SENSITIVE_READ, Warn),
+            ("session_created", Info),
+            ("session_renewed", Info),
+            ("session_expired", Info),
+            ("session_logout", Info),
+            ("session_use_after_expire", Critical),
+            (STARTUP, Warn),
+            (SHUTDOWN, Warn),
+            (USER_CREATED, Warn),
+            (USER_UPDATED, Warn),
+        ];
+        let ours = [
+            (LOGIN_UNAVAILABLE, Warn),
+            ("session_reauthenticated", Info),
+            ("session_revoked", Info),
+            ("session_unknown_token", Warn),
+            ("session_unreadable_record", Warn),
+            ("session_store_failed", Warn),
+            ("session_resurrection_blocked", Info),
+            ("session_token_in_url", Warn),
+            (SIGNAL, Warn),
+            (DROPPED, Warn),
+            (PRUNED, Info),
+        ];
+        let table: BTreeMap<&str, Severity> = of_owasp.into_iter().chain(ours).collect();
+        for (name, expected) in &table {
+            assert_eq!(severity(name), *expected, "{name}");
+        }
+        let kinds = [
+            EventKind::Issued,
+            EventKind::Rotated,
+            EventKind::Reauthenticated,
+            EventKind::RetiredTokenUsed,
+            EventKind::UnknownToken,
+            EventKind::LimitReached,
+            EventKind::UnreadableRecord,
+            EventKind::StoreFailed,
+            EventKind::ResurrectionBlocked,
+            EventKind::ConflictingTokens,
+            EventKind::TokenInUrl,
+            EventKind::CrossSiteBlocked,
+        ];
+        let ends = EndReason::ALL
+            .into_iter()
+            .flat_map(|reason| [EventKind::Ended(reason), EventKind::UsedAfterEnd(reason)]);
+        for kind in kinds.into_iter().chain(ends) {
+            assert!(table.contains_key(kind.name()), "{} is not in the table", kind.name());
+        }
+        for noise in NOISE {
+            assert!(table.contains_key(noise), "{noise} is no name");
+        }
+    }
+}

@@ -54,10 +54,10 @@ pub enum Damage {
     Changed,
     /// The event does not follow the one before: one of the two was replaced, moved or put between.
     Unlinked,
-    /// Events before this one are missing, from this number on.
+    /// It is missing, and so are those after it up to this one.
     Missing {
-        /// The first that is missing.
-        from: u64,
+        /// The last that is missing.
+        through: u64,
     },
     /// An event stands where only removed ones were.
     Inserted,
@@ -100,10 +100,8 @@ impl fmt::Display for Broken {
                 let before = seq.saturating_sub(1);
                 write!(f, "event {seq} does not follow event {before}: one of them was replaced or moved")
             }
-            Damage::Missing { from } => match seq.saturating_sub(1) {
-                to if to == *from => write!(f, "event {from} is missing"),
-                to => write!(f, "events {from} to {to} are missing"),
-            },
+            Damage::Missing { through } if *through == seq => write!(f, "event {seq} is missing"),
+            Damage::Missing { through } => write!(f, "events {seq} to {through} are missing"),
             Damage::Inserted => write!(f, "event {seq} was put in where events had been removed"),
             Damage::NotAsSealed { key, at } => write!(
                 f,
@@ -162,7 +160,8 @@ impl Follower {
             return broken(Damage::Inserted);
         }
         if row.seq > expected {
-            return broken(Damage::Missing { from: expected });
+            let through = row.seq.saturating_sub(1);
+            return Err(Broken { seq: expected, damage: Damage::Missing { through } });
         }
         if row.computed_hash() != row.hash {
             return broken(Damage::Changed);

@@ -7,6 +7,8 @@ use serde_json::{Value, json};
 /// What the server acknowledged of one session, as its client knows it.
 #[derive(Debug)]
 pub(crate) struct Acknowledged {
+    /// The session's public name.
+    pub(crate) id: String,
     /// The token that was handed out last.
     pub(crate) token: String,
     /// Tokens that it took the place of.
@@ -26,7 +28,7 @@ pub(crate) struct Guest {
 }
 
 /// What an answer says of a request.
-enum Answer {
+pub(crate) enum Answer {
     /// The server said so, and this is the body.
     Acknowledged(Value),
     /// The line went dead: it happened, or it did not.
@@ -92,8 +94,8 @@ impl Guest {
         let body = json!({"username": "alice", "password": self.password, "mode": "bearer"});
         let answer = self.ask(Method::POST, "/v1/sign-in", None, Some(body), StatusCode::OK).await?;
         let Answer::Acknowledged(body) = answer else { return Ok(None) };
-        let token = token_in(&body)?;
-        let mut session = Acknowledged { token, exchanged: Vec::new(), count: 0, ended: false };
+        let (id, token) = (id_in(&body)?, token_in(&body)?);
+        let mut session = Acknowledged { id, token, exchanged: Vec::new(), count: 0, ended: false };
         // So that every session has a count to look for.
         Ok(self.count(&mut session).await?.then_some(session))
     }
@@ -124,7 +126,7 @@ impl Guest {
     }
 
     /// Asks, and expects `expected` if there is a whole answer at all.
-    async fn ask(
+    pub(crate) async fn ask(
         &self,
         method: Method,
         path: &str,
@@ -151,7 +153,14 @@ impl Guest {
     }
 }
 
-fn token_in(body: &Value) -> Outcome<String> {
+pub(crate) fn id_in(body: &Value) -> Outcome<String> {
+    body["session"]["id"]
+        .as_str()
+        .map(str::to_owned)
+        .ok_or_else(|| Failure::new("an answer without a session"))
+}
+
+pub(crate) fn token_in(body: &Value) -> Outcome<String> {
     body["token"].as_str().map(str::to_owned).ok_or_else(|| Failure::new("a bearer answer without a token"))
 }
 

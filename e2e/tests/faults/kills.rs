@@ -38,7 +38,7 @@ fn twenty_kills_under_load_lose_nothing_that_was_acknowledged() {
 }
 
 /// Keeps the server busy, kills it in the middle, starts it again; what was acknowledged meanwhile.
-async fn one_life(world: &mut World) -> Outcome<Vec<Acknowledged>> {
+pub(crate) async fn one_life(world: &mut World) -> Outcome<Vec<Acknowledged>> {
     let (acknowledged, enough) = (Arc::new(AtomicUsize::new(0)), Arc::new(Notify::new()));
     let mut guests = Vec::new();
     for _ in 0..GUESTS {
@@ -64,12 +64,12 @@ async fn one_life(world: &mut World) -> Outcome<Vec<Acknowledged>> {
     Ok(book)
 }
 
-fn guest(world: &World) -> Outcome<Guest> {
+pub(crate) fn guest(world: &World) -> Outcome<Guest> {
     let client = Client::builder().no_proxy().build()?;
     Ok(Guest { client, base: world.server.url(""), password: PASSWORD })
 }
 
-const PASSWORD: &str = "a quiet umbrella stand";
+pub(crate) const PASSWORD: &str = "a quiet umbrella stand";
 const KILLS: usize = 20;
 /// Clients at once: enough that the server always has writes of several in its hands.
 const GUESTS: usize = 6;

@@ -2,6 +2,7 @@
 
 #![expect(clippy::indexing_slicing, reason = "JSON that lacks a member has null there")]
 
+mod audit;
 mod connections;
 mod guest;
 mod kills;

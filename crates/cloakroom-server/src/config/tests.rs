@@ -77,6 +77,17 @@ return_hosts = ["app.example.org", "localhost:3000"]
 cert_file = "cert.pem"
 key_file = "key.pem"
 redirect_listen = "0.0.0.0:80"
+[audit]
+on_full = "block"
+queue = 1000
+wait = "1s"
+retention = "90d"
+events_max = 100000
+key_file = "audit.key"
+trusted_keys = ["ed25519:11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo="]
+file = "audit.jsonl"
+syslog = "udp://logs.example.org:514"
+journald = "/run/systemd/journal/socket"
 [console]
 support_sees_addresses = true
 [detection]
@@ -181,6 +192,11 @@ fn every_key_is_read() {
     let origins: Vec<&str> = config.trust.return_origins.iter().map(cloakroom_http::Origin::as_str).collect();
     assert_eq!(origins, ["https://app.example.org", "https://localhost:3000", "http://localhost:3000"]);
     assert_eq!(config.tls.as_ref().unwrap().redirect_listen.unwrap().port(), 80);
+    let audit = &config.audit;
+    assert_eq!((audit.on_full, audit.queue), (cloakroom_audit::OnFull::Block, 1_000));
+    assert_eq!((audit.wait, audit.retention), (Duration::from_secs(1), Duration::from_secs(90 * 86_400)));
+    assert_eq!((audit.events_max, audit.trusted_keys.len()), (100_000, 1));
+    assert_eq!(audit.syslog.as_ref().map(ToString::to_string).as_deref(), Some("udp://logs.example.org:514"));
     assert_eq!((config.log.format, config.log.level), (LogFormat::Json, LogLevel::Debug));
 }
 
@@ -210,7 +226,7 @@ fn the_effective_configuration_shows_every_key_and_reads_back_equal() {
     for key in first.effective() {
         assert_eq!(
             key.value().is_some(),
-            !key.key().ends_with("_file") || ["tls.", "detection."].iter().any(|s| key.key().starts_with(s)),
+            !key.key().ends_with("_file") || ["tls.", "detection.", "audit."].iter().any(|s| key.key().starts_with(s)),
             "{} has no value",
             key.key()
         );

@@ -417,7 +417,7 @@ async fn the_doctor_says_what_the_configuration_means_and_how_the_stores_are() {
         ],
     );
     let report = desk.run(&["doctor", "--json"]).json();
-    assert_eq!(report["health"].as_array().unwrap().iter().filter(|check| check["ok"] == true).count(), 2);
+    assert_eq!(report["health"].as_array().unwrap().iter().filter(|check| check["ok"] == true).count(), 3);
 
     damage(&desk.path("cloakroom-data/accounts.db"));
     let run = desk.run(&["doctor"]);

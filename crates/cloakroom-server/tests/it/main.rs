@@ -6,6 +6,7 @@
     reason = "helpers of tests fail the test by panicking, as the tests themselves do"
 )]
 
+mod audit;
 mod cli;
 mod moving;
 mod operator;
