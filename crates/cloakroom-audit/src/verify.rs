@@ -6,7 +6,9 @@ use std::num::NonZeroU16;
 
 use cloakroom_core::Timestamp;
 
-use crate::{Along, AuditError, AuditRow, AuditStore, Head, KeyId, Order, Seal, Span, TrustedKeys, Walk};
+use crate::{
+    Along, AuditError, AuditRow, AuditStore, Checkpoint, Head, KeyId, Order, Seal, Span, TrustedKeys, Walk,
+};
 
 /// What became of checking a log.
 #[derive(Clone, PartialEq, Debug)]
@@ -230,6 +232,11 @@ impl Checking<'_> {
             let Some(last) = rows.last() else { break };
             after = last.seq;
             for row in &rows {
+                if row.seq > follower.head().seq.saturating_add(1)
+                    && let Some(checkpoint) = self.removed_meanwhile(store, row).await?
+                {
+                    follower = Follower::from(checkpoint.head());
+                }
                 let checked = follower.check(row).and_then(|()| self.check_seals(row.head()));
                 if let Err(broken) = checked {
                     return Ok(Verdict::Broken(broken));
@@ -244,6 +251,21 @@ impl Checking<'_> {
             Ok(()) => Verdict::Intact(Box::new(self.verified)),
             Err(broken) => Verdict::Broken(broken),
         })
+    }
+
+    /// The checkpoint right before `row`, where the events that are missing before it were removed since this began.
+    async fn removed_meanwhile(
+        &mut self,
+        store: &dyn AuditStore,
+        row: &AuditRow,
+    ) -> Result<Option<Checkpoint>, AuditError> {
+        let found = store.checkpoint().await?;
+        let found = found
+            .filter(|found| found.through.saturating_add(1) == row.seq && found.is_genuine(self.trusted));
+        if let Some(checkpoint) = &found {
+            self.verified.removed = Some((checkpoint.removed, checkpoint.key.clone()));
+        }
+        Ok(found)
     }
 
     /// Compares the seals on an event, and forgets those of events that were removed.
@@ -286,3 +308,63 @@ impl Checking<'_> {
 
 /// Rows read at a time: a megabyte at most.
 const STEP: NonZeroU16 = NonZeroU16::new(1_000).expect("not zero");
+
+#[cfg(test)]
+mod tests {
+    use std::future::Future as _;
+    use std::pin::pin;
+    use std::sync::Arc;
+    use std::task::{Context, Poll, Waker};
+
+    use super::*;
+    use crate::{Batch, Draft, MemoryAudit, Prune, SEED_BYTES, SealingKey, WriterId};
+
+    /// What a store in memory answers, which it does at once.
+    fn now<T>(answer: crate::AuditFuture<'_, T>) -> T {
+        match pin!(answer).poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(answer) => answer.unwrap(),
+            Poll::Pending => panic!("memory does not wait"),
+        }
+    }
+
+    #[tokio::test]
+    async fn events_removed_while_the_log_is_checked_are_not_missed_and_others_are() {
+        let key = SealingKey::from_seed(&[1; SEED_BYTES]).unwrap();
+        let trusted = TrustedKeys::new([*key.public()]);
+        let stranger = SealingKey::from_seed(&[2; SEED_BYTES]).unwrap();
+        for (by, is_intact) in [(&key, true), (&stranger, false)] {
+            let store = MemoryAudit::default();
+            let batch = |number, drafts| Batch {
+                writer: WriterId::from_random([1; 16]),
+                number,
+                at: Timestamp::EPOCH,
+                drafts,
+            };
+            let drafts = vec![Draft::new("a", Timestamp::EPOCH); 2_500];
+            let rows = now(store.append(Arc::new(batch(1, drafts))));
+            now(store.put_seal(Seal::new(rows[2_499].head(), Timestamp::EPOCH, &key)));
+            let mut is_pruned = false;
+            let verdict = verify(&store, &trusted, None, |_| {
+                if !std::mem::replace(&mut is_pruned, true) {
+                    let checkpoint = Checkpoint::new(rows[1_499].head(), 1_500, Timestamp::EPOCH, by);
+                    let batch = batch(2, vec![Draft::new(crate::names::PRUNED, Timestamp::EPOCH)]);
+                    now(store.prune(Arc::new(Prune { follows: None, checkpoint, batch }))).unwrap();
+                }
+            });
+            let verdict = verdict.await.unwrap();
+            match verdict {
+                Verdict::Intact(verified) => {
+                    assert!(is_intact);
+                    assert_eq!(
+                        (verified.sealed, verified.last.map(|last| last.0)),
+                        (Some(2_500), Some(2_501))
+                    );
+                }
+                Verdict::Broken(broken) => {
+                    assert!(!is_intact, "{broken}");
+                    assert_eq!(broken, Broken { seq: 1_001, damage: Damage::Missing { through: 1_500 } });
+                }
+            }
+        }
+    }
+}

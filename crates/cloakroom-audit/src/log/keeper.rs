@@ -21,6 +21,7 @@ pub(super) struct Keeper {
     sealed: u64,
     sealed_at: Duration,
     pruned_at: Duration,
+    has_more_to_prune: bool,
 }
 
 /// What it knows of the chain.
@@ -31,6 +32,16 @@ enum State {
     Followed(Follower),
     /// It was changed: nothing is sealed or removed any more.
     Broken,
+}
+
+/// How far the chain was followed.
+enum Reached {
+    /// To its end.
+    End(Head),
+    /// Some way.
+    NotYet,
+    /// To where it was changed.
+    Damage,
 }
 
 impl Keeper {
@@ -45,6 +56,7 @@ impl Keeper {
             sealed: 0,
             sealed_at: now,
             pruned_at: now,
+            has_more_to_prune: false,
         }
     }
 
@@ -76,23 +88,27 @@ impl Keeper {
         if now.saturating_sub(self.sealed_at) >= SEAL_EVERY {
             self.seal(log).await;
         }
-        if now.saturating_sub(self.pruned_at) < PRUNE_EVERY {
+        let wait = if self.has_more_to_prune { Duration::ZERO } else { PRUNE_EVERY };
+        if now.saturating_sub(self.pruned_at).saturating_sub(PRUNE_PAUSE) < wait {
             return Vec::new();
         }
-        self.pruned_at = now;
+        (self.pruned_at, self.has_more_to_prune) = (now, true);
         let forgotten = log.0.options.clock.now().minus(COUNTS_KEPT);
         if let Err(error) = log.0.store.forget(forgotten).await {
             tracing::warn!(%error, "old counts of the audit log were not removed");
         }
         let mut appended = Vec::new();
         for _ in 0..PRUNES_AT_ONCE {
+            if !self.has_more_to_prune {
+                break;
+            }
             *number = number.saturating_add(1);
             match self.prune(log, writer, *number).await {
                 Ok(Some(rows)) => appended.push(rows),
-                Ok(None) => break,
+                Ok(None) => self.has_more_to_prune = false,
                 Err(error) => {
+                    self.has_more_to_prune = false;
                     tracing::warn!(%error, "old events of the audit log were not removed");
-                    break;
                 }
             }
         }
@@ -101,10 +117,13 @@ impl Keeper {
 
     /// Seals the log as far as it goes, unless it was changed.
     pub(super) async fn seal(&mut self, log: &AuditLog) {
-        self.sealed_at = log.0.options.clock.monotonic();
         let Some(key) = self.key.clone() else { return };
-        match self.catch_up(&*log.0.store).await {
-            Ok(Some(head)) if head.seq > self.sealed => {
+        let followed = self.catch_up(&*log.0.store).await;
+        if !matches!(followed, Ok(Reached::NotYet)) {
+            self.sealed_at = log.0.options.clock.monotonic();
+        }
+        match followed {
+            Ok(Reached::End(head)) if head.seq > self.sealed => {
                 let seal = Seal::new(head, log.0.options.clock.now(), &key);
                 if let Err(error) = self.keep(&*log.0.store, seal).await {
                     tracing::warn!(%error, "the audit log was not sealed");
@@ -124,8 +143,8 @@ impl Keeper {
         }
     }
 
-    /// Follows the chain to its end; where that is, or `None` where it was changed.
-    async fn catch_up(&mut self, store: &dyn AuditStore) -> Result<Option<Head>, AuditError> {
+    /// Follows the chain towards its end.
+    async fn catch_up(&mut self, store: &dyn AuditStore) -> Result<Reached, AuditError> {
         if matches!(self.state, State::New) {
             let start = self.start(store).await?;
             self.sealed = start.seq;
@@ -134,8 +153,8 @@ impl Keeper {
                 self.found_changed(&format!("event {} is not the one that this node had sealed", start.seq));
             }
         }
-        loop {
-            let State::Followed(follower) = &mut self.state else { return Ok(None) };
+        for _ in 0..STEPS_AT_ONCE {
+            let State::Followed(follower) = &mut self.state else { return Ok(Reached::Damage) };
             let span = Span { after: follower.head().seq, ..Span::ALL };
             let walk = Walk { along: Along::Log, span, order: Order::OldestFirst, limit: STEP };
             let rows = store.walk(walk).await?;
@@ -144,10 +163,10 @@ impl Keeper {
                 // What was followed is still there, unless it was removed behind a checkpoint.
                 if !stands(store, head).await? {
                     self.found_changed(&format!("event {} is gone", head.seq));
-                    return Ok(None);
+                    return Ok(Reached::Damage);
                 }
                 metrics::intact(true);
-                return Ok(Some(head));
+                return Ok(Reached::End(head));
             }
             if let Err(broken) = rows.iter().try_for_each(|row| follower.check(row)) {
                 // Another node may have removed what comes next, all of it.
@@ -159,9 +178,10 @@ impl Keeper {
                     continue;
                 }
                 self.found_changed(&broken.to_string());
-                return Ok(None);
+                return Ok(Reached::Damage);
             }
         }
+        Ok(Reached::NotYet)
     }
 
     /// Where this node's own word ends: its last seal, or else the beginning of what is left.
@@ -256,7 +276,11 @@ const SEAL_EVERY: Duration = Duration::from_secs(5);
 /// How often is looked for events that are older than they have to be.
 const PRUNE_EVERY: Duration = Duration::from_secs(60);
 /// Most removals in a row: new events wait meanwhile.
-const PRUNES_AT_ONCE: u32 = 10;
+const PRUNES_AT_ONCE: u32 = 5;
+/// And then they have this long.
+const PRUNE_PAUSE: Duration = Duration::from_secs(1);
+/// Most pages followed in a row, for the same reason: who begins with a long log goes on later.
+const STEPS_AT_ONCE: u32 = 20;
 /// For how long counts and samples are kept.
 const COUNTS_KEPT: Duration = Duration::from_secs(35 * 86_400);
 /// Rows read, and removed, at a time.

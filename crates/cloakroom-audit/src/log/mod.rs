@@ -69,8 +69,6 @@ pub struct AuditHealth {
 struct Progress {
     /// Entries up to this ticket last.
     written: u64,
-    /// Whether there is room for events of new requests.
-    is_full: bool,
     /// Whether nobody writes any more.
     is_closed: bool,
 }
@@ -142,7 +140,8 @@ impl AuditLog {
     /// What it did is returned in any case; the error says that its events still wait.
     ///
     /// # Errors
-    /// [`AuditError`] where they do not last within five seconds.
+    /// [`AuditError`] where they do not last within five seconds; at once where the log cannot be written at present and
+    /// its options say that this stops nobody ([`OnFull::Count`]).
     pub async fn witness<F: Future>(&self, work: F) -> (F::Output, Result<(), AuditError>) {
         let (output, ticket) = NOTED
             .scope(Cell::new(0), async move {
@@ -158,6 +157,9 @@ impl AuditLog {
         if ticket == 0 || progress.borrow().written >= ticket {
             return Ok(());
         }
+        if self.0.options.on_full == OnFull::Count && self.0.failing_since.lock().is_some() {
+            return Err(AuditError::new(WRITE, "the log cannot be written at present"));
+        }
         let there = progress.wait_for(|now| now.written >= ticket || now.is_closed);
         match tokio::time::timeout(PATIENCE, there).await {
             Ok(Ok(now)) if now.written >= ticket => Ok(()),
@@ -172,15 +174,18 @@ impl AuditLog {
     /// # Errors
     /// [`AuditError`] where there is none within [`AuditOptions::wait`].
     pub async fn room(&self) -> Result<(), AuditError> {
-        if self.0.options.on_full == OnFull::Count || !self.0.progress.borrow().is_full {
+        let is_full = || self.0.queue.lock().is_full();
+        if self.0.options.on_full == OnFull::Count || !is_full() {
             return Ok(());
         }
         let mut progress = self.0.progress.subscribe();
-        let room = progress.wait_for(|now| !now.is_full);
-        match tokio::time::timeout(self.0.options.wait, room).await {
-            Ok(_) => Ok(()),
-            Err(late) => Err(AuditError::new("waiting for room", late)),
-        }
+        let room = async {
+            // The writer tells of each batch that it took out and wrote; the log holds the other end.
+            while is_full() && progress.changed().await.is_ok() {}
+        };
+        tokio::time::timeout(self.0.options.wait, room)
+            .await
+            .map_err(|late| AuditError::new("waiting for room", late))
     }
 
     /// How the log is.
@@ -272,10 +277,7 @@ impl AuditLog {
 
     fn push(&self, entry: Entry) -> Pushed {
         let is_witnessed = entry.done.is_none();
-        let (pushed, is_full) = {
-            let mut queue = self.0.queue.lock();
-            (queue.push(entry), queue.is_full())
-        };
+        let pushed = self.0.queue.lock().push(entry);
         match pushed {
             Pushed::Queued(ticket) => {
                 if is_witnessed {
@@ -286,9 +288,6 @@ impl AuditLog {
             }
             Pushed::Summed => metrics::summed(),
             Pushed::Dropped => metrics::dropped(1),
-        }
-        if is_full {
-            self.0.progress.send_if_modified(|now| !std::mem::replace(&mut now.is_full, true));
         }
         pushed
     }

@@ -43,6 +43,8 @@ pub(super) struct Queue {
     ticket: u64,
     noise: Noise,
     dropped: Dropped,
+    /// Nobody takes anything any more.
+    is_closed: bool,
 }
 
 #[derive(Debug, Default)]
@@ -63,7 +65,13 @@ impl Queue {
             ticket: 0,
             noise: Noise::default(),
             dropped: Dropped::default(),
+            is_closed: false,
         }
+    }
+
+    /// Takes nothing any more: nobody would write it.
+    pub(super) fn close(&mut self) {
+        self.is_closed = true;
     }
 
     pub(super) fn push(&mut self, entry: Entry) -> Pushed {
@@ -77,7 +85,7 @@ impl Queue {
             (false, OnFull::Count) if entry.done.is_none() => self.capacity,
             (false, _) => self.capacity.saturating_mul(CEILING),
         };
-        if self.entries.len() >= room {
+        if self.is_closed || self.entries.len() >= room {
             self.drop_one(&entry.draft);
             return Pushed::Dropped;
         }

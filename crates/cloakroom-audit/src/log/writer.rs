@@ -21,6 +21,8 @@ pub(super) struct Writer {
     keeper: Keeper,
     sinks: Sinks,
     due: Due,
+    /// The server stops: that was found while a batch was tried again.
+    is_over: bool,
 }
 
 /// When what is done from time to time was done last, by the monotonic clock.
@@ -58,6 +60,7 @@ impl Writer {
             keeper,
             sinks,
             due: Due { summed: now, sampled: now },
+            is_over: false,
             log,
         }
     }
@@ -76,7 +79,7 @@ impl Writer {
             if is_over {
                 break;
             }
-            if self.drain(&mut Some(shutdown.as_mut())).await == Fate::GivenUp {
+            if self.drain(&mut Some(shutdown.as_mut())).await == Fate::GivenUp || self.is_over {
                 break;
             }
         }
@@ -98,6 +101,10 @@ impl Writer {
             }
             if self.commit(entries, ticket, shutdown).await == Fate::GivenUp {
                 return Fate::GivenUp;
+            }
+            if shutdown.is_some() {
+                // Under load the queue is never empty: what is due is done between batches.
+                self.now_and_then().await;
             }
         }
     }
@@ -143,6 +150,7 @@ impl Writer {
                 None => tokio::time::sleep(pause).await,
             }
             if is_over {
+                self.is_over = true;
                 (*shutdown, last_tries, pause) = (None, Some(LAST_TRIES), FIRST_PAUSE);
             }
             pause = pause.saturating_mul(2).min(LONGEST_PAUSE);
@@ -162,11 +170,7 @@ impl Writer {
         if self.log.0.failing_since.lock().take().is_some() {
             tracing::info!("the audit log can be written again");
         }
-        let is_full = self.log.0.queue.lock().is_full();
-        self.log.0.progress.send_modify(|now| {
-            now.written = now.written.max(ticket);
-            now.is_full = is_full;
-        });
+        self.log.0.progress.send_modify(|now| now.written = now.written.max(ticket));
         for (row, done) in rows.iter().zip(waiting) {
             // Whoever waited may have left.
             if let Some(done) = done {
@@ -244,6 +248,7 @@ impl Writer {
             self.keep_samples().await;
             self.keeper.seal(&self.log).await;
         }
+        self.log.0.queue.lock().close();
         self.log.0.progress.send_modify(|now| now.is_closed = true);
         self.sinks.close().await;
     }

@@ -30,9 +30,7 @@ impl Bench {
     /// A log of so many events, sealed at its end.
     async fn with(count: u64) -> Self {
         let bench = Self::new();
-        let mut number = 0;
-        for first in (1..=count).step_by(1_000) {
-            number += 1;
+        for (number, first) in (1..).zip((1..=count).step_by(1_000)) {
             let drafts = (first..=count.min(first + 999)).map(draft).collect();
             let batch = Batch { writer: WriterId::from_random([1; 16]), number, at: AT, drafts };
             bench.log.append(Arc::new(batch)).await.unwrap();

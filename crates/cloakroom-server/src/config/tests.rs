@@ -226,7 +226,8 @@ fn the_effective_configuration_shows_every_key_and_reads_back_equal() {
     for key in first.effective() {
         assert_eq!(
             key.value().is_some(),
-            !key.key().ends_with("_file") || ["tls.", "detection.", "audit."].iter().any(|s| key.key().starts_with(s)),
+            !key.key().ends_with("_file")
+                || ["tls.", "detection.", "audit."].iter().any(|s| key.key().starts_with(s)),
             "{} has no value",
             key.key()
         );

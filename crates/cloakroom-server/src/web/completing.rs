@@ -39,8 +39,8 @@ pub(super) async fn complete(
 /// Lets a request begin only where its events find room, if the configuration says so (`[audit] on_full`); and holds the
 /// answer to one that may change something until the events it caused last. A request that caused none waits for nothing.
 ///
-/// Where the log cannot be written, the answer goes out after five seconds, and its events wait on; with
-/// `on_full = "block"` it is `audit_unavailable` instead, though what was asked for is done.
+/// Where the log cannot be written, the answer goes out all the same, and its events wait on; with `on_full = "block"` it
+/// is `audit_unavailable` after five seconds instead, though what was asked for is done.
 pub(super) async fn witness(State(audit): State<AuditLog>, request: Request, next: Next) -> Response {
     if !is_for_machines(request.uri().path())
         && let Err(error) = audit.room().await
