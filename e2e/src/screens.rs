@@ -116,4 +116,19 @@ impl World {
         browser.check_no_sideways_scrolling().await?;
         browser.show_plainly().await
     }
+
+    /// Photographs the page as [`photograph`](Self::photograph) does, and lets axe-core examine it at a desk by day and in a
+    /// hand by night.
+    ///
+    /// # Errors
+    /// Where the page does not fit, no picture can be taken, or axe-core finds fault.
+    pub async fn examine(&self, browser: &Browser, name: &str) -> Outcome {
+        self.photograph(browser, name).await?;
+        for (screen, theme) in [(Screen::Desktop, Theme::Light), (Screen::Phone, Theme::Dark)] {
+            browser.show_on(screen, theme).await?;
+            let found = browser.check_accessible().await;
+            found.map_err(|failure| failure.while_doing(format!("{} {}", screen.name(), theme.name())))?;
+        }
+        browser.show_plainly().await
+    }
 }

@@ -1,5 +1,6 @@
 //! The session server's own binary, started as people start it.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{Ipv4Addr, TcpListener};
@@ -25,6 +26,7 @@ pub struct Server {
     client: Client,
     starts: u32,
     arguments: Vec<String>,
+    settings: BTreeMap<&'static str, &'static str>,
     running: Option<Running>,
 }
 
@@ -53,9 +55,19 @@ impl Server {
     /// # Errors
     /// Where it is not built, or does not become ready.
     pub(crate) async fn start(output: Arc<Output>, arguments: &[&str]) -> Outcome<Self> {
-        let client = Client::builder().redirect(reqwest::redirect::Policy::none()).no_proxy().build()?;
+        let client = Client::builder().redirect(reqwest::redirect::Policy::none()).no_proxy();
+        // The server closes a connection that nothing comes over for a while, perhaps just as something comes.
+        let client = client.pool_max_idle_per_host(0).build()?;
         let arguments = arguments.iter().map(|&argument| argument.to_owned()).collect();
-        let mut server = Self { port: free_port()?, output, client, starts: 0, arguments, running: None };
+        let mut server = Self {
+            port: free_port()?,
+            output,
+            client,
+            starts: 0,
+            arguments,
+            settings: BTreeMap::new(),
+            running: None,
+        };
         server.launch().await?;
         Ok(server)
     }
@@ -106,10 +118,8 @@ impl Server {
     pub fn add_account_with_roles(&self, name: &str, password: &str, roles: &[&str]) -> Outcome {
         self.output.note_secret(password)?;
         let mut command = Command::new(programs::cloakroom()?);
-        command.args(["users", "add", name, "--password-stdin", "--data-dir"]).arg(self.data());
-        for role in roles {
-            command.args(["--role", role]);
-        }
+        command.args(["users", "add", "--password-stdin", "--data-dir"]).arg(self.data());
+        command.args(roles.iter().flat_map(|role| ["--role", role])).args(["--", name]);
         let mut child =
             command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
         let mut stdin = child.stdin.take().ok_or_else(|| Failure::new("a pipe is gone"))?;
@@ -146,6 +156,26 @@ impl Server {
             running.process.kill();
         }
         self.launch().await
+    }
+
+    /// The same, with this setting from now on, as the environment gives it.
+    ///
+    /// # Errors
+    /// Where it does not become ready again.
+    pub async fn kill_and_restart_with(&mut self, key: &'static str, value: &'static str) -> Outcome {
+        self.settings.insert(key, value);
+        self.kill_and_restart().await
+    }
+
+    /// Opens a stream outside of any browser, with these headers.
+    ///
+    /// # Errors
+    /// Where the server refuses it.
+    pub async fn open_stream(&self, path: &str, headers: &[(&str, &str)]) -> Outcome<reqwest::Response> {
+        let request = headers
+            .iter()
+            .fold(self.client.get(self.url(path)), |request, (name, value)| request.header(*name, *value));
+        Ok(request.send().await?.error_for_status()?)
     }
 
     /// Asks the server to stop, and expects it to do so without complaint.
@@ -252,6 +282,7 @@ impl Server {
             .arg("--data-dir")
             .arg(self.data())
             .args(&self.arguments)
+            .envs(&self.settings)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(log.try_clone()?);

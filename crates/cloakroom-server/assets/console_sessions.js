@@ -147,6 +147,11 @@
 
   // News.
   const ENDS = new Set(["session_revoked", "session_logout", "session_expired"]);
+  // Whoever looks is signed out: the page itself says why.
+  cloakroomLive.state((state) => {
+    if (state === "over") location.reload();
+  });
+
   // An act that ends sessions without naming them one by one.
   const endsMany = (event) =>
     event.event === "authz_admin" &&
@@ -155,8 +160,8 @@
 
   // A row stays where it is and says that what it shows has ended: nothing moves under anybody's finger.
   const markEnded = (row, reason) => {
-    if (row.dataset.live !== "true") return;
-    row.dataset.live = "false";
+    if (row.dataset.alive !== "true") return;
+    row.dataset.alive = "false";
     row.classList.add("gone");
     const state = row.querySelector(".state");
     if (state) {
@@ -173,8 +178,9 @@
     const again = calmly(2000, () => ask(true));
     let began = false;
     cloakroomLive.on((event) => {
-      if (endsMany(event)) again();
-      if (!event.session) return;
+      // Some were not told: nobody knows what they were.
+      if (!event || endsMany(event)) again();
+      if (!event?.session) return;
       if (ENDS.has(event.event)) {
         for (const row of document.querySelectorAll(`tr[data-session="${CSS.escape(event.session)}"]`)) {
           markEnded(row, event.reason);
@@ -200,25 +206,42 @@
 
   // The page of a session or a person is drawn anew when something happens to them. That somebody looked is no such thing:
   // this is a look, too.
+  // What has not changed stays as it is, under whatever is pointing at it. Times change by themselves.
+  const essence = (node) => {
+    const copy = node.cloneNode(true);
+    for (const time of copy.querySelectorAll("time")) time.textContent = "";
+    return copy.outerHTML;
+  };
+  const redraw = (old, now) => {
+    const parts = (root) => [...root.querySelectorAll(":scope > header, section")];
+    const [before, after] = [parts(old), parts(now)];
+    if (before.length !== after.length) {
+      old.replaceWith(now);
+      return;
+    }
+    before.forEach((part, index) => {
+      if (essence(part) !== essence(after[index])) part.replaceWith(after[index]);
+    });
+  };
   const renewed = document.querySelector(".renewed[id]");
   if (renewed) {
     const { id } = renewed;
     const { session, principal } = renewed.dataset;
     const concerns = (event) => {
+      if (!event || endsMany(event)) return true;
       if (event.event === "sensitive_read") return false;
-      if (endsMany(event)) return true;
       return session ? event.session === session : event.principal === principal;
     };
     const again = calmly(1000, async () => {
-      const old = document.getElementById(id);
-      const wasLive = old.dataset.live;
-      const refocus = focusIn(old);
       try {
         const now = await part(asLive(location.href), id);
         if (!now) return;
-        old.replaceWith(now);
-        refocus(now);
-        if (wasLive === "true" && now.dataset.live === "false") voice.textContent = "This session has ended.";
+        const old = document.getElementById(id);
+        if (old.dataset.alive === "true" && now.dataset.alive === "false") voice.textContent = "This session has ended.";
+        old.dataset.alive = now.dataset.alive;
+        const refocus = focusIn(old);
+        redraw(old, now);
+        refocus(document.getElementById(id));
       } catch {
         // Offline: the next event asks again.
       }

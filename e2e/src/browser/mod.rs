@@ -13,6 +13,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use thirtyfour::error::WebDriverErrorInner;
 use thirtyfour::{By, Key, WebDriver, WebElement};
 
 use self::driver::Driver;
@@ -182,14 +183,21 @@ impl Browser {
         from_here(async move { self.click(&format!("[data-test='{mark}']")).await })
     }
 
-    /// Clicks the first element that `css` selects.
+    /// Clicks the first element that `css` selects. A page may draw it anew at any moment: then the new one is clicked.
     ///
     /// # Errors
     /// Where there is none, or it cannot be clicked.
     #[track_caller]
     pub fn click(&self, css: &str) -> impl Future<Output = Outcome> {
-        let found = self.find(css);
-        from_here(async move { Ok(found.await?.click().await?) })
+        let what = format!("`{css}` to be clicked");
+        from_here(async move {
+            eventually(&what, PATIENCE, async || match self.find(css).await?.click().await {
+                Ok(()) => Ok(Some(())),
+                Err(error) if matches!(*error, WebDriverErrorInner::StaleElementReference(_)) => Ok(None),
+                Err(error) => Err(error.into()),
+            })
+            .await
+        })
     }
 
     /// Presses keys wherever the focus is.

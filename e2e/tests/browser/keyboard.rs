@@ -34,7 +34,7 @@ fn signing_in_and_out_needs_no_mouse_and_the_focus_is_always_to_be_seen() {
 }
 
 /// Moves on until `stop` has the focus; at every stop it has to be visible where one is.
-async fn tab_to(browser: &Browser, stop: &str) -> Outcome {
+pub(crate) async fn tab_to(browser: &Browser, stop: &str) -> Outcome {
     let mut seen = Vec::new();
     for _ in 0..STOPS {
         let here = browser.tab().await?;
@@ -63,4 +63,4 @@ async fn is_focus_visible(browser: &Browser) -> Outcome<bool> {
 }
 
 /// More than any page has.
-const STOPS: usize = 12;
+const STOPS: usize = 40;

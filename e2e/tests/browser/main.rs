@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 mod coming_and_going;
+mod console;
 mod cookie;
 mod harness;
 mod keyboard;

@@ -34,7 +34,7 @@ pub(crate) async fn try_sign_in(world: &World, browser: &Browser, password: &str
     try_sign_in_as(world, browser, NAME, password).await
 }
 
-async fn try_sign_in_as(world: &World, browser: &Browser, name: &str, password: &str) -> Outcome {
+pub(crate) async fn try_sign_in_as(world: &World, browser: &Browser, name: &str, password: &str) -> Outcome {
     world.output.note_secret(password)?;
     browser.fill("username", name).await?;
     browser.fill("password", password).await?;

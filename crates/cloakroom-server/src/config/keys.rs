@@ -54,6 +54,7 @@ pub(super) const KEYS: &[&str] = &[
     "audit.file",
     "audit.syslog",
     "audit.journald",
+    "console.fresh_within",
     "console.support_sees_addresses",
     "detection.repeat_window",
     "detection.geo_database",

@@ -218,6 +218,7 @@ fn values(config: &Config) -> BTreeMap<Vec<String>, toml::Value> {
     put("sign_in.attempts_per_account", i64::from(config.sign_in.attempts_per_account).into());
     put("sign_in.attempts_per_address", i64::from(config.sign_in.attempts_per_address).into());
     put("sign_in.window", duration(config.sign_in.window));
+    put("console.fresh_within", duration(config.console.fresh_within));
     put("console.support_sees_addresses", config.console.support_sees_addresses.into());
     for (key, value) in config.detection.values() {
         put(&key, value);

@@ -90,6 +90,8 @@ syslog = "udp://logs.example.org:514"
 journald = "/run/systemd/journal/socket"
 [console]
 support_sees_addresses = true
+fresh_within = "2m"
+
 [detection]
 repeat_window = "1h"
 geo_database = ["city.mmdb"]

@@ -152,7 +152,7 @@ impl Staff {
             return Err(app.turn_away(right, &id, actor, device));
         };
         let (active, proof) = if right.changes() {
-            (session.require_fresh(&app.fresh()).await?, Proof::Fresh)
+            (session.require_fresh(&app.fresh_staff()).await?, Proof::Fresh)
         } else {
             (active, Proof::Any)
         };

@@ -121,6 +121,11 @@ impl App {
         FreshnessDemand::within(FRESH_WITHIN)
     }
 
+    /// The same for what staff does.
+    pub(super) fn fresh_staff(&self) -> FreshnessDemand {
+        FreshnessDemand::within(self.config.console.fresh_within)
+    }
+
     /// Random bytes as text, for a nonce or an id.
     pub(super) fn random_text(&self) -> Result<String, RandomError> {
         use base64::Engine as _;

@@ -242,9 +242,18 @@ impl Answer {
         let form = form.split("</form>").next().unwrap();
         form.split("<input type=\"hidden\"")
             .skip(1)
-            .map(|input| (between(input, "name=\"", "\""), between(input, "value=\"", "\"")))
+            .map(|input| (between(input, "name=\"", "\""), unescaped(&between(input, "value=\"", "\""))))
             .collect()
     }
+}
+
+/// What a browser reads where a page says this.
+fn unescaped(text: &str) -> String {
+    text.replace("&#34;", "\"")
+        .replace("&#39;", "'")
+        .replace("&#60;", "<")
+        .replace("&#62;", ">")
+        .replace("&#38;", "&")
 }
 
 /// What stands between two marks.

@@ -7,6 +7,7 @@ mod api;
 mod audit;
 mod authorisation;
 mod client;
+mod console;
 mod detection;
 mod guessing;
 mod headers;

@@ -1,5 +1,7 @@
 //! Ending sessions: first a page says exactly what would end, then it is done.
 
+use std::collections::BTreeSet;
+
 use askama::Template;
 use axum::extract::{RawQuery, State};
 use axum::response::{IntoResponse, Response};
@@ -118,7 +120,9 @@ impl Asked {
     /// Which of many sessions are meant; `None` where nothing is chosen yet.
     fn selection(&self) -> Result<Option<Selection>, String> {
         if !self.sessions.is_empty() {
-            let ids: Result<Vec<SessionId>, _> = self.sessions.iter().map(|id| id.parse()).collect();
+            // A session that is named twice is one.
+            let names: BTreeSet<&String> = self.sessions.iter().collect();
+            let ids: Result<Vec<SessionId>, _> = names.into_iter().map(|id| id.parse()).collect();
             return ids
                 .map(|ids| Some(Selection::Many(ids)))
                 .map_err(|_| "That is no session’s id.".to_owned());

@@ -1,5 +1,8 @@
 //! Events of the audit log beside the session or the person they are about.
 
+use std::collections::BTreeSet;
+
+use cloakroom::EndReason;
 use cloakroom_audit::{AuditEvent, AuditPage, names};
 use cloakroom_core::Timestamp;
 
@@ -22,19 +25,22 @@ pub(super) struct EventRow {
 }
 
 impl EventRow {
-    /// All events of a page. That somebody looked is left out: this page is such a look.
+    /// The events of a page. That somebody looked is left out, since this page is such a look; and the beginning of an
+    /// act whose outcome is here too.
     pub(super) fn all(page: &AuditPage, now: Timestamp) -> Vec<Self> {
-        page.events
-            .iter()
-            .filter(|event| event.event != names::SENSITIVE_READ)
-            .map(|event| Self::new(event, now))
-            .collect()
+        let began = |event: &AuditEvent| event.detail.get("begun").and_then(serde_json::Value::as_u64);
+        let concluded: BTreeSet<u64> = page.events.iter().filter_map(began).collect();
+        let told =
+            |event: &&AuditEvent| event.event != names::SENSITIVE_READ && !concluded.contains(&event.seq);
+        page.events.iter().filter(told).map(|event| Self::new(event, now)).collect()
     }
 
     fn new(event: &AuditEvent, now: Timestamp) -> Self {
         let text = |key: &str| event.detail.get(key).and_then(serde_json::Value::as_str).map(str::to_owned);
         let is_signal = event.event == names::SIGNAL;
-        let reason = event.reason.as_deref();
+        // That an administrator ended it is said by who did it.
+        let is_plain = event.actor_kind == "admin" && event.reason.as_deref() == Some(BY_ADMIN);
+        let reason = event.reason.as_deref().filter(|_| !is_plain);
         Self {
             seq: event.seq,
             at: When::new(event.at, now),
@@ -85,11 +91,11 @@ fn words(event: &AuditEvent, act: Option<&str>, phase: Option<&str>, signal: Opt
         names::USER_UPDATED => "Account changed",
         names::SIGNAL => return format!("Signal: {}", spaced(signal.unwrap_or("unknown"))),
         names::AUTHZ_ADMIN => {
-            return format!(
-                "Act of staff: {} ({})",
-                spaced(act.unwrap_or("unknown")),
-                spaced(phase.unwrap_or("?"))
-            );
+            let act = spaced(act.unwrap_or("unknown"));
+            return match phase {
+                None | Some("done") => format!("Staff: {act}"),
+                Some(phase) => format!("Staff: {act} ({})", spaced(phase)),
+            };
         }
         other => return spaced(other),
     };
@@ -99,3 +105,5 @@ fn words(event: &AuditEvent, act: Option<&str>, phase: Option<&str>, signal: Opt
 fn spaced(name: &str) -> String {
     name.replace('_', " ")
 }
+
+const BY_ADMIN: &str = EndReason::RevokedByAdmin.as_str();
