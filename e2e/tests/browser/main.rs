@@ -1,7 +1,5 @@
 //! The product in a real browser.
 
-#![expect(clippy::large_futures, reason = "a story is one future, and each test has a thread for it")]
-
 use std::time::Duration;
 
 mod coming_and_going;

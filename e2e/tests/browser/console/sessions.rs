@@ -40,8 +40,8 @@ fn an_administrator_finds_sessions_by_what_is_typed_and_ends_one_some_and_all_of
 async fn what_is_typed_is_found(
     world: &World,
     admin: &Browser,
-    ada: &[Stranger],
-    alan: &[Stranger],
+    ada: &[Stranger; 3],
+    alan: &[Stranger; 2],
 ) -> Outcome {
     let of_ada: Vec<&str> = ada.iter().map(|one| one.id.as_str()).collect();
     admin.fill("q", "ada").await?;
@@ -83,7 +83,7 @@ async fn what_is_typed_is_found(
     Ok(())
 }
 
-async fn one_is_ended(world: &World, admin: &Browser, ada: &[Stranger], alan: &[Stranger]) -> Outcome {
+async fn one_is_ended(world: &World, admin: &Browser, ada: &[Stranger; 3], alan: &[Stranger; 2]) -> Outcome {
     world.visit(admin, &format!("/admin/sessions/{}", ada[0].id)).await?;
     let device = admin.text(".facts").await?;
     assert!(device.contains("Firefox on Linux") && device.contains("127.0.0.1"), "{device}");
@@ -121,8 +121,8 @@ async fn one_is_ended(world: &World, admin: &Browser, ada: &[Stranger], alan: &[
 async fn the_chosen_are_ended(
     world: &World,
     admin: &Browser,
-    ada: &[Stranger],
-    alan: &[Stranger],
+    ada: &[Stranger; 3],
+    alan: &[Stranger; 2],
 ) -> Outcome {
     world.visit(admin, "/admin/sessions?q=a*").await?;
     assert_eq!(admin.count("[data-test='end-picked']:not([hidden])").await?, 0, "nothing is chosen");

@@ -17,10 +17,12 @@ fn everything_in_the_console_works_without_script() {
         for name in ["ada", "alan"] {
             world.server.add_account(name, PASSWORD)?;
         }
-        let mut ada = Vec::new();
-        for _ in 0..4 {
-            ada.push(stranger(world, "ada", "curl/8").await?);
-        }
+        let ada = [
+            stranger(world, "ada", "curl/8").await?,
+            stranger(world, "ada", "curl/8").await?,
+            stranger(world, "ada", "curl/8").await?,
+            stranger(world, "ada", "curl/8").await?,
+        ];
         let alan = stranger(world, "alan", "curl/8").await?;
 
         world.visit(&admin, "/admin/sessions").await?;
