@@ -17,3 +17,4 @@ mod recorder;
 mod server;
 mod stores;
 mod story;
+mod watching;
