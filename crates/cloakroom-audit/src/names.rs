@@ -2,13 +2,13 @@
 //! OWASP's logging vocabulary where it has one.
 
 /// Somebody signed in.
-pub const LOGIN_SUCCESS: &str = "authn_login_success";
+pub const SIGN_IN_SUCCESS: &str = "authn_login_success";
 /// A sign-in was refused: wrong password, no such account, disabled.
-pub const LOGIN_FAIL: &str = "authn_login_fail";
+pub const SIGN_IN_FAIL: &str = "authn_login_fail";
 /// A sign-in was refused unseen: too many attempts.
-pub const LOGIN_FAIL_MAX: &str = "authn_login_fail_max";
+pub const SIGN_IN_FAIL_MAX: &str = "authn_login_fail_max";
 /// A sign-in could not be decided.
-pub const LOGIN_UNAVAILABLE: &str = "authn_login_unavailable";
+pub const SIGN_IN_UNAVAILABLE: &str = "authn_login_unavailable";
 /// A password was changed.
 pub const PASSWORD_CHANGE: &str = "authn_password_change";
 /// A password was not changed: the present one was wrong.
@@ -80,7 +80,7 @@ pub fn severity(event: &str) -> Severity {
         | "authn_token_reuse"
         | "session_use_after_expire"
         | "malicious_extraneous" => Severity::Critical,
-        LOGIN_SUCCESS | PASSWORD_CHANGE => Severity::Info,
+        SIGN_IN_SUCCESS | PASSWORD_CHANGE => Severity::Info,
         "session_created"
         | "session_renewed"
         | "session_reauthenticated"
@@ -108,8 +108,8 @@ const NOISE: [&str; 12] = [
     "malicious_extraneous",
     "session_token_in_url",
     "malicious_csrf",
-    LOGIN_FAIL_MAX,
-    LOGIN_UNAVAILABLE,
+    SIGN_IN_FAIL_MAX,
+    SIGN_IN_UNAVAILABLE,
     AUTHZ_FAIL,
     INPUT_VALIDATION_FAIL,
 ];
@@ -129,9 +129,9 @@ mod tests {
     fn every_name_is_owasps_where_it_has_one_with_its_severity() {
         use Severity::{Critical, Info, Warn};
         let of_owasp = [
-            (LOGIN_SUCCESS, Info),
-            (LOGIN_FAIL, Warn),
-            (LOGIN_FAIL_MAX, Warn),
+            (SIGN_IN_SUCCESS, Info),
+            (SIGN_IN_FAIL, Warn),
+            (SIGN_IN_FAIL_MAX, Warn),
             (PASSWORD_CHANGE, Info),
             (PASSWORD_CHANGE_FAIL, Critical),
             ("authn_token_reuse", Critical),
@@ -154,7 +154,7 @@ mod tests {
             (USER_UPDATED, Warn),
         ];
         let ours = [
-            (LOGIN_UNAVAILABLE, Warn),
+            (SIGN_IN_UNAVAILABLE, Warn),
             ("session_reauthenticated", Info),
             ("session_revoked", Info),
             ("session_unknown_token", Warn),

@@ -190,8 +190,8 @@ const RESERVED: &[Reserved] = &[
     },
     Reserved {
         packages: &["rusqlite", "tokio-postgres", "deadpool-postgres", "mysql_async", "redis"],
-        to: &[Kind::Store, Kind::Server, Kind::Bench],
-        because: "drivers stay in the crate of their store (and in the server, for what it keeps besides sessions)",
+        to: &[Kind::Store, Kind::Audit, Kind::Server, Kind::Bench],
+        because: "drivers stay in the crate of their store (and where accounts and audit log are kept)",
     },
 ];
 

@@ -30,12 +30,12 @@ impl SignInOutcome {
     /// Its event, and why where it has a reason.
     const fn event(self) -> (&'static str, Option<&'static str>) {
         match self {
-            Self::Success => (names::LOGIN_SUCCESS, None),
-            Self::Refused => (names::LOGIN_FAIL, Some("invalid_credentials")),
-            Self::Limited => (names::LOGIN_FAIL_MAX, Some("too_many_attempts")),
+            Self::Success => (names::SIGN_IN_SUCCESS, None),
+            Self::Refused => (names::SIGN_IN_FAIL, Some("invalid_credentials")),
+            Self::Limited => (names::SIGN_IN_FAIL_MAX, Some("too_many_attempts")),
             // That the limit was reached is the engine's event.
-            Self::SessionLimit => (names::LOGIN_FAIL, Some("session_limit")),
-            Self::Unavailable => (names::LOGIN_UNAVAILABLE, None),
+            Self::SessionLimit => (names::SIGN_IN_FAIL, Some("session_limit")),
+            Self::Unavailable => (names::SIGN_IN_UNAVAILABLE, None),
         }
     }
 }
@@ -71,9 +71,9 @@ impl App {
     /// A proof of identity inside of a session was not accepted.
     pub(super) fn proof_refused(&self, reason: &'static str, attempt: Attempt<'_>) {
         let account = attempt.account.map(masked);
-        tracing::warn!(event = names::LOGIN_FAIL, account, reason, "identity not proven");
+        tracing::warn!(event = names::SIGN_IN_FAIL, account, reason, "identity not proven");
         self.audit
-            .note(self.event(names::LOGIN_FAIL, Some(reason), attempt).with("during", "reauthentication"));
+            .note(self.event(names::SIGN_IN_FAIL, Some(reason), attempt).with("during", "reauthentication"));
     }
 
     /// A password was changed.

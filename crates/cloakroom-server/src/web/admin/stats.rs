@@ -114,10 +114,10 @@ impl Stats {
     pub(in crate::web) fn sign_ins(&self) -> BTreeMap<&str, u64> {
         self.by(|count| {
             Some(match count.event.as_str() {
-                names::LOGIN_SUCCESS => "success",
-                names::LOGIN_FAIL => "refused",
-                names::LOGIN_FAIL_MAX => "limited",
-                names::LOGIN_UNAVAILABLE => "unavailable",
+                names::SIGN_IN_SUCCESS => "success",
+                names::SIGN_IN_FAIL => "refused",
+                names::SIGN_IN_FAIL_MAX => "limited",
+                names::SIGN_IN_UNAVAILABLE => "unavailable",
                 _ => return None,
             })
         })

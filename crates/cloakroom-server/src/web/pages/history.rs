@@ -42,9 +42,9 @@ fn told(events: &[AuditEvent], owner: &PrincipalId, now: Timestamp) -> Vec<Happe
 fn happening(event: &AuditEvent, now: Timestamp) -> Option<Happening> {
     let reason = event.reason.as_deref().and_then(|reason| reason.parse().ok());
     let (text, tone) = match event.event.as_str() {
-        names::LOGIN_SUCCESS => ("Signed in", Tone::Neutral),
-        names::LOGIN_FAIL => ("A sign-in failed: wrong password", Tone::Bad),
-        names::LOGIN_FAIL_MAX => ("A sign-in was refused: too many attempts", Tone::Bad),
+        names::SIGN_IN_SUCCESS => ("Signed in", Tone::Neutral),
+        names::SIGN_IN_FAIL => ("A sign-in failed: wrong password", Tone::Bad),
+        names::SIGN_IN_FAIL_MAX => ("A sign-in was refused: too many attempts", Tone::Bad),
         names::PASSWORD_CHANGE => ("The password was changed", Tone::Neutral),
         names::PASSWORD_CHANGE_FAIL => ("The password was not changed: the current one was wrong", Tone::Bad),
         names::AUTHZ_CHANGE => ("An administrator changed what this account may do", Tone::Neutral),

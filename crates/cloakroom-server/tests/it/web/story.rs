@@ -333,7 +333,7 @@ async fn the_account_page_tells_its_owner_alone_what_happened_lately() {
     let bob = PrincipalId::new("bob").unwrap();
     let hostile = Device::new().with_user_agent("<script>alert(1)</script>").with_label("<b>");
     let now = server.sessions.now();
-    let failed = Draft::new(names::LOGIN_FAIL, now).about(Some(bob.clone())).from_device(Some(hostile));
+    let failed = Draft::new(names::SIGN_IN_FAIL, now).about(Some(bob.clone())).from_device(Some(hostile));
     server.audit.write(failed).await.unwrap();
     // What bob did to somebody else, and what happened to somebody else, is not bob's news.
     let alice = PrincipalId::new("alice").unwrap();

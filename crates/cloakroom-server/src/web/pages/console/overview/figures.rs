@@ -74,7 +74,7 @@ pub(super) fn charts(stats: &Stats, active: &Active) -> Vec<Chart> {
     };
     let Some(counts) = &stats.counts else { return Vec::new() };
     let minutes = Minutes { slots, counts };
-    let succeeded = minutes.of(|count| count.event == names::LOGIN_SUCCESS);
+    let succeeded = minutes.of(|count| count.event == names::SIGN_IN_SUCCESS);
     let failed = minutes.of(is_failed_sign_in);
     let issued = minutes.of(|count| count.event == "session_created");
     let ended = ended(minutes);
@@ -189,7 +189,7 @@ fn end_of(count: &Count) -> Option<&str> {
 }
 
 fn is_failed_sign_in(count: &Count) -> bool {
-    matches!(count.event.as_str(), names::LOGIN_FAIL | names::LOGIN_FAIL_MAX | names::LOGIN_UNAVAILABLE)
+    matches!(count.event.as_str(), names::SIGN_IN_FAIL | names::SIGN_IN_FAIL_MAX | names::SIGN_IN_UNAVAILABLE)
 }
 
 fn known(values: &[u64]) -> Vec<Option<u64>> {
