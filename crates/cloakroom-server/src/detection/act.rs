@@ -15,7 +15,7 @@ use super::webhook::{Calls, Webhook};
 #[derive(Debug)]
 pub(super) enum Matter {
     /// A finding, to be told.
-    Told(Finding, Notice),
+    Told(Box<(Finding, Notice)>),
     /// An exchanged token was used again, and not by a request that was on its way.
     Replayed(Replayed),
 }
@@ -53,7 +53,10 @@ impl<'a> Acting<'a> {
                 () = &mut shutdown, if !queued.is_closed() => { queued.close(); continue }
             };
             match matter {
-                Some(Matter::Told(finding, notice)) => self.tell(&finding, notice).await,
+                Some(Matter::Told(told)) => {
+                    let (finding, notice) = *told;
+                    self.tell(&finding, notice).await;
+                }
                 Some(Matter::Replayed(replayed)) => self.replayed(replayed).await,
                 None => break,
             }

@@ -112,7 +112,7 @@ impl Detection {
                 metrics::counter!(DROPPED).increment(1);
                 continue;
             };
-            place.send(Matter::Told(finding, about()));
+            place.send(Matter::Told(Box::new((finding, about()))));
         }
     }
 

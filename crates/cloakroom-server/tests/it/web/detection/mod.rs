@@ -1,6 +1,7 @@
 //! Detection from outside: what ordinary traffic gives no sign of, and what attacks do, replayed through the whole server
 //! in virtual time. Each trace is a file; see [`trace`] for how to read one.
 
+mod calling;
 mod forging;
 mod trace;
 

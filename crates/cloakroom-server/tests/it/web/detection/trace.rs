@@ -109,6 +109,69 @@ struct Actor<'s> {
 }
 
 impl Actor<'_> {
+    async fn play(&mut self, server: &Server, act: &str, arguments: &[&str]) -> Vec<Answer> {
+        let count = || arguments.first().map_or(1, |count| count.parse::<usize>().unwrap());
+        match act {
+            "looks" => self.repeat(count(), async |actor, _| actor.look().await).await,
+            "guesses" => {
+                self.repeat(count(), async |actor, n| actor.with_token(Some(unknown_token(n))).await).await
+            }
+            "fails" => self.repeat(count(), async |actor, _| actor.sign_in("wrong").await).await,
+            "signs-in" => vec![self.sign_in(PASSWORD).await],
+            "opens" => vec![self.client.get(arguments[0]).await],
+            "rotates" => {
+                self.before = self.client.token.clone();
+                vec![self.client.ask(Method::POST, "/v1/session/rotate").await]
+            }
+            "is-late" => {
+                let before = self.before.clone();
+                vec![self.with_token(before).await]
+            }
+            "proves" => {
+                let proof = json!({ "password": PASSWORD });
+                vec![self.client.json(Method::POST, "/v1/reauthenticate", &proof).await]
+            }
+            "signs-out" => {
+                self.before = self.client.token.clone();
+                vec![self.client.ask(Method::DELETE, "/v1/session").await]
+            }
+            "crowds" => crowd(server, self, count()).await,
+            _ => self.play_behind(server, act, count()).await,
+        }
+    }
+
+    /// What happens without a request.
+    async fn play_behind(&mut self, server: &Server, act: &str, count: usize) -> Vec<Answer> {
+        match act {
+            "arrives" => {
+                arrive(server, self).await;
+                return vec![self.look().await];
+            }
+            "signs-in-behind" => {
+                for _ in 0..count {
+                    arrive(server, self).await;
+                }
+            }
+            "has-account" => server.add(&self.principal, &[]).await,
+            "is-put-out" => ended(server, self.session.expect("it had a session")).await,
+            other => panic!("nobody {other}"),
+        }
+        Vec::new()
+    }
+
+    async fn repeat(&mut self, count: usize, act: impl AsyncFn(&mut Self, usize) -> Answer) -> Vec<Answer> {
+        let mut answers = Vec::new();
+        for number in 0..count {
+            answers.push(act(self, number).await);
+        }
+        answers
+    }
+
+    async fn sign_in(&mut self, password: &str) -> Answer {
+        let credentials = json!({ "username": self.principal, "password": password });
+        self.client.json(Method::POST, "/v1/sign-in", &credentials).await
+    }
+
     async fn look(&mut self) -> Answer {
         self.client.get("/v1/session").await
     }
@@ -145,84 +208,15 @@ impl<'s> Stage<'s> {
         }
         actor.client.extra.retain(|(name, _)| name != http::header::USER_AGENT);
         actor.client.extra.push((http::header::USER_AGENT, actor.agent.clone()));
-        let count = || arguments.first().map_or(1, |count| count.parse::<usize>().unwrap());
         match *act {
-            "arrives" => {
-                arrive(server, actor).await;
-                vec![actor.look().await]
-            }
-            "looks" => {
-                let mut answers = Vec::new();
-                for _ in 0..count() {
-                    answers.push(actor.look().await);
-                }
-                answers
-            }
-            "opens" => vec![actor.client.get(arguments[0]).await],
-            "rotates" => {
-                actor.before = actor.client.token.clone();
-                vec![actor.client.ask(Method::POST, "/v1/session/rotate").await]
-            }
-            "is-late" => {
-                let before = actor.before.clone();
-                vec![actor.with_token(before).await]
-            }
-            "proves" => {
-                vec![
-                    actor
-                        .client
-                        .json(Method::POST, "/v1/reauthenticate", &json!({ "password": PASSWORD }))
-                        .await,
-                ]
-            }
-            "signs-out" => {
-                actor.before = actor.client.token.clone();
-                vec![actor.client.ask(Method::DELETE, "/v1/session").await]
-            }
             "copies" => {
                 let victim = &self.actors[arguments[0]];
-                let (token, before, session) =
-                    (victim.client.token.clone(), victim.before.clone(), victim.session);
+                let taken = (victim.client.token.clone(), victim.before.clone(), victim.session);
                 let thief = self.actors.get_mut(*who).unwrap();
-                (thief.client.token, thief.before, thief.session) = (token, before, session);
+                (thief.client.token, thief.before, thief.session) = taken;
                 Vec::new()
             }
-            "has-account" => {
-                let name = actor.principal.clone();
-                server.add(&name, &[]).await;
-                Vec::new()
-            }
-            "fails" => {
-                let mut answers = Vec::new();
-                for _ in 0..count() {
-                    let wrong = json!({ "username": actor.principal, "password": "wrong" });
-                    answers.push(actor.client.json(Method::POST, "/v1/sign-in", &wrong).await);
-                }
-                answers
-            }
-            "signs-in" => {
-                let right = json!({ "username": actor.principal, "password": PASSWORD });
-                vec![actor.client.json(Method::POST, "/v1/sign-in", &right).await]
-            }
-            "signs-in-behind" => {
-                for _ in 0..count() {
-                    arrive(server, actor).await;
-                }
-                Vec::new()
-            }
-            "guesses" => {
-                let mut answers = Vec::new();
-                for number in 0..count() {
-                    answers.push(actor.with_token(Some(unknown_token(number))).await);
-                }
-                answers
-            }
-            "crowds" => crowd(server, actor, count()).await,
-            "is-put-out" => {
-                ended(server, actor.session.expect("it had a session")).await;
-                Vec::new()
-            }
-            other => panic!("nobody {other}"),
+            act => actor.play(server, act, &arguments).await,
         }
     }
 
