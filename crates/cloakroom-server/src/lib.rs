@@ -26,6 +26,7 @@ mod awaited;
 pub mod cli;
 pub mod config;
 pub mod detection;
+mod doors;
 mod export;
 pub mod familiar;
 pub mod limits;

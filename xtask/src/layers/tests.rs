@@ -160,7 +160,7 @@ fn http_and_drivers_stay_where_they_belong() {
     check(
         Fake("cloakroom", &["rusqlite"], &[], &[]),
         &[
-            "cloakroom imports rusqlite: drivers stay in the crate of their store (and in the server, for what it keeps besides sessions)",
+            "cloakroom imports rusqlite: drivers stay in the crate of their store (and where accounts and audit log are kept)",
         ],
     );
 }

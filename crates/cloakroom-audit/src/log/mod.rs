@@ -271,7 +271,8 @@ impl AuditLog {
     /// more. A second call returns at once.
     pub async fn run(&self, shutdown: impl Future<Output = ()>) {
         if !self.0.is_taken.swap(true, Ordering::Relaxed) {
-            writer::Writer::new(self.clone()).run(shutdown).await;
+            // In a box: it is large, and whoever runs a log beside its work should not carry it.
+            Box::pin(writer::Writer::new(self.clone()).run(shutdown)).await;
         }
     }
 
