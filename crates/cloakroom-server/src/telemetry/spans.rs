@@ -56,6 +56,7 @@ where
         .with_tracer(tracer)
         .with_location(false)
         .with_threads(false)
+        .with_target(false)
         .with_tracked_inactivity(false)
         .with_filter(filter);
     (Box::new(layer), Recorded { waiting, provider })
@@ -108,21 +109,18 @@ impl Recorded {
         // There from the start, so that an increase can be seen.
         metrics::counter!(SPANS, "result" => "dropped").increment(0);
         let mut stopped = std::pin::pin!(super::sender::until(stop));
+        let mut batch = Vec::new();
         loop {
-            let mut batch = Vec::new();
             tokio::select! {
                 biased;
                 () = &mut stopped => break,
-                _ = gather(&mut self.waiting, &mut batch) => {}
-            }
-            if !batch.is_empty() {
-                outlet.send(batch).await;
+                () = gather(&mut self.waiting, &mut batch) => outlet.send(std::mem::take(&mut batch)).await,
             }
         }
+        // What was gathered when the end came belongs to what waits.
         self.waiting.close();
-        let mut rest = Vec::new();
-        while self.waiting.recv_many(&mut rest, MAX_BATCH).await > 0 {
-            outlet.send(std::mem::take(&mut rest)).await;
+        while !batch.is_empty() || self.waiting.recv_many(&mut batch, MAX_BATCH).await > 0 {
+            outlet.send(std::mem::take(&mut batch)).await;
         }
         drop(self.provider);
     }

@@ -11,5 +11,7 @@ mod cli;
 mod moving;
 mod operator;
 mod servers;
+#[cfg(feature = "otlp")]
+mod telemetry;
 mod tls;
 mod web;
