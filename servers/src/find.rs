@@ -70,6 +70,8 @@ pub(crate) const MARIADB_INSTALL: Needed =
 pub(crate) const MARIADB_CLIENT: Needed = Needed { names: &["mariadb", "mysql"], package: "mariadb-client" };
 pub(crate) const MEMCACHED: Needed = Needed { names: &["memcached"], package: "memcached" };
 pub(crate) const HAPROXY: Needed = Needed { names: &["haproxy"], package: "haproxy" };
+pub(crate) const PROMETHEUS: Needed = Needed { names: &["prometheus"], package: "prometheus" };
+pub(crate) const PROMTOOL: Needed = Needed { names: &["promtool"], package: "prometheus" };
 pub(crate) const NGINX: Needed = Needed { names: &["nginx"], package: "nginx" };
 
 /// Debian does not put PostgreSQL's server into the search path: several versions may be installed. Newest first.

@@ -32,6 +32,7 @@ mod place;
 mod port;
 mod postgres;
 mod program;
+mod prometheus;
 mod proxies;
 mod redis;
 mod relay;
@@ -52,6 +53,7 @@ pub use self::{
     port::Port,
     postgres::Postgres,
     program::Program,
+    prometheus::{Prometheus, promtool},
     proxies::{HaProxy, Nginx},
     redis::{ClusterNode, Migration, Redis, RedisCluster, RedisSentinel, Role},
     relay::Relay,

@@ -81,7 +81,7 @@ fn start(
 }
 
 /// Any answer will do: one that says that there is no server behind it is the balancer's own.
-fn answers_http(port: u16) -> Outcome {
+pub(crate) fn answers_http(port: u16) -> Outcome {
     let asking = || "asking for an HTTP answer".to_owned();
     let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).doing(asking)?;
     stream.set_read_timeout(Some(ANSWER)).doing(asking)?;

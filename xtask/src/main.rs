@@ -39,7 +39,7 @@ struct Arguments {
 enum Chore {
     /// Run everything that proves the product; the last line is `N passed, M failed, K skipped`
     Test {
-        /// Only this area, repeatable: unit, store=NAME, http, faults, browser, secrets, tidy, layers
+        /// Only this area, repeatable: unit, store=NAME, http, faults, telemetry, browser, secrets, tidy, layers
         #[arg(long, value_name = "AREA")]
         only: Vec<Area>,
     },

@@ -376,3 +376,37 @@ const VERBS: [Verb; 13] = [
     Verb::Watch,
     Verb::Ping,
 ];
+
+#[cfg(test)]
+mod tests {
+    use metrics_util::debugging::{DebugValue, DebuggingRecorder};
+
+    use super::*;
+
+    #[test]
+    fn how_far_a_stores_clock_is_off_is_shown_with_its_sign_and_without_half_the_round_trip() {
+        let at = Timestamp::from_millis;
+        for (theirs, asked, answered, ahead) in
+            [(5_000, 0, 0, 5.0), (0, 5_000, 5_000, -5.0), (1_000, 0, 2_000, 0.0), (3_000, 0, 2_000, 2.0)]
+        {
+            let recorder = DebuggingRecorder::new();
+            let snapshotter = recorder.snapshotter();
+            metrics::with_local_recorder(&recorder, || {
+                Metrics::new("redis").clocks_differ(at(theirs), at(asked), at(answered));
+            });
+            let shown =
+                snapshotter.snapshot().into_vec().into_iter().find_map(|(key, _, _, value)| match value {
+                    DebugValue::Gauge(value) if key.key().name() == CLOCK_SKEW => Some(value.into_inner()),
+                    _ => None,
+                });
+            assert_eq!(shown, Some(ahead), "{theirs} read between {asked} and {answered}");
+        }
+    }
+
+    #[test]
+    fn numbers_are_exact_as_far_as_a_float_is() {
+        for number in [0, 1, u64::from(u32::MAX), u64::from(u32::MAX) + 1, (1 << 53) - 1] {
+            assert_eq!(format!("{:.0}", float(number)), number.to_string());
+        }
+    }
+}

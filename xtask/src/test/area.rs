@@ -19,6 +19,8 @@ pub(crate) enum Area {
     Http,
     /// Servers, ours and the stores', killed, stopped and cut off while they work.
     Faults,
+    /// What a real Prometheus makes of metrics, alerts and dashboard.
+    Telemetry,
     /// The whole story in a real browser.
     Browser,
     /// No secret in anything that the areas before left behind.
@@ -30,7 +32,10 @@ pub(crate) enum Area {
 impl Area {
     /// Whether the area consists of test programs that cargo builds.
     pub(crate) fn has_programs(&self) -> bool {
-        matches!(self, Self::Unit | Self::Store(_) | Self::Http | Self::Faults | Self::Browser)
+        matches!(
+            self,
+            Self::Unit | Self::Store(_) | Self::Http | Self::Faults | Self::Telemetry | Self::Browser
+        )
     }
 }
 
@@ -43,6 +48,7 @@ impl fmt::Display for Area {
             Self::Store(name) => return write!(f, "store={name}"),
             Self::Http => "http",
             Self::Faults => "faults",
+            Self::Telemetry => "telemetry",
             Self::Browser => "browser",
             Self::Secrets => "secrets",
             Self::Other(name) => name,
@@ -54,8 +60,16 @@ impl FromStr for Area {
     type Err = Infallible;
 
     fn from_str(name: &str) -> Result<Self, Infallible> {
-        let simple =
-            [Self::Tidy, Self::Layers, Self::Unit, Self::Http, Self::Faults, Self::Browser, Self::Secrets];
+        let simple = [
+            Self::Tidy,
+            Self::Layers,
+            Self::Unit,
+            Self::Http,
+            Self::Faults,
+            Self::Telemetry,
+            Self::Browser,
+            Self::Secrets,
+        ];
         Ok(match (simple.into_iter().find(|area| area.to_string() == name), name.strip_prefix("store=")) {
             (Some(area), _) => area,
             (None, Some(store)) => Self::Store(store.to_owned()),
@@ -78,6 +92,7 @@ pub(crate) fn area_of(kind: Option<Kind>, package: &str, origin: Origin, target:
     match (kind, origin) {
         (Some(Kind::Store), Origin::Integration) => store_area(package),
         (Some(Kind::EndToEnd), Origin::Integration) if target == FAULTS => Area::Faults,
+        (Some(Kind::EndToEnd), Origin::Integration) if target == TELEMETRY => Area::Telemetry,
         (Some(Kind::Servers), Origin::Integration) => Area::Faults,
         (Some(Kind::EndToEnd), _) => Area::Browser,
         (Some(Kind::Http | Kind::Axum | Kind::Server), Origin::Integration) | (Some(Kind::Example), _) => {
@@ -95,15 +110,27 @@ pub(crate) fn store_area(package: &str) -> Area {
 /// The name of the end-to-end test that does violence to the server.
 const FAULTS: &str = "faults";
 
+/// The name of the end-to-end test that a Prometheus takes part in.
+const TELEMETRY: &str = "telemetry";
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn areas_are_read_as_they_are_written() {
-        for name in
-            ["tidy", "layers", "unit", "store=memory", "http", "faults", "browser", "secrets", "no-such-area"]
-        {
+        for name in [
+            "tidy",
+            "layers",
+            "unit",
+            "store=memory",
+            "http",
+            "faults",
+            "telemetry",
+            "browser",
+            "secrets",
+            "no-such-area",
+        ] {
             let area: Area = name.parse().unwrap();
             assert_eq!(area.to_string(), name);
             assert_eq!(matches!(area, Area::Other(_)), name == "no-such-area");
@@ -128,6 +155,7 @@ mod tests {
         check(Some(Kind::Example), "shop", Origin::Inside, "shop", Area::Http);
         check(Some(Kind::Server), "cloakroom-server", Origin::Integration, "it", Area::Http);
         check(Some(Kind::EndToEnd), "e2e", Origin::Integration, "faults", Area::Faults);
+        check(Some(Kind::EndToEnd), "e2e", Origin::Integration, "telemetry", Area::Telemetry);
         check(Some(Kind::EndToEnd), "e2e", Origin::Integration, "browser", Area::Browser);
         check(None, "stranger", Origin::Inside, "stranger", Area::Unit);
     }

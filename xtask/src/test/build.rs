@@ -108,7 +108,7 @@ pub(crate) fn build_server(root: &Path) -> Result<Option<PathBuf>, Error> {
 fn selection(members: &[(String, Option<Kind>)], areas: &[Area]) -> Option<Vec<String>> {
     if areas.contains(&Area::Unit) {
         let mut arguments = vec!["--workspace".to_owned()];
-        if !areas.contains(&Area::Browser) && !areas.contains(&Area::Faults) {
+        if ![Area::Browser, Area::Faults, Area::Telemetry].iter().any(|area| areas.contains(area)) {
             let left_out = members.iter().filter(|(_, kind)| *kind == Some(Kind::EndToEnd));
             arguments.extend(left_out.flat_map(|(name, _)| ["--exclude".to_owned(), name.clone()]));
         }
@@ -138,7 +138,7 @@ fn serves(area: &Area, package: &str, kind: Option<Kind>) -> bool {
         Area::Store(_) => kind == Some(Kind::Store) && store_area(package) == *area,
         Area::Http => matches!(kind, Some(Kind::Http | Kind::Axum | Kind::Server | Kind::Example)),
         Area::Faults => matches!(kind, Some(Kind::EndToEnd | Kind::Servers)),
-        Area::Browser => kind == Some(Kind::EndToEnd),
+        Area::Browser | Area::Telemetry => kind == Some(Kind::EndToEnd),
         Area::Unit | Area::Tidy | Area::Layers | Area::Secrets | Area::Other(_) => false,
     }
 }

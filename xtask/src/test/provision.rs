@@ -17,8 +17,12 @@ struct Need {
 /// Packages of servers start a server of their own when they are installed, where the system allows it. It is of no use
 /// and does no harm: tests start theirs on private ports.
 const NEEDS: &[Need] = &[
-    Need::of(&["store=redis", "http", "faults"], &["redis-server", "valkey-server"], "redis-server"),
-    Need::of(&["store=redis", "http", "faults"], &["redis-cli", "valkey-cli"], "redis-tools"),
+    Need::of(
+        &["store=redis", "http", "faults", "telemetry"],
+        &["redis-server", "valkey-server"],
+        "redis-server",
+    ),
+    Need::of(&["store=redis", "http", "faults", "telemetry"], &["redis-cli", "valkey-cli"], "redis-tools"),
     Need::of(&["store=postgres", "http", "faults"], &["postgres"], "postgresql"),
     Need::of(&["store=postgres", "http", "faults"], &["psql"], "postgresql-client"),
     Need::of(&["store=mysql", "http", "faults"], &["mariadbd", "mysqld"], "mariadb-server"),
@@ -30,6 +34,9 @@ const NEEDS: &[Need] = &[
         &[FAKETIME],
         "libfaketime",
     ),
+    // The package starts a server of its own where the system allows it, on port 9090: ours listen elsewhere.
+    Need::of(&["telemetry"], &["prometheus"], "prometheus"),
+    Need::of(&["telemetry"], &["promtool"], "prometheus"),
     Need::of(&["http", "faults"], &["haproxy"], "haproxy"),
     Need::of(&["http", "faults"], &["nginx"], "nginx"),
     Need {
@@ -151,7 +158,10 @@ impl Installation {
             Distribution::Ubuntu => need.ubuntu,
             Distribution::Debian | Distribution::Other => need.debian,
         };
-        (!missing.is_empty()).then(|| Self { distribution, packages: missing.iter().map(package).collect() })
+        let mut packages: Vec<_> = missing.iter().map(package).collect();
+        // One package may bring two programs.
+        packages.dedup();
+        (!packages.is_empty()).then_some(Self { distribution, packages })
     }
 
     fn is_possible(&self) -> bool {
@@ -285,6 +295,7 @@ mod tests {
         check("store=sqlite", "");
         let all = "redis-server redis-tools postgresql postgresql-client mariadb-server mariadb-client memcached \
                    libfaketime haproxy nginx";
+        check("telemetry", "redis-server redis-tools prometheus prometheus");
         check("faults", all);
         check("http", all);
     }

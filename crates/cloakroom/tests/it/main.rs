@@ -7,6 +7,7 @@ mod ending;
 mod guarded;
 mod issuing;
 mod limits;
+mod measured;
 mod near;
 mod outage;
 mod rotation;
