@@ -1,6 +1,6 @@
 //! What lies in `deploy/` for Prometheus and Grafana.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
@@ -105,4 +105,27 @@ pub(crate) fn metrics_in(expression: &str) -> BTreeSet<String> {
         of_histogram.unwrap_or(name).to_owned()
     };
     names.map(whole).collect()
+}
+
+/// Each metric's labels, as the book has them.
+pub(crate) fn labels_in_the_book() -> BTreeMap<String, BTreeSet<String>> {
+    let book = read("../docs/book/metrics.md");
+    let rows = book.lines().filter(|line| line.starts_with("| `cloakroom_"));
+    let words = |cell: &str| cell.split('`').skip(1).step_by(2).map(str::to_owned).collect::<Vec<_>>();
+    rows.filter_map(|row| {
+        let cells: Vec<&str> = row.split('|').collect();
+        Some((words(cells.get(1)?).pop()?, words(cells.get(3)?).into_iter().collect()))
+    })
+    .collect()
+}
+
+/// The metric of a line of the exposition, and its labels; `None` for a comment.
+pub(crate) fn series(line: &str) -> Option<(String, BTreeSet<String>)> {
+    let (name, labels) = match line.split_once('{') {
+        Some((name, rest)) => (name, rest.split_once('}')?.0),
+        None => (line.split_once(' ')?.0, ""),
+    };
+    let labels = labels.split("\",").filter_map(|label| Some(label.split_once('=')?.0.to_owned()));
+    let name = metrics_in(name).pop_first()?;
+    Some((name, labels.filter(|label| label != "le").collect()))
 }

@@ -76,8 +76,6 @@ const NOT_HERE: &[&str] = &[
     "cloakroom_audit_sink_events_total",
     "cloakroom_otlp_metric_exports_total",
     "cloakroom_otlp_spans_total",
-    "cloakroom_signals_dropped_total",
-    "cloakroom_signals_total",
     "cloakroom_store_errors_total",
     "cloakroom_webhook_deliveries_total",
 ];
@@ -139,6 +137,14 @@ async fn exposition_is_clean(server: &Server) -> Outcome {
         let name = line.split(' ').next().unwrap_or_default();
         if !text.contains(&format!("# HELP {name} ")) {
             return Err(Failure::new(format!("{name} is not described")));
+        }
+    }
+    let labels = deployed::labels_in_the_book();
+    for (name, found) in text.lines().filter_map(deployed::series) {
+        let known =
+            labels.get(&name).ok_or_else(|| Failure::new(format!("the book does not know {name}")))?;
+        if found != *known {
+            return Err(Failure::new(format!("{name} has the labels {found:?}; the book says {known:?}")));
         }
     }
     Ok(())

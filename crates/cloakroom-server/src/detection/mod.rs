@@ -20,7 +20,7 @@ use cloakroom::{
 use cloakroom_audit::AuditLog;
 use cloakroom_axum::{Inspection, Inspector, RequestFacts};
 use cloakroom_core::Device;
-use cloakroom_detection::{Detector, Grade, MaxMindPlaces, Places, Replay, Seen, Sighting};
+use cloakroom_detection::{Detector, Grade, MaxMindPlaces, Places, Replay, Seen, Sighting, Signal};
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
 
@@ -199,6 +199,14 @@ impl fmt::Debug for Detection {
 
 /// Describes the metrics of detection.
 pub(crate) fn describe_metrics() {
+    // There from the start: the first of a kind is seen as an increase.
+    for signal in Signal::ALL {
+        for grade in [Grade::Log, Grade::Reauthenticate, Grade::End] {
+            metrics::counter!(act::SIGNALS, "signal" => signal.as_str(), "grade" => grade.as_str())
+                .increment(0);
+        }
+    }
+    metrics::counter!(DROPPED).increment(0);
     metrics::describe_counter!(
         act::SIGNALS,
         "Signals of sessions and accounts in other hands, and what was done"

@@ -6,6 +6,8 @@
 //!
 //! Metrics are counted once, by the recorder that `/metrics` reads; what is sent is a snapshot of it. See decision 33.
 
+#[cfg(all(test, feature = "otlp"))]
+mod book;
 #[cfg(feature = "otlp")]
 mod metrics;
 #[cfg(feature = "otlp")]

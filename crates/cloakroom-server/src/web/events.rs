@@ -17,6 +17,9 @@ pub(super) enum SignInOutcome {
 }
 
 impl SignInOutcome {
+    const ALL: [Self; 5] =
+        [Self::Success, Self::Refused, Self::Limited, Self::SessionLimit, Self::Unavailable];
+
     const fn as_str(self) -> &'static str {
         match self {
             Self::Success => "success",
@@ -118,9 +121,12 @@ impl App {
     }
 }
 
-/// Describes the metric of sign-ins.
+/// Describes the metric of sign-ins. Its series are there from the start: the first of a kind is seen as an increase.
 pub(crate) fn describe_metrics() {
     metrics::describe_counter!(SIGN_INS, "Attempts to sign in with a password, by outcome");
+    for outcome in SignInOutcome::ALL {
+        metrics::counter!(SIGN_INS, "outcome" => outcome.as_str()).increment(0);
+    }
 }
 
 fn masked(account: &PrincipalId) -> String {

@@ -17,4 +17,5 @@ mod recorder;
 mod server;
 mod stores;
 mod story;
+mod telling;
 mod watching;
