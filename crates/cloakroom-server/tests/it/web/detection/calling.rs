@@ -7,6 +7,7 @@ use axum::body::Bytes;
 use axum::http::HeaderMap;
 use axum::routing::post;
 use cloakroom_server::detection::Secret;
+use metrics_exporter_prometheus::PrometheusBuilder;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
@@ -31,6 +32,10 @@ async fn receiver() -> (mpsc::UnboundedReceiver<(HeaderMap, Bytes)>, String) {
 
 #[tokio::test]
 async fn a_signal_is_called_signed_and_counted_and_names_nobody_that_was_only_typed() {
+    let recorder = PrometheusBuilder::new().build_recorder();
+    let exposition = recorder.handle();
+    // Everything here runs on this thread.
+    let _counted = metrics::set_default_local_recorder(&recorder);
     let (mut calls, url) = receiver().await;
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("hook.key");
@@ -69,4 +74,18 @@ async fn a_signal_is_called_signed_and_counted_and_names_nobody_that_was_only_ty
     assert_eq!(failures["type"], "signal.sign_in_failures");
     assert_eq!(failures["data"]["principal"], Value::Null, "there is no such account");
     assert!(!failures.to_string().contains("secret"), "{failures}");
+    for line in [
+        r#"cloakroom_signals_total{signal="user_agent_changed",grade="log"} 1"#,
+        r#"cloakroom_signals_total{signal="sign_in_failures",grade="log"} 1"#,
+        // A call is counted when its answer is there.
+        r#"cloakroom_webhook_deliveries_total{result="delivered"} 2"#,
+    ] {
+        let shows = async {
+            while !exposition.render().contains(line) {
+                tokio::task::yield_now().await
+            }
+        };
+        let shown = tokio::time::timeout(Duration::from_secs(20), shows).await;
+        assert!(shown.is_ok(), "{line} in {}", exposition.render());
+    }
 }
