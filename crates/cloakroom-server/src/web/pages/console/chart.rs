@@ -89,7 +89,7 @@ impl Hue {
     const fn colour(self) -> RGBColor {
         match self {
             Self::Green => RGBColor(0x1d, 0x6f, 0x5a),
-            Self::Brass => RGBColor(0xc9, 0x8a, 0x1b),
+            Self::Brass => RGBColor(0xb9, 0x7c, 0x14),
             Self::Blue => RGBColor(0x4a, 0x6f, 0xa5),
             Self::Red => RGBColor(0xb4, 0x49, 0x3d),
             Self::Violet => RGBColor(0x7a, 0x6a, 0x9c),
