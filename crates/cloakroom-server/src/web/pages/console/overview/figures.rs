@@ -126,8 +126,7 @@ impl Minutes<'_> {
 fn active_chart(slots: Slots, active: &Active) -> Chart {
     let signed_in = levels(slots, &active.signed_in);
     let anonymous = levels(slots, &active.anonymous);
-    let latest = |values: &[Option<u64>]| values.iter().rev().flatten().next().copied();
-    let sum = match (latest(&signed_in), latest(&anonymous)) {
+    let sum = match (latest(&active.signed_in), latest(&active.anonymous)) {
         (None, None) => "not sampled yet".to_owned(),
         (signed_in, anonymous) => format!(
             "{} signed in, {} anonymous",
@@ -140,14 +139,25 @@ fn active_chart(slots: Slots, active: &Active) -> Chart {
     Chart::new("active", "Active sessions", sum, Form::Surface, slots, series)
 }
 
+/// How high something stood in the last minute that was sampled.
+fn latest(samples: &[Sample]) -> Option<u64> {
+    let at = samples.iter().map(|sample| sample.at).max()?;
+    samples.iter().filter(|sample| sample.at == at).filter_map(level).max()
+}
+
+/// A count of sessions; what is no such number is none.
+fn level(sample: &Sample) -> Option<u64> {
+    format!("{:.0}", sample.value).parse().ok()
+}
+
 /// How high something stood in each slot. Several nodes see the same store: what the one that saw most saw.
 fn levels(slots: Slots, samples: &[Sample]) -> Vec<Option<u64>> {
     let mut levels: Vec<Option<u64>> = vec![None; slots.count];
     for sample in samples {
-        let Some(level) = slots.of(sample.at).and_then(|slot| levels.get_mut(slot)) else { continue };
-        // Counts of sessions; what is no such number is none.
-        let Ok(value) = format!("{:.0}", sample.value).parse::<u64>() else { continue };
-        *level = Some(level.map_or(value, |highest| highest.max(value)));
+        let slot = slots.of(sample.at).and_then(|slot| levels.get_mut(slot));
+        if let (Some(highest), Some(value)) = (slot, level(sample)) {
+            *highest = (*highest).max(Some(value));
+        }
     }
     levels
 }
