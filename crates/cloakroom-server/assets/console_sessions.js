@@ -147,9 +147,11 @@
 
   // News.
   const ENDS = new Set(["session_revoked", "session_logout", "session_expired"]);
-  // Whoever looks is signed out: the page itself says why.
+  // Whoever looks is signed out: the page itself says why, unless they are on their way out.
+  let leaving = false;
+  addEventListener("beforeunload", () => { leaving = true; });
   cloakroomLive.state((state) => {
-    if (state === "over") location.reload();
+    if (state === "over" && !leaving) location.reload();
   });
 
   // An act that ends sessions without naming them one by one.

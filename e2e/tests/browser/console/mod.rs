@@ -7,6 +7,7 @@ mod keyboard;
 mod live;
 mod proof;
 mod sessions;
+mod watching;
 mod without_script;
 
 use e2e::{Browser, Failure, Outcome, World, eventually};

@@ -11,6 +11,7 @@ mod console;
 mod detection;
 mod guessing;
 mod headers;
+mod million;
 mod openapi;
 mod outage;
 mod recorder;

@@ -7,6 +7,7 @@ pub(in crate::web) mod acts;
 pub(in crate::web) mod audit;
 pub(in crate::web) mod changes;
 mod chart;
+mod ending;
 mod events;
 mod filter;
 pub(in crate::web) mod live;

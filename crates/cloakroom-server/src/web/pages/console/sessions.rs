@@ -38,6 +38,8 @@ struct ResultsPart {
 /// A page of the list, and what is to be said of it.
 struct Results {
     rows: Vec<SessionRow>,
+    /// How many rows the store looked at for it.
+    read: u64,
     summary: String,
     /// What was asked for and cannot be had.
     problems: Vec<String>,
@@ -95,6 +97,7 @@ impl App {
         let next = found.next.map(|cursor| asked.at(&cursor.to_string()));
         let back = asked.at(&asked.cursor);
         Ok(Results {
+            read: found.read,
             summary: summary(&found, &search),
             problems,
             taken: taken(&found, asked),
