@@ -1,5 +1,4 @@
 //! What looking at ordinary traffic costs in allocations, counted by the allocator.
-#![expect(clippy::unwrap_used, reason = "a test that cannot be set up fails")]
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;

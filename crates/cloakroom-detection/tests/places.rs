@@ -28,13 +28,14 @@ fn world() -> Vec<MaxMindPlaces> {
     );
     let networks = mmdb::database(
         "GeoLite2-ASN",
-        &[
-            ("203.0.113.0/24", mmdb::asn(64_500)),
-            ("198.51.100.0/24", mmdb::asn(64_501)),
-            ("2001:db8::/32", mmdb::asn(64_500)),
-        ],
+        &[("203.0.113.0/24", asn(64_500)), ("198.51.100.0/24", asn(64_501)), ("2001:db8::/32", asn(64_500))],
     );
     [cities, networks].into_iter().map(|bytes| MaxMindPlaces::from_bytes(bytes).unwrap()).collect()
+}
+
+/// What GeoLite2 ASN says of a network.
+fn asn(number: u32) -> mmdb::Value {
+    mmdb::Value::Map(vec![("autonomous_system_number", mmdb::Value::Word(number))])
 }
 
 fn minutes(minutes: i64) -> Timestamp {

@@ -29,11 +29,6 @@ pub(crate) fn city(country: &'static str, latitude: f64, longitude: f64, accurac
     ])
 }
 
-/// What GeoLite2 ASN says of a network.
-pub(crate) fn asn(number: u32) -> Value {
-    Value::Map(vec![("autonomous_system_number", Value::Word(number))])
-}
-
 /// A database of IPv6 addresses, IPv4 ones among them, that says `value` of each `network/prefix`.
 pub(crate) fn database(kind: &'static str, entries: &[(&str, Value)]) -> Vec<u8> {
     // Nodes of the search tree: where each bit leads.
