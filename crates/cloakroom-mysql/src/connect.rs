@@ -64,9 +64,11 @@ fn bounds(deadline: Duration) -> String {
     let lock = (deadline / 2).as_secs().max(1);
     let millis = deadline.as_millis();
     // MySQL reads the first comment and skips the second, MariaDB the other way round. MySQL bounds nothing but SELECT.
+    let idle = deadline.as_secs().max(1);
+    // A node that is stopped inside a transaction is thrown out by MariaDB: others wait for its locks.
     format!(
         "innodb_lock_wait_timeout = {lock} /*!50708 , max_execution_time = {millis} */ \
-         /*M!100101 , max_statement_time = {}.{:03} */",
+         /*M!100101 , max_statement_time = {}.{:03} */ /*M!100301 , idle_transaction_timeout = {idle} */",
         millis / 1_000,
         millis % 1_000
     )

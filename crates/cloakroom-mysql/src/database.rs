@@ -41,7 +41,7 @@ pub(crate) struct Database {
 
 /// A pool of connections, and what its server was seen to do with changes.
 #[derive(Debug)]
-struct Lines {
+pub(crate) struct Lines {
     pool: Pool,
     seen: AtomicU8,
 }
@@ -70,15 +70,20 @@ impl Database {
     /// It goes on where its caller goes away: a request that is given up must not cost a connection, and what it asked
     /// for is decided soon, in the order it was asked.
     pub(crate) async fn perform<W: Work>(&self, work: W) -> Result<W::Answer, StoreError> {
+        self.undertake(work).await.map_err(|(problem, sent)| problem.into_error(W::VERB, sent))
+    }
+
+    /// The same; where it fails, what happened and how far it had come.
+    pub(crate) async fn undertake<W: Work>(&self, work: W) -> Result<W::Answer, (Problem, Sent)> {
         let database = self.clone();
         match tokio::spawn(async move { database.within_deadline(&work).await }).await {
             Ok(outcome) => outcome,
             Err(stopped) if stopped.is_panic() => std::panic::resume_unwind(stopped.into_panic()),
-            Err(_) => Err(Problem::Closed.into_error(W::VERB, Sent::Writing)),
+            Err(_) => Err((Problem::Closed, Sent::Writing)),
         }
     }
 
-    async fn within_deadline<W: Work>(&self, work: &W) -> Result<W::Answer, StoreError> {
+    async fn within_deadline<W: Work>(&self, work: &W) -> Result<W::Answer, (Problem, Sent)> {
         let progress = Arc::new(Progress::default());
         let attempts = Box::pin(self.attempts(work, &progress));
         let outcome = match tokio::time::timeout(self.deadline, attempts).await {
@@ -86,14 +91,14 @@ impl Database {
             Err(_) if progress.has_link() => Err(Problem::Overdue(self.deadline)),
             Err(_) => Err(Problem::Crowded(self.deadline)),
         };
-        outcome.map_err(|problem| problem.into_error(W::VERB, progress.sent(W::EFFECT)))
+        outcome.map_err(|problem| (problem, progress.sent(W::EFFECT)))
     }
 
     async fn attempts<W: Work>(&self, work: &W, progress: &Arc<Progress>) -> Result<W::Answer, Problem> {
         let mut pause = FIRST_PAUSE;
         for attempt in 1.. {
             progress.reach(Progress::WAITING);
-            let lines = Arc::clone(&self.lines.read().unwrap_or_else(PoisonError::into_inner));
+            let lines = self.lines();
             let mut link = self.link(&lines, progress).await?;
             let outcome = work.attempt(&mut link).await;
             drop(link);
@@ -115,7 +120,7 @@ impl Database {
     /// Gives up all connections of a pool that was seen to accept changes and to refuse them: its server has become a
     /// replica, or its name leads to another server by now. What is connected to the old one would go on answering
     /// look-ups from the past.
-    fn learn(&self, lines: &Arc<Lines>, problem: Option<&Problem>) {
+    pub(crate) fn learn(&self, lines: &Arc<Lines>, problem: Option<&Problem>) {
         let seen = match problem.map(Problem::kind) {
             None => Lines::ACCEPTS,
             Some(ErrorKind::ReadOnly) => Lines::REFUSES,
@@ -130,8 +135,13 @@ impl Database {
         }
     }
 
+    /// The pool that is in use.
+    pub(crate) fn lines(&self) -> Arc<Lines> {
+        Arc::clone(&self.lines.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
     /// A connection from the pool, or a new one.
-    async fn link(&self, lines: &Lines, progress: &Arc<Progress>) -> Result<Link, Problem> {
+    pub(crate) async fn link(&self, lines: &Lines, progress: &Arc<Progress>) -> Result<Link, Problem> {
         let conn = lines.pool.get_conn().await.map_err(|error| refused(&self.place, error))?;
         progress.reach(Progress::LINKED);
         Ok(Link { conn: Some(conn), may_be_used_again: true, progress: Arc::clone(progress) })
@@ -158,7 +168,7 @@ fn may_try_again<W: Work>(problem: &Problem) -> bool {
 
 /// How far a call has come, for whoever has to say so when it is cut short.
 #[derive(Debug, Default)]
-struct Progress(AtomicU8);
+pub(crate) struct Progress(AtomicU8);
 
 impl Progress {
     const WAITING: u8 = 0;
@@ -203,6 +213,25 @@ impl Link {
         self.may_be_used_again = outcome.as_ref().map_or_else(Problem::spares_connection, |_| true);
         outcome
     }
+
+    /// Says something that has no answer and cannot be prepared. The connection is not used again after it, unless it is
+    /// [spared](Self::spare).
+    pub(crate) async fn say(&mut self, sql: &'static str) -> Result<(), Problem> {
+        let conn = self.conn.as_mut().ok_or(Problem::Closed)?;
+        self.may_be_used_again = false;
+        self.progress.reach(Progress::SENT);
+        Ok(conn.query_drop(sql).await?)
+    }
+
+    /// Something is left on the connection, which ends with it.
+    pub(crate) fn hold(&mut self) {
+        self.may_be_used_again = false;
+    }
+
+    /// Nothing is left on the connection.
+    pub(crate) fn spare(&mut self) {
+        self.may_be_used_again = true;
+    }
 }
 
 async fn exchange(
@@ -237,14 +266,21 @@ impl Drop for Link {
 
 /// What a statement answered: a set of rows for each result, and how many rows it changed.
 #[derive(Debug)]
-pub(crate) struct Answer {
+pub struct Answer {
     pub(crate) sets: Vec<Vec<Row>>,
     pub(crate) affected: u64,
 }
 
 impl Answer {
+    /// How many rows it changed.
+    #[must_use]
+    pub fn affected(&self) -> u64 {
+        self.affected
+    }
+
     /// The rows of a statement that has one result.
-    pub(crate) fn rows(self) -> Vec<Row> {
+    #[must_use]
+    pub fn rows(self) -> Vec<Row> {
         self.sets.into_iter().next().unwrap_or_default()
     }
 }

@@ -102,7 +102,7 @@ impl Problem {
 
     /// What is known of a write that this happened to. An error that the server reports has undone it, unless it is one
     /// that may come from the commit itself.
-    fn applied(&self, sent: Sent) -> Applied {
+    pub(crate) fn applied(&self, sent: Sent) -> Applied {
         let in_doubt = match self {
             Self::Connection(_) | Self::Overdue(_) | Self::Closed | Self::Answer(_) => true,
             Self::Server { code, .. } => IN_DOUBT.contains(code),

@@ -37,19 +37,26 @@
 //! indexes included. No verb but `count` looks at more rows than it answers with; the end of everything counts what it ended
 //! to a quarter of a million.
 
+mod beside;
 mod connect;
 mod database;
 mod error;
 mod facts;
 mod map;
 mod options;
+mod patience;
 mod schema;
 mod store;
 mod url;
 mod verb;
 
+pub use beside::{MysqlError, MysqlPool, MysqlTransaction};
+pub use database::Answer;
 pub use facts::MysqlFacts;
+/// What answers and parameters of a [`MysqlPool`] are made of: the driver's.
+pub use mysql_async::{Row, Value, prelude::FromValue};
 pub use options::{MysqlOptions, TlsMode, UrlError};
+pub use schema::{MysqlPlan, MysqlStep};
 pub use store::MysqlStore;
 
 /// The name of this store in errors, logs and metrics.

@@ -9,27 +9,61 @@ use mysql_async::prelude::Queryable as _;
 use mysql_async::{Conn, Opts, Row};
 
 use crate::database::{Database, Link, Work, refused};
-use crate::error::{Problem, migration_remedy};
+use crate::error::{Problem, Sent, migration_remedy};
 use crate::map::Columns;
 use crate::options::{Migrate, MysqlOptions};
-use cloakroom_store::{StoreError, Verb};
+use cloakroom_store::Verb;
 
-/// Brings the database to [`VERSION`], where it is not there already.
+/// Tables, and how older ones become newer ones.
+#[derive(Debug)]
+pub struct MysqlPlan {
+    /// The table that says how far they are. Its columns are `singleton`, `version` and `step`.
+    pub stamp: &'static str,
+    /// Creates that table, if it is not there.
+    pub create_stamp: &'static str,
+    /// What another program may have called the same: refused where there is no stamp.
+    pub names: &'static [&'static str],
+    /// The steps to each version, in order; released ones never change.
+    pub migrations: &'static [&'static [MysqlStep]],
+}
+
+impl MysqlPlan {
+    /// The version that the tables have in the end.
+    fn version(&self) -> i64 {
+        i64::try_from(self.migrations.len()).unwrap_or(i64::MAX)
+    }
+
+    fn look(&self) -> String {
+        format!("SELECT version, step FROM {} WHERE singleton = 1", self.stamp)
+    }
+
+    fn check(&self, found: i64, options: &MysqlOptions) -> Result<(), Problem> {
+        let (database, known) = (options.database.clone(), self.version());
+        if found > known {
+            return Err(Problem::Newer { database, found, known });
+        }
+        if found < known && options.migrate == Migrate::Off {
+            return Err(Problem::Older { database, found, known });
+        }
+        Ok(())
+    }
+}
+
+/// Brings the tables of `plan` to its version, where they are not there already.
 ///
 /// A database that is needs no more than one look, and no right to change anything.
 pub(crate) async fn bring_up_to_date(
     database: &Database,
     options: &MysqlOptions,
     patient: Opts,
-) -> Result<(), StoreError> {
-    let found = database.perform(Look).await?.map_or(0, |stamp| stamp.version);
-    check(found, options).map_err(|problem| problem.into_error(Verb::Open, crate::error::Sent::Nothing))?;
-    if found == VERSION {
+    plan: &'static MysqlPlan,
+) -> Result<(), (Problem, Sent)> {
+    let found = database.undertake(Look(plan)).await?.map_or(0, |stamp| stamp.version);
+    plan.check(found, options).map_err(|problem| (problem, Sent::Nothing))?;
+    if found == plan.version() {
         return Ok(());
     }
-    migrate(options, patient)
-        .await
-        .map_err(|problem| problem.into_error(Verb::Open, crate::error::Sent::Writing))
+    migrate(options, patient, plan).await.map_err(|problem| (problem, Sent::Writing))
 }
 
 /// Which schema a database has, and how many steps towards the next are done.
@@ -47,7 +81,7 @@ impl Stamp {
     }
 }
 
-struct Look;
+struct Look(&'static MysqlPlan);
 
 impl Work for Look {
     type Answer = Option<Stamp>;
@@ -55,7 +89,7 @@ impl Work for Look {
     const EFFECT: crate::database::Effect = crate::database::Effect::Reads;
 
     async fn attempt(&self, link: &mut Link) -> Result<Option<Stamp>, Problem> {
-        match link.ask(LOOK, Vec::new()).await {
+        match link.ask(&self.0.look(), Vec::new()).await {
             Ok(answer) => Stamp::read(answer.rows()),
             Err(Problem::Server { code: NO_SUCH_TABLE, .. }) => Ok(None),
             Err(problem) => Err(problem),
@@ -63,18 +97,7 @@ impl Work for Look {
     }
 }
 
-fn check(found: i64, options: &MysqlOptions) -> Result<(), Problem> {
-    let database = options.database.clone();
-    if found > VERSION {
-        return Err(Problem::Newer { database, found, known: VERSION });
-    }
-    if found < VERSION && options.migrate == Migrate::Off {
-        return Err(Problem::Older { database, found, known: VERSION });
-    }
-    Ok(())
-}
-
-async fn migrate(options: &MysqlOptions, opts: Opts) -> Result<(), Problem> {
+async fn migrate(options: &MysqlOptions, opts: Opts, plan: &'static MysqlPlan) -> Result<(), Problem> {
     let connecting = tokio::time::timeout(options.deadline, Conn::new(opts));
     let mut conn = connecting
         .await
@@ -89,7 +112,7 @@ async fn migrate(options: &MysqlOptions, opts: Opts) -> Result<(), Problem> {
     if !matches!(locked, Ok(Some(1))) {
         return Err(Problem::Migrating { database: options.database.clone(), patience: PATIENCE });
     }
-    let outcome = Migration { conn: &mut conn, options }.run().await;
+    let outcome = Migration { conn: &mut conn, options, plan }.run().await;
     let _ = tokio::time::timeout(options.deadline, conn.disconnect()).await;
     outcome
 }
@@ -98,13 +121,14 @@ async fn migrate(options: &MysqlOptions, opts: Opts) -> Result<(), Problem> {
 struct Migration<'a> {
     conn: &'a mut Conn,
     options: &'a MysqlOptions,
+    plan: &'static MysqlPlan,
 }
 
 impl Migration<'_> {
     async fn run(&mut self) -> Result<(), Problem> {
         let mut stamp = self.stamp().await?;
-        check(stamp.version, self.options)?;
-        for (version, steps) in (1..).zip(MIGRATIONS) {
+        self.plan.check(stamp.version, self.options)?;
+        for (version, steps) in (1..).zip(self.plan.migrations) {
             if version <= stamp.version {
                 continue;
             }
@@ -124,7 +148,7 @@ impl Migration<'_> {
 
     /// How far this database is; makes the row that says so where there is none.
     async fn stamp(&mut self) -> Result<Stamp, Problem> {
-        match self.conn.query::<Row, _>(LOOK).await {
+        match self.conn.query::<Row, _>(self.plan.look()).await {
             Ok(rows) => {
                 if let Some(stamp) = Stamp::read(rows)? {
                     return Ok(stamp);
@@ -132,25 +156,27 @@ impl Migration<'_> {
             }
             Err(mysql_async::Error::Server(answer)) if answer.code == NO_SUCH_TABLE => {
                 self.refuse_what_is_not_ours().await?;
-                let created = self.conn.query_drop(include_str!("../schema/version.sql")).await;
+                let created = self.conn.query_drop(self.plan.create_stamp).await;
                 created.map_err(|error| self.failed(1, 0, error))?;
             }
             Err(error) => return Err(error.into()),
         }
-        self.conn
-            .query_drop("INSERT IGNORE INTO cloakroom_schema (singleton, version, step) VALUES (1, 0, 0)")
-            .await?;
+        let stamp = self.plan.stamp;
+        let insert = format!("INSERT IGNORE INTO {stamp} (singleton, version, step) VALUES (1, 0, 0)");
+        self.conn.query_drop(insert).await?;
         Ok(Stamp { version: 0, step: 0 })
     }
 
     /// `IF NOT EXISTS` would take another program's table for ours.
     async fn refuse_what_is_not_ours(&mut self) -> Result<(), Problem> {
         let database = self.options.database.clone();
-        let taken: Option<String> = self.conn.query_first(FOREIGN).await?;
+        let names: Vec<String> = self.plan.names.iter().map(|name| format!("'{name}'")).collect();
+        let foreign = format!("{FOREIGN} AND table_name IN ({}) LIMIT 1", names.join(", "));
+        let taken: Option<String> = self.conn.query_first(foreign).await?;
         taken.map_or(Ok(()), |object| Err(Problem::Foreign { database, object }))
     }
 
-    async fn take(&mut self, version: i64, number: usize, step: &Step) -> Result<(), Problem> {
+    async fn take(&mut self, version: i64, number: usize, step: &MysqlStep) -> Result<(), Problem> {
         if let Some(name) = step.procedure {
             // Only one of the dialects can replace one.
             let dropped = self.conn.query_drop(format!("DROP PROCEDURE IF EXISTS {name}")).await;
@@ -161,7 +187,7 @@ impl Migration<'_> {
     }
 
     async fn note(&mut self, stamp: Stamp) -> Result<(), Problem> {
-        let sql = "UPDATE cloakroom_schema SET version = ?, step = ? WHERE singleton = 1";
+        let sql = format!("UPDATE {} SET version = ?, step = ? WHERE singleton = 1", self.plan.stamp);
         Ok(self.conn.exec_drop(sql, (stamp.version, stamp.step)).await?)
     }
 
@@ -182,26 +208,41 @@ impl Migration<'_> {
 
 /// One statement of a migration, which can be done again. A later version never changes a procedure that an earlier one
 /// calls: it makes one of another name, so that nodes of both work beside each other.
-#[derive(Debug)]
-struct Step {
+#[derive(Clone, Copy, Debug)]
+pub struct MysqlStep {
     procedure: Option<&'static str>,
     sql: &'static str,
 }
 
+impl MysqlStep {
+    /// A statement that can be done again: `CREATE TABLE IF NOT EXISTS`, `INSERT IGNORE`.
+    #[must_use]
+    pub const fn statement(sql: &'static str) -> Self {
+        Self { procedure: None, sql }
+    }
+}
+
 macro_rules! statement {
     ($version:literal, $name:literal) => {
-        Step { procedure: None, sql: include_str!(concat!("../schema/", $version, "/", $name, ".sql")) }
+        MysqlStep::statement(include_str!(concat!("../schema/", $version, "/", $name, ".sql")))
     };
 }
 
 macro_rules! procedure {
     ($version:literal, $name:literal) => {
-        Step { procedure: Some($name), ..statement!($version, $name) }
+        MysqlStep { procedure: Some($name), ..statement!($version, $name) }
     };
 }
 
-/// The steps to each version of the schema, in order; released ones never change.
-const MIGRATIONS: [&[Step]; 1] = [&[
+/// The tables of the sessions.
+pub(crate) static SESSIONS: MysqlPlan = MysqlPlan {
+    stamp: "cloakroom_schema",
+    create_stamp: include_str!("../schema/version.sql"),
+    names: &["session", "retired", "epoch", "counter", "end_of_all", "sweeper", "stripe", "active_sessions"],
+    migrations: MIGRATIONS,
+};
+
+const MIGRATIONS: &[&[MysqlStep]] = &[&[
     statement!("001", "session"),
     statement!("001", "retired"),
     statement!("001", "epoch"),
@@ -228,17 +269,10 @@ const MIGRATIONS: [&[Step]; 1] = [&[
     procedure!("001", "session_sweep"),
     procedure!("001", "store_ping"),
 ]];
-/// The version this code reads and writes: the number of migrations.
-const VERSION: i64 = 1;
-
-const LOOK: &str = "SELECT version, step FROM cloakroom_schema WHERE singleton = 1";
 /// Locks have one name space for a whole server, and short names.
 const LOCK: &str = "SELECT GET_LOCK(CONCAT('cloakroom/', MD5(DATABASE())), ?)";
-const FOREIGN: &str = "SELECT CONCAT('table ', table_name) FROM information_schema.tables
-    WHERE table_schema = DATABASE()
-        AND table_name IN ('session', 'retired', 'epoch', 'counter', 'end_of_all', 'sweeper', 'stripe',
-            'active_sessions')
-    LIMIT 1";
+const FOREIGN: &str =
+    "SELECT CONCAT('table ', table_name) FROM information_schema.tables WHERE table_schema = DATABASE()";
 const NO_SUCH_TABLE: u16 = 1146;
 /// How long to wait for another process that is migrating.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -248,13 +282,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_version_is_the_number_of_migrations() {
-        assert_eq!(i64::try_from(MIGRATIONS.len()), Ok(VERSION));
-    }
-
-    #[test]
     fn every_step_can_be_done_again() {
-        for step in MIGRATIONS.into_iter().flatten() {
+        for step in MIGRATIONS.iter().copied().flatten() {
             let code: String = step.sql.lines().filter(|line| !line.starts_with("--")).collect();
             let starts = |texts: &[&str]| texts.iter().any(|text| code.starts_with(text));
             let fits = match step.procedure {
@@ -267,7 +296,7 @@ mod tests {
 
     #[test]
     fn every_procedure_that_changes_several_rows_rolls_back_what_it_cannot_finish() {
-        for step in MIGRATIONS.into_iter().flatten().filter(|step| step.sql.contains("    ROLLBACK;")) {
+        for step in MIGRATIONS.iter().copied().flatten().filter(|step| step.sql.contains("    ROLLBACK;")) {
             assert!(
                 step.sql.contains("DECLARE EXIT HANDLER FOR SQLEXCEPTION BEGIN ROLLBACK; RESIGNAL; END;")
             );

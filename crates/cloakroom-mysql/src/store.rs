@@ -54,7 +54,8 @@ impl MysqlStore {
             tracing::warn!("the database's certificate is not verified: set sslmode=verify-full");
         }
         let database = Database::new(opts, &options);
-        schema::bring_up_to_date(&database, &options, patient).await?;
+        let prepared = schema::bring_up_to_date(&database, &options, patient, &schema::SESSIONS).await;
+        prepared.map_err(|(problem, sent)| problem.into_error(Verb::Open, sent))?;
         let handle = database.perform(Number).await?;
         Ok(Self { database, handle })
     }

@@ -4,25 +4,25 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cloakroom_store::{ErrorKind, StoreError, Verb};
-use deadpool_postgres::{ManagerConfig, Object, Pool, PoolError, QueueMode, RecyclingMethod};
+use deadpool_postgres::Object;
 use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 
 use crate::connect::Connector;
+use crate::connections::Connections;
 use crate::error::{Problem, Sent};
 use crate::lanes::{Lane, Lanes, Prepared};
 use crate::options::PostgresOptions;
 use crate::patience::Patience;
 
 /// Parameters of a statement.
-pub(crate) type Parameters<'a> = &'a [&'a (dyn ToSql + Sync)];
+pub type Parameters<'a> = &'a [&'a (dyn ToSql + Sync)];
 
 /// The connections of a store: a few that look-ups share, and a pool for everything else.
 #[derive(Debug)]
 pub(crate) struct Database {
-    connector: Connector,
     lanes: Lanes,
-    pool: Pool,
+    connections: Connections,
     deadline: Duration,
 }
 
@@ -33,20 +33,8 @@ impl Database {
         connector: Connector,
         look_up: String,
     ) -> Result<Self, Problem> {
-        let manager = deadpool_postgres::Manager::from_connect(
-            connector.config(),
-            connector.clone(),
-            ManagerConfig { recycling_method: RecyclingMethod::Fast },
-        );
-        // Last in, first out: whoever gave a call up and asks for something else comes behind it, on the same connection,
-        // and so knows it decided when the answer is there.
-        let pool = Pool::builder(manager)
-            .max_size(options.writers.get())
-            .queue_mode(QueueMode::Lifo)
-            .build()
-            .map_err(|_| Problem::Closed)?;
         let lanes = Lanes::new(connector.clone(), look_up, options.readers.get());
-        Ok(Self { connector, lanes, pool, deadline: options.deadline })
+        Ok(Self { lanes, connections: Connections::new(options, connector)?, deadline: options.deadline })
     }
 
     /// Looks something up. Asked again where a connection had ended unnoticed, which changes nothing: at most once for each
@@ -59,11 +47,7 @@ impl Database {
         let mut patience = Patience::new(self.deadline);
         let mut result = self.look_up_once(&mut patience, parameters).await;
         for _ in 0..self.lanes.number() {
-            let ended = matches!(
-                &result,
-                Err(Problem::Connection(_) | Problem::Server { ends_connection: true, .. })
-            );
-            if !ended {
+            if !matches!(&result, Err(problem) if problem.ends_connection()) {
                 break;
             }
             result = self.look_up_once(&mut patience, parameters).await;
@@ -142,12 +126,7 @@ impl Database {
         parameters: Parameters<'_>,
         (sent, sending): (&mut Sent, Sent),
     ) -> Result<Vec<Row>, Problem> {
-        let object = match patience.within(self.pool.get()).await {
-            Some(Ok(object)) => object,
-            Some(Err(PoolError::Backend(error))) => return Err(self.connector.problem(error)),
-            Some(Err(_)) => return Err(Problem::Closed),
-            None => return Err(self.crowded(patience.whole())),
-        };
+        let object = self.connections.take(patience).await?;
         let overdue = Problem::Overdue(patience.whole());
         let statement = match patience.within(object.prepare_cached(sql)).await {
             Some(Ok(statement)) => statement,
@@ -164,25 +143,12 @@ impl Database {
 
     /// Gives a connection back after a problem, or does away with it.
     fn release(&self, object: Object, problem: Problem) -> Problem {
-        if problem.spoils_connection() {
-            drop(Object::take(object));
-            // The others are to the same server: one that does not answer, is gone, or is a standby now.
-            self.pool.retain(|_, _| false);
-        }
+        self.connections.release(object, &problem);
         if problem.kind() == ErrorKind::ReadOnly {
             // A standby may be behind: look-ups have to go where writes go.
             self.lanes.discard_all();
         }
         problem
-    }
-
-    /// Nobody gave a connection back in time, or none could be opened.
-    fn crowded(&self, whole: Duration) -> Problem {
-        if self.pool.status().size < self.pool.status().max_size {
-            Problem::Overdue(whole)
-        } else {
-            Problem::Crowded(whole)
-        }
     }
 }
 

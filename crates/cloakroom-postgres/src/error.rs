@@ -117,6 +117,11 @@ impl Problem {
         }
     }
 
+    /// Whether the connection it happened on is gone.
+    pub(crate) fn ends_connection(&self) -> bool {
+        matches!(self, Self::Connection(_) | Self::Server { ends_connection: true, .. })
+    }
+
     /// Whether the digest or the id was taken, by a row that was written at the same moment.
     pub(crate) fn is_taken(&self) -> bool {
         matches!(self, Self::Server { code, .. } if *code == SqlState::UNIQUE_VIOLATION)
@@ -124,7 +129,7 @@ impl Problem {
 
     /// What is known of a write that this happened to. An error that the server reports and survives has undone it; where
     /// the connection ends, the commit may have come before the end.
-    fn applied(&self, sent: Sent) -> Applied {
+    pub(crate) fn applied(&self, sent: Sent) -> Applied {
         let in_doubt = match self {
             Self::Connection(_) | Self::Overdue(_) => true,
             Self::Server { ends_connection, .. } => *ends_connection,

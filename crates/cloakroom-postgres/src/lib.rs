@@ -40,7 +40,9 @@
 //! of one row each, and the view `active_sessions` for people. Migrated in place, in one transaction, by one node at a time. Operators find rights, vacuum,
 //! poolers and fail-over in the book.
 
+mod beside;
 mod connect;
+mod connections;
 mod database;
 mod error;
 mod facts;
@@ -55,9 +57,14 @@ mod tls;
 mod url;
 mod verb;
 
+pub use beside::{PostgresError, PostgresPool, PostgresTransaction};
+pub use database::Parameters;
 pub use facts::PostgresFacts;
 pub use options::{PostgresOptions, TlsMode, UrlError};
+pub use schema::PostgresPlan;
 pub use store::PostgresStore;
+/// What answers and parameters of a [`PostgresPool`] are made of: the driver's.
+pub use tokio_postgres::{Row, types::ToSql};
 
 /// The name of this store in errors, logs and metrics.
 const NAME: &str = "postgres";

@@ -13,12 +13,33 @@ pub(crate) fn localized(sql: &str, schema: &str) -> String {
     sql.replace("cloakroom.", &format!("\"{schema}\"."))
 }
 
-/// Brings the schema to [`VERSION`], or says why not.
+/// Tables, and how older ones become newer ones: a file for each version, in order, which ends by writing its number into
+/// the table of versions. Released files never change.
+#[derive(Clone, Copy, Debug)]
+pub struct PostgresPlan {
+    /// The table that says which of the files have been applied, without its schema; the first file creates it.
+    pub versions: &'static str,
+    /// The files. Every `cloakroom.` in them stands for the schema.
+    pub migrations: &'static [&'static str],
+}
+
+impl PostgresPlan {
+    /// The version that the tables have in the end.
+    fn version(&self) -> i32 {
+        i32::try_from(self.migrations.len()).unwrap_or(i32::MAX)
+    }
+}
+
+/// Brings the tables of `plan` to its version, or says why not.
 ///
 /// One transaction, behind an advisory lock: of several nodes that start at once, one migrates and the others wait for it
 /// and find it done. A failure, or a process killed on the way, leaves the schema as it was.
-pub(crate) async fn prepare(client: &Client, options: &PostgresOptions) -> Result<(), Problem> {
-    let schema = options.schema();
+pub(crate) async fn prepare(
+    client: &Client,
+    options: &PostgresOptions,
+    plan: &PostgresPlan,
+) -> Result<(), Problem> {
+    let (schema, known) = (options.schema(), plan.version());
     let sql = "SELECT current_setting('server_encoding'), current_setting('server_version_num')::integer,
                    current_setting('transaction_isolation')";
     let server = client.query_one(sql, &[]).await?;
@@ -31,16 +52,16 @@ pub(crate) async fn prepare(client: &Client, options: &PostgresOptions) -> Resul
     if server.get::<_, &str>(2) != "read committed" {
         return Err(Problem::Isolation(server.get(2)));
     }
-    let found = version(client, schema).await?;
-    if found == VERSION {
+    let found = version(client, schema, plan).await?;
+    if found == known {
         return Ok(());
     }
-    if found < VERSION && options.migrate == Migrate::Off {
-        return Err(Problem::Older { schema: schema.to_owned(), found, known: VERSION });
+    if found < known && options.migrate == Migrate::Off {
+        return Err(Problem::Older { schema: schema.to_owned(), found, known });
     }
-    client.batch_execute(&begin(schema)).await.map_err(|error| failed(error, schema, VERSION))?;
-    match migrate(client, schema).await {
-        Ok(()) => client.batch_execute("COMMIT").await.map_err(|error| failed(error, schema, VERSION)),
+    client.batch_execute(&begin(schema)).await.map_err(|error| failed(error, schema, known))?;
+    match migrate(client, schema, plan).await {
+        Ok(()) => client.batch_execute("COMMIT").await.map_err(|error| failed(error, schema, known)),
         Err(problem) => {
             // What ends the connection ends the transaction too.
             let _ = client.batch_execute("ROLLBACK").await;
@@ -49,13 +70,10 @@ pub(crate) async fn prepare(client: &Client, options: &PostgresOptions) -> Resul
     }
 }
 
-async fn migrate(client: &Client, schema: &str) -> Result<(), Problem> {
+async fn migrate(client: &Client, schema: &str, plan: &PostgresPlan) -> Result<(), Problem> {
     // Again: somebody else may have had the lock before.
-    let found = version(client, schema).await?;
-    if found > VERSION {
-        return Err(Problem::Newer { schema: schema.to_owned(), found, known: VERSION });
-    }
-    if found == VERSION {
+    let found = version(client, schema, plan).await?;
+    if found == plan.version() {
         return Ok(());
     }
     if found == 0 {
@@ -66,28 +84,30 @@ async fn migrate(client: &Client, schema: &str) -> Result<(), Problem> {
             client.batch_execute(&create).await.map_err(|error| failed(error, schema, 1))?;
         }
     }
-    for (version, migration) in (1..).zip(MIGRATIONS) {
+    for (version, migration) in (1..).zip(plan.migrations) {
         if version > found {
             let migration = localized(migration, schema);
             client.batch_execute(&migration).await.map_err(|error| failed(error, schema, version))?;
-            tracing::info!(schema, version, "schema migrated");
+            tracing::info!(schema, table = plan.versions, version, "schema migrated");
         }
     }
     Ok(())
 }
 
-/// The version of the schema; 0 where there is none.
-async fn version(client: &Client, schema: &str) -> Result<i32, Problem> {
+/// The version of the tables; 0 where there are none.
+async fn version(client: &Client, schema: &str, plan: &PostgresPlan) -> Result<i32, Problem> {
+    let known = plan.version();
     // The catalogue itself: `to_regclass` may remember that there was none before somebody else's migration.
     let table = "SELECT FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace
-                 WHERE nspname = $1 AND relname = 'schema_version'";
-    if client.query(table, &[&schema]).await?.is_empty() {
+                 WHERE nspname = $1 AND relname = $2";
+    if client.query(table, &[&schema, &plan.versions]).await?.is_empty() {
         return Ok(0);
     }
-    let sql = localized("SELECT coalesce(max(version), 0) FROM cloakroom.schema_version", schema);
-    let found = client.query_one(&sql, &[]).await.map_err(|error| failed(error, schema, VERSION))?.get(0);
-    if found > VERSION {
-        return Err(Problem::Newer { schema: schema.to_owned(), found, known: VERSION });
+    let sql = format!("SELECT coalesce(max(version), 0) FROM cloakroom.{}", plan.versions);
+    let asked = client.query_one(&localized(&sql, schema), &[]).await;
+    let found = asked.map_err(|error| failed(error, schema, known))?.get(0);
+    if found > known {
+        return Err(Problem::Newer { schema: schema.to_owned(), found, known });
     }
     Ok(found)
 }
@@ -124,24 +144,24 @@ fn failed(error: tokio_postgres::Error, schema: &str, version: i32) -> Problem {
 const OLDEST_SERVER: i32 = 140_000;
 /// How long one node waits for another one's migration, and a statement of one may take.
 pub(crate) const MIGRATION_PATIENCE: Duration = Duration::from_secs(60);
-/// One file for each version of the schema, in order; released ones never change.
-const MIGRATIONS: [&str; 4] = [
-    include_str!("../schema/001_tables.sql"),
-    include_str!("../schema/002_verbs.sql"),
-    include_str!("../schema/003_changes.sql"),
-    include_str!("../schema/004_lists.sql"),
-];
-/// The version this code reads and writes: the number of migrations.
-const VERSION: i32 = 4;
+/// The tables of the sessions.
+pub(crate) const SESSIONS: PostgresPlan = PostgresPlan {
+    versions: "schema_version",
+    migrations: &[
+        include_str!("../schema/001_tables.sql"),
+        include_str!("../schema/002_verbs.sql"),
+        include_str!("../schema/003_changes.sql"),
+        include_str!("../schema/004_lists.sql"),
+    ],
+};
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn the_version_is_the_number_of_migrations_and_each_writes_its_own_down() {
-        assert_eq!(i32::try_from(MIGRATIONS.len()), Ok(VERSION));
-        for (version, migration) in (1..).zip(MIGRATIONS) {
+    fn each_migration_writes_its_own_number_down() {
+        for (version, migration) in (1..=SESSIONS.version()).zip(SESSIONS.migrations) {
             let last = format!("INSERT INTO cloakroom.schema_version (version) VALUES ({version});");
             assert!(migration.trim_end().ends_with(&last), "{version}");
         }
@@ -149,7 +169,7 @@ mod tests {
 
     #[test]
     fn everything_in_the_files_is_in_the_schema_that_is_configured() {
-        for migration in MIGRATIONS {
+        for migration in SESSIONS.migrations {
             let local = localized(migration, "web");
             assert!(!local.contains("cloakroom."), "every name is replaced");
             for line in local.lines().filter(|line| line.starts_with("CREATE ")) {

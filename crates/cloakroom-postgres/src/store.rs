@@ -102,7 +102,7 @@ impl PostgresStore {
 
 /// Brings the schema up to date; a name that no other handle has.
 async fn prepare(connection: &Connection, options: &PostgresOptions) -> Result<String, Problem> {
-    schema::prepare(&connection.client, options).await?;
+    schema::prepare(&connection.client, options, &schema::SESSIONS).await?;
     Ok(connection.client.query_one("SELECT gen_random_uuid()::text", &[]).await?.get(0))
 }
 

@@ -8,9 +8,13 @@ mod account;
 mod error;
 mod gate;
 mod hashing;
+#[cfg(feature = "mysql")]
+mod mysql;
 mod name;
 mod open;
 mod password;
+#[cfg(feature = "postgres")]
+mod postgres;
 mod setup;
 mod sqlite;
 mod store;
@@ -28,9 +32,13 @@ pub use account::{
 pub use error::{AccountError, AccountErrorKind, Place};
 pub use gate::HashingLimits;
 pub use hashing::StoredHash;
+#[cfg(feature = "mysql")]
+pub use mysql::MysqlAccounts;
 pub use name::{AccountKey, AccountName, InvalidAccountName, account_key};
 pub use open::open;
 pub use password::{Password, PasswordAdvice, PasswordRefusal, PasswordTooLong};
+#[cfg(feature = "postgres")]
+pub use postgres::PostgresAccounts;
 pub use setup::{SetupDigest, SetupToken};
 pub use sqlite::SqliteAccounts;
 pub use store::{AccountFuture, AccountStore};

@@ -5,6 +5,8 @@ use std::sync::Arc;
 use super::error::{AccountError, AccountErrorKind, Place};
 use super::sqlite::SqliteAccounts;
 use super::store::AccountStore;
+#[cfg(any(feature = "postgres", feature = "mysql"))]
+use crate::config::StoreKind;
 use crate::config::{AccountsUrl, Config, RemoteUrl};
 
 /// Opens the accounts that the configuration names. A file, or the tables in a database, are made where there are none, and
@@ -26,6 +28,26 @@ pub async fn open(config: &Config) -> Result<Arc<dyn AccountStore>, AccountError
 }
 
 async fn connect(url: &RemoteUrl) -> Result<Arc<dyn AccountStore>, AccountError> {
-    let place = Place::Server(url.to_string());
-    Err(AccountError::new(AccountErrorKind::Unsupported, "open", &place))
+    match url.kind() {
+        #[cfg(feature = "postgres")]
+        StoreKind::Postgres => {
+            let options = cloakroom_postgres::PostgresOptions::from_url(url.expose());
+            let options = options.map_err(|error| malformed(url, error))?;
+            Ok(Arc::new(super::PostgresAccounts::connect(options, url.to_string()).await?))
+        }
+        #[cfg(feature = "mysql")]
+        StoreKind::Mysql => {
+            let options = cloakroom_mysql::MysqlOptions::from_url(url.expose());
+            let options = options.map_err(|error| malformed(url, error))?;
+            Ok(Arc::new(super::MysqlAccounts::connect(options, url.to_string()).await?))
+        }
+        // Reading an address refuses these already, by name.
+        _ => Err(AccountError::new(AccountErrorKind::Unsupported, "open", &Place::Server(url.to_string()))),
+    }
+}
+
+/// An address that was read when the configuration was cannot fail to be read again, but for a file it names.
+#[cfg(any(feature = "postgres", feature = "mysql"))]
+fn malformed(url: &RemoteUrl, error: impl std::error::Error + Send + Sync + 'static) -> AccountError {
+    AccountError::new(AccountErrorKind::Internal, "open", &Place::Server(url.to_string())).caused_by(error)
 }

@@ -1,0 +1,1 @@
+INSERT IGNORE INTO account_setup (singleton) VALUES (1)
