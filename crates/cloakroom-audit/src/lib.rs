@@ -21,6 +21,7 @@ mod sink;
 mod sqlite;
 mod store;
 pub mod suite;
+mod tally;
 mod verify;
 mod wire;
 
@@ -36,7 +37,7 @@ pub use log::{
 };
 pub use memory::MemoryAudit;
 pub use query::{AuditPage, AuditQuery, PAGE_READS, page};
-pub use row::AuditRow;
+pub use row::{AuditRow, minute_of};
 pub use seal::{Checkpoint, Seal};
 pub use sink::{MalformedSyslogAddress, Sink, SyslogAddress};
 pub use sqlite::SqliteAudit;
@@ -44,5 +45,6 @@ pub use store::{
     Along, AuditFuture, AuditStore, Batch, Count, Head, Order, Period, Prune, SEALS_KEPT, SPAN_MINUTES,
     Sample, Span, Walk, WriterId,
 };
+pub use tally::Tally;
 pub use verify::{Broken, Damage, Follower, Verdict, Verified, verify};
 pub use wire::{ActorObject, EventDevice, EventObject, MalformedEvent};

@@ -134,7 +134,8 @@ impl AuditRow {
 }
 
 /// The beginning of the minute of `at`.
-pub(crate) fn minute_of(at: Timestamp) -> Timestamp {
+#[must_use]
+pub fn minute_of(at: Timestamp) -> Timestamp {
     Timestamp::from_millis(at.as_millis().div_euclid(MINUTE_MILLIS).saturating_mul(MINUTE_MILLIS))
 }
 

@@ -64,7 +64,10 @@ pub use options::{PostgresOptions, TlsMode, UrlError};
 pub use schema::PostgresPlan;
 pub use store::PostgresStore;
 /// What answers and parameters of a [`PostgresPool`] are made of: the driver's.
-pub use tokio_postgres::{Row, types::ToSql};
+pub use tokio_postgres::{
+    Row,
+    types::{FromSql, ToSql},
+};
 
 /// The name of this store in errors, logs and metrics.
 const NAME: &str = "postgres";

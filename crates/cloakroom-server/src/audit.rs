@@ -1,5 +1,10 @@
 //! The audit log that is configured.
 
+#[cfg(feature = "mysql")]
+mod mysql;
+#[cfg(feature = "postgres")]
+mod postgres;
+
 use std::future::Future;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -11,7 +16,14 @@ use cloakroom_audit::{
 };
 use tokio::sync::oneshot;
 
+#[cfg(any(feature = "postgres", feature = "mysql"))]
+use crate::config::StoreKind;
 use crate::config::{AccountsUrl, Config, RemoteUrl};
+
+#[cfg(feature = "mysql")]
+pub use mysql::MysqlAudit;
+#[cfg(feature = "postgres")]
+pub use postgres::PostgresAudit;
 
 /// Opens the log where the accounts are, which have to be opened first; makes its tables, and the key that seals it, where
 /// there are none.
@@ -104,7 +116,22 @@ async fn open_store(config: &Config) -> Result<Arc<dyn AuditStore>, AuditError> 
 }
 
 async fn connect(url: &RemoteUrl) -> Result<Arc<dyn AuditStore>, AuditError> {
-    Err(AuditError::new("open", format!("this build keeps no audit log at {url}")))
+    match url.kind() {
+        #[cfg(feature = "postgres")]
+        StoreKind::Postgres => {
+            let options = cloakroom_postgres::PostgresOptions::from_url(url.expose());
+            let options = options.map_err(|error| AuditError::new("open", error))?;
+            Ok(Arc::new(PostgresAudit::connect(&options).await?))
+        }
+        #[cfg(feature = "mysql")]
+        StoreKind::Mysql => {
+            let options = cloakroom_mysql::MysqlOptions::from_url(url.expose());
+            let options = options.map_err(|error| AuditError::new("open", error))?;
+            Ok(Arc::new(MysqlAudit::connect(&options).await?))
+        }
+        // Reading an address refuses these already, by name.
+        _ => Err(AuditError::new("open", format!("this build keeps no audit log at {url}"))),
+    }
 }
 
 fn key_path(config: &Config) -> PathBuf {

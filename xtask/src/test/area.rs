@@ -17,6 +17,8 @@ pub(crate) enum Area {
     Store(String),
     /// Integration tests of the crates that know HTTP, and the examples.
     Http,
+    /// Accounts and audit log in every database they can be in.
+    Accounts,
     /// Servers, ours and the stores', killed, stopped and cut off while they work.
     Faults,
     /// What a real Prometheus makes of metrics, alerts and dashboard.
@@ -34,7 +36,13 @@ impl Area {
     pub(crate) fn has_programs(&self) -> bool {
         matches!(
             self,
-            Self::Unit | Self::Store(_) | Self::Http | Self::Faults | Self::Telemetry | Self::Browser
+            Self::Unit
+                | Self::Store(_)
+                | Self::Http
+                | Self::Accounts
+                | Self::Faults
+                | Self::Telemetry
+                | Self::Browser
         )
     }
 }
@@ -47,6 +55,7 @@ impl fmt::Display for Area {
             Self::Unit => "unit",
             Self::Store(name) => return write!(f, "store={name}"),
             Self::Http => "http",
+            Self::Accounts => "accounts",
             Self::Faults => "faults",
             Self::Telemetry => "telemetry",
             Self::Browser => "browser",
@@ -65,6 +74,7 @@ impl FromStr for Area {
             Self::Layers,
             Self::Unit,
             Self::Http,
+            Self::Accounts,
             Self::Faults,
             Self::Telemetry,
             Self::Browser,
@@ -95,6 +105,7 @@ pub(crate) fn area_of(kind: Option<Kind>, package: &str, origin: Origin, target:
         (Some(Kind::EndToEnd), Origin::Integration) if target == TELEMETRY => Area::Telemetry,
         (Some(Kind::Servers), Origin::Integration) => Area::Faults,
         (Some(Kind::EndToEnd), _) => Area::Browser,
+        (Some(Kind::Server), Origin::Integration) if target == ACCOUNTS => Area::Accounts,
         (Some(Kind::Http | Kind::Axum | Kind::Server), Origin::Integration) | (Some(Kind::Example), _) => {
             Area::Http
         }
@@ -107,6 +118,8 @@ pub(crate) fn store_area(package: &str) -> Area {
     Area::Store(package.strip_prefix("cloakroom-").unwrap_or(package).to_owned())
 }
 
+/// The name of the server's test that needs databases on servers.
+const ACCOUNTS: &str = "accounts";
 /// The name of the end-to-end test that does violence to the server.
 const FAULTS: &str = "faults";
 
@@ -125,6 +138,7 @@ mod tests {
             "unit",
             "store=memory",
             "http",
+            "accounts",
             "faults",
             "telemetry",
             "browser",
@@ -154,6 +168,7 @@ mod tests {
         check(Some(Kind::Axum), "cloakroom-axum", Origin::Integration, "it", Area::Http);
         check(Some(Kind::Example), "shop", Origin::Inside, "shop", Area::Http);
         check(Some(Kind::Server), "cloakroom-server", Origin::Integration, "it", Area::Http);
+        check(Some(Kind::Server), "cloakroom-server", Origin::Integration, "accounts", Area::Accounts);
         check(Some(Kind::EndToEnd), "e2e", Origin::Integration, "faults", Area::Faults);
         check(Some(Kind::EndToEnd), "e2e", Origin::Integration, "telemetry", Area::Telemetry);
         check(Some(Kind::EndToEnd), "e2e", Origin::Integration, "browser", Area::Browser);

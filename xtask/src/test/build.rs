@@ -137,6 +137,7 @@ fn serves(area: &Area, package: &str, kind: Option<Kind>) -> bool {
     match area {
         Area::Store(_) => kind == Some(Kind::Store) && store_area(package) == *area,
         Area::Http => matches!(kind, Some(Kind::Http | Kind::Axum | Kind::Server | Kind::Example)),
+        Area::Accounts => kind == Some(Kind::Server),
         Area::Faults => matches!(kind, Some(Kind::EndToEnd | Kind::Servers)),
         Area::Browser | Area::Telemetry => kind == Some(Kind::EndToEnd),
         Area::Unit | Area::Tidy | Area::Layers | Area::Secrets | Area::Other(_) => false,

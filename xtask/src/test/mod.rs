@@ -62,7 +62,7 @@ fn chosen(metadata: &Metadata, only: &[Area]) -> Result<Vec<Area>, Error> {
     let stores = members.iter().filter(|(_, kind)| *kind == Some(layers::Kind::Store));
     let mut all = vec![Area::Tidy, Area::Layers, Area::Unit];
     all.extend(stores.map(|(name, _)| area::store_area(name)));
-    all.extend([Area::Http, Area::Faults, Area::Telemetry, Area::Browser, Area::Secrets]);
+    all.extend([Area::Http, Area::Accounts, Area::Faults, Area::Telemetry, Area::Browser, Area::Secrets]);
     if let Some(stranger) = only.iter().find(|area| !all.contains(area)) {
         let names: Vec<_> = all.iter().map(ToString::to_string).collect();
         return Err(Error::new(

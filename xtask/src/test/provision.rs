@@ -23,10 +23,10 @@ const NEEDS: &[Need] = &[
         "redis-server",
     ),
     Need::of(&["store=redis", "http", "faults", "telemetry"], &["redis-cli", "valkey-cli"], "redis-tools"),
-    Need::of(&["store=postgres", "http", "faults"], &["postgres"], "postgresql"),
-    Need::of(&["store=postgres", "http", "faults"], &["psql"], "postgresql-client"),
-    Need::of(&["store=mysql", "http", "faults"], &["mariadbd", "mysqld"], "mariadb-server"),
-    Need::of(&["store=mysql", "http", "faults"], &["mariadb", "mysql"], "mariadb-client"),
+    Need::of(&["store=postgres", "http", "accounts", "faults"], &["postgres"], "postgresql"),
+    Need::of(&["store=postgres", "http", "accounts", "faults"], &["psql"], "postgresql-client"),
+    Need::of(&["store=mysql", "http", "accounts", "faults"], &["mariadbd", "mysqld"], "mariadb-server"),
+    Need::of(&["store=mysql", "http", "accounts", "faults"], &["mariadb", "mysql"], "mariadb-client"),
     Need::of(&["store=memcached", "http", "faults"], &["memcached"], "memcached"),
     // Servers by a clock that is wrong. A library, not a program: see `is_met`.
     Need::of(

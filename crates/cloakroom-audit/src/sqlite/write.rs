@@ -1,13 +1,11 @@
 //! Writing the log's tables, each time within a transaction that holds the file's write lock.
 
-use std::collections::BTreeMap;
-
 use cloakroom_core::Timestamp;
 use rusqlite::{OptionalExtension as _, Transaction, named_params, params};
 
 use super::read::{self, number};
 use crate::row::minute_of;
-use crate::{AuditRow, Batch, Prune, SEALS_KEPT, Sample, Seal};
+use crate::{AuditRow, Batch, Prune, SEALS_KEPT, Sample, Seal, Tally};
 
 pub(super) fn append(transaction: &Transaction<'_>, batch: &Batch) -> rusqlite::Result<Vec<AuditRow>> {
     let sql = "SELECT first, last FROM audit_writers WHERE writer = ?1 AND batch >= ?2";
@@ -60,15 +58,7 @@ fn insert(transaction: &Transaction<'_>, row: &AuditRow) -> rusqlite::Result<()>
 
 /// Adds a batch to the counts, and its minutes to where their events are.
 fn count(transaction: &Transaction<'_>, rows: &[AuditRow]) -> rusqlite::Result<()> {
-    let mut counts = BTreeMap::<(Timestamp, &str, &str), u64>::new();
-    let mut minutes = BTreeMap::<Timestamp, (u64, u64)>::new();
-    for row in rows {
-        let key = (row.minute(), row.event.as_str(), row.reason.as_deref().unwrap_or_default());
-        let count = counts.entry(key).or_default();
-        *count = count.saturating_add(row.times());
-        let span = minutes.entry(row.minute()).or_insert((row.seq, row.seq));
-        *span = (span.0.min(row.seq), span.1.max(row.seq));
-    }
+    let Tally { counts, minutes } = Tally::of(rows);
     for ((minute, event, reason), count) in counts {
         let sql = "INSERT INTO audit_counts (minute, event, reason, count) VALUES (?1, ?2, ?3, ?4) \
                    ON CONFLICT DO UPDATE SET count = count + excluded.count";

@@ -34,13 +34,13 @@ pub(crate) const ALL: &[(&str, Test)] = &[
 ];
 
 /// A server of the test's own.
-enum Server {
+pub(crate) enum Server {
     Postgres(Postgres),
     Mysql(Mariadb),
 }
 
 impl Server {
-    fn start(kind: Kind) -> Self {
+    pub(crate) fn start(kind: Kind) -> Self {
         match kind {
             Kind::Postgres => Self::Postgres(Postgres::start().unwrap()),
             Kind::Mysql => Self::Mysql(Mariadb::start().unwrap()),
@@ -48,22 +48,44 @@ impl Server {
         }
     }
 
-    fn place(&self, deadline: &str) -> Place {
+    pub(crate) fn url(&self, deadline: &str) -> String {
         let url = match self {
             Self::Postgres(server) => server.url(),
             Self::Mysql(server) => server.url(),
         };
-        Place::at(&format!("{url}?deadline={deadline}"))
+        format!("{url}?deadline={deadline}")
     }
 
-    fn kill(&self) {
+    fn place(&self, deadline: &str) -> Place {
+        Place::at(&self.url(deadline))
+    }
+
+    /// How many rows of the log were looked at since the server began.
+    pub(crate) fn rows_read(&self) -> u64 {
+        let answer = match self {
+            Self::Postgres(server) => server.sql("cloakroom", ROWS_READ_POSTGRES).unwrap(),
+            Self::Mysql(server) => server.sql("cloakroom", ROWS_READ_MYSQL).unwrap(),
+        };
+        answer.trim().parse().unwrap()
+    }
+
+    /// The same since then, when the server has written down at least so many.
+    pub(crate) fn rows_read_since(&self, before: u64, at_least: u64) -> u64 {
+        let look = || match self.rows_read().saturating_sub(before) {
+            read if read >= at_least => Look::Done(read),
+            read => Look::NotYet(read.to_string()),
+        };
+        until("the server counts", Duration::from_secs(30), look).unwrap()
+    }
+
+    pub(crate) fn kill(&self) {
         match self {
             Self::Postgres(server) => server.kill(),
             Self::Mysql(server) => server.kill(),
         }
     }
 
-    fn restart(&self) {
+    pub(crate) fn restart(&self) {
         match self {
             Self::Postgres(server) => server.restart().unwrap(),
             Self::Mysql(server) => server.restart().unwrap(),
@@ -279,3 +301,10 @@ fn a_missing_one_is_worth_waiting_for(kind: Kind) {
 const POSTGRES_PLAN: PostgresPlan = PostgresPlan { versions: "no_such_table", migrations: &[] };
 static MYSQL_PLAN: MysqlPlan =
     MysqlPlan { stamp: "no_such_table", create_stamp: "", names: &[], migrations: &[] };
+/// Through indexes and without.
+const ROWS_READ_POSTGRES: &str = "SELECT seq_tup_read + coalesce(idx_tup_fetch, 0) FROM pg_stat_user_tables \
+    WHERE relname = 'audit_event';";
+/// Of every table, by every connection: nobody else asks meanwhile.
+const ROWS_READ_MYSQL: &str = "SELECT CAST(SUM(variable_value) AS UNSIGNED) FROM information_schema.global_status \
+    WHERE variable_name IN ('HANDLER_READ_KEY', 'HANDLER_READ_NEXT', 'HANDLER_READ_PREV', 'HANDLER_READ_FIRST', \
+    'HANDLER_READ_LAST', 'HANDLER_READ_RND');";

@@ -1,4 +1,5 @@
-//! The built-in accounts in every database they can be in: one suite, and what happens when the database does not answer.
+//! The built-in accounts, and the audit log beside them, in every database they can be in: one suite for each, and what
+//! happens when the database does not answer.
 
 #![expect(
     clippy::unwrap_used,
@@ -6,6 +7,7 @@
     reason = "every function here is part of a test, which the lints cannot see without #[test]"
 )]
 
+mod audit;
 mod cases;
 mod faults;
 mod places;
@@ -14,11 +16,17 @@ mod sabotage;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
 
+use cloakroom_audit::suite;
 use libtest_mimic::{Arguments, Failed, Trial};
 
 use places::{Kind, Place};
 
+#[expect(clippy::disallowed_methods, reason = "a process started to be killed is told so by its arguments")]
 fn main() -> ExitCode {
+    let mut words = std::env::args().skip(1);
+    if words.next().is_some_and(|word| word == audit::CHILD) {
+        return audit::child(words);
+    }
     let mut trials = Vec::new();
     for kind in Kind::ALL {
         for case in cases::ALL {
@@ -26,9 +34,16 @@ fn main() -> ExitCode {
             trials.push(trial(name, move || runtime().block_on((case.run)(Place::new(kind)))));
         }
     }
-    for (name, test) in faults::ALL {
-        for kind in Kind::ON_SERVERS {
+    for kind in Kind::ON_SERVERS {
+        for (name, test) in faults::ALL {
             trials.push(trial(format!("{}::{name}", kind.name()), move || test(kind)));
+        }
+        for case in suite::CASES {
+            let name = format!("audit in {}::{}", kind.name(), case.name);
+            trials.push(trial(name, move || audit::passes(kind, case)));
+        }
+        for (name, test) in audit::ALL {
+            trials.push(trial(format!("audit in {}::{name}", kind.name()), move || test(kind)));
         }
     }
     for (flaw, case) in sabotage::ALL {

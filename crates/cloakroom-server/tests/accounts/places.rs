@@ -49,8 +49,7 @@ impl Place {
                 let url = format!("sqlite:{}", dir.path().join("accounts.db").display());
                 Self { _dir: Some(dir), ..Self::at(&url) }
             }
-            Kind::Postgres => Self::at(&format!("{}?schema={name}&deadline=30s", POSTGRES.url())),
-            Kind::Mysql => Self::at(&format!("{}?deadline=30s", MARIADB.database(&name).unwrap())),
+            Kind::Postgres | Kind::Mysql => Self::at(&url(kind, &name)),
         }
     }
 
@@ -71,6 +70,15 @@ impl Place {
 
     pub(crate) fn config(&self) -> &Config {
         &self.config
+    }
+}
+
+/// The address of an empty database of this name, on a server that several tests share.
+pub(crate) fn url(kind: Kind, name: &str) -> String {
+    match kind {
+        Kind::Sqlite => unreachable!("a file is on no server"),
+        Kind::Postgres => format!("{}?schema={name}&deadline=30s", POSTGRES.url()),
+        Kind::Mysql => format!("{}?deadline=30s", MARIADB.database(name).unwrap()),
     }
 }
 
