@@ -41,7 +41,7 @@ impl PostgresPool {
     }
 
     async fn open(options: &PostgresOptions, plan: &PostgresPlan) -> Result<Self, Problem> {
-        let connector = Connector::new(options)?;
+        let connector = Connector::new(&options.clone().along_indexes())?;
         let overdue = || Problem::Overdue(options.deadline());
         let mut patience = Patience::new(options.deadline());
         let connection = patience.within(connector.open()).await.ok_or_else(overdue)??;

@@ -202,6 +202,18 @@ impl PostgresOptions {
         self.authorities.as_deref()
     }
 
+    /// The same for pages that have to be stretches of an index: a server that finds a table too small to bother would
+    /// collect all of it and sort.
+    pub(crate) fn along_indexes(mut self) -> Self {
+        if self.settings == Settings::Own {
+            for host in &mut self.hosts {
+                let theirs = host.get_options().unwrap_or_default().to_owned();
+                host.options(format!("-c enable_bitmapscan=off -c enable_sort=off {theirs}"));
+            }
+        }
+        self
+    }
+
     /// Whether every host is this computer.
     pub(crate) fn is_local(&self) -> bool {
         self.hosts.iter().all(is_local)
