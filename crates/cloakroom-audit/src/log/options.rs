@@ -81,5 +81,5 @@ pub const DEFAULT_QUEUE: usize = 65_536;
 pub const DEFAULT_WAIT: Duration = Duration::from_secs(5);
 /// A year, and time to look back at it.
 pub const DEFAULT_RETENTION: Duration = Duration::from_secs(400 * 86_400);
-/// Some 6 GB with its indexes.
+/// Some 4 GB with its indexes.
 pub const DEFAULT_EVENTS_MAX: u64 = 10_000_000;
