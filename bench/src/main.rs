@@ -18,6 +18,7 @@ mod client;
 mod effort;
 mod error;
 mod lag;
+mod lists;
 mod machine;
 mod many;
 mod monitor;
@@ -63,6 +64,8 @@ struct Arguments {
 enum Role {
     /// What verbs cost in small stores and in large ones, on every kind of store
     Sizes(sizes::Task),
+    /// Rows looked at and time for a page of a list or a search, in small stores and in large ones
+    Lists(lists::Task),
     /// Side by side with other libraries: processor time, store commands, memory
     Peers(peers::Task),
     /// Makes requests of a peer's server
@@ -98,6 +101,7 @@ fn main() -> ExitCode {
         None if arguments.book => measure_for_book(if arguments.quick { effort } else { Effort::BOOK }),
         None => measure(effort),
         Some(Role::Sizes(task)) => tell(effort, "sizes", |effort| sizes::measure(effort, &task)),
+        Some(Role::Lists(task)) => tell(effort, "lists", |effort| lists::measure(effort, &task)),
         Some(Role::Peers(task)) => tell(effort, "peers", |effort| peers::measure(effort, &task)),
         Some(Role::Validate(task)) => tell(effort, "validate", |effort| validate::measure(effort, &task)),
         Some(Role::ValidatePopulation(task)) => validate::population(&task),

@@ -18,6 +18,8 @@ pub struct Gathering<'a> {
     items: Vec<ListItem>,
     reached: Vec<Reached>,
     rounds: u32,
+    /// Whether the last round was cut short by the bound. Another one would look at ever fewer rows.
+    is_cut: bool,
     read: usize,
 }
 
@@ -47,7 +49,7 @@ impl<'a> Gathering<'a> {
     #[must_use]
     pub fn new(query: &'a ListQuery, parts: usize, indexes: usize) -> Self {
         let reached = vec![Reached::Nothing; parts];
-        Self { query, indexes: indexes.max(1), items: Vec::new(), reached, rounds: 0, read: 0 }
+        Self { query, indexes: indexes.max(1), items: Vec::new(), reached, rounds: 0, is_cut: false, read: 0 }
     }
 
     /// The parts to search next, each behind where it was left; none where the page is complete or the bound is reached.
@@ -58,10 +60,13 @@ impl<'a> Gathering<'a> {
             .zip(&self.reached)
             .filter_map(|(number, reached)| unsettled(reached).then_some(number))
             .collect();
-        let rows = self.rows(open.len());
-        if rows == 0 {
+        let wanted = self.wanted();
+        let left = usize::from(ListQuery::MOST_READ).saturating_sub(self.read);
+        let rows = wanted.min(left.checked_div(open.len().saturating_mul(self.indexes)).unwrap_or(0));
+        if rows == 0 || self.is_cut {
             return Vec::new();
         }
+        self.is_cut = rows < wanted;
         self.rounds += 1;
         let after = |number: usize| match self.reached.get(number) {
             Some(Reached::Place(place)) => Some(*place),
@@ -129,16 +134,14 @@ impl<'a> Gathering<'a> {
     }
 
     /// Few rows at first, since most lists let most rows through; then more and more.
-    fn rows(&self, open: usize) -> usize {
+    fn wanted(&self) -> usize {
         let limit = usize::from(self.query.limit.get());
         let (first, growth) = match self.reached.len() {
             1 => (limit.saturating_add(1), GROWTH_OF_ONE),
             // As many as come of a part on average, and twice the deviation; of few parts come more, and those are asked again.
             parts => (limit / parts + (4 * limit / parts).isqrt() + 2, GROWTH),
         };
-        let wanted = first.saturating_mul(growth.saturating_pow(self.rounds));
-        let left = usize::from(ListQuery::MOST_READ).saturating_sub(self.read);
-        wanted.min(left.checked_div(open.saturating_mul(self.indexes)).unwrap_or(0))
+        first.saturating_mul(growth.saturating_pow(self.rounds))
     }
 
     fn compare(&self, one: Reached, other: Reached) -> Ordering {

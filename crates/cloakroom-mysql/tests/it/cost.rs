@@ -7,8 +7,8 @@ use cloakroom_core::{OnLimit, SessionLimit};
 use cloakroom_mysql::MysqlStore;
 use cloakroom_servers::Mariadb;
 use cloakroom_store::{
-    ExportQuery, InsertRequest, Inserted, ListFilter, ListQuery, Lookup, Rekeyed, Replaced, Selector,
-    StateFilter, Store, SweepRequest, Version,
+    ExportQuery, InsertRequest, Inserted, ListFilter, ListOrder, ListQuery, Lookup, Rekeyed, Replaced,
+    Selector, StateFilter, Store, SweepRequest, Version,
 };
 
 use crate::support::{Outsider, change, end, exchange, file, note, open, options, runtime, shared, try_file};
@@ -266,3 +266,72 @@ fn a_session_takes_as_many_bytes_as_the_book_says() {
         assert!((700.0..1_300.0).contains(&bytes), "{bytes}");
     });
 }
+
+/// Rows of indexes that the server has read so far.
+fn rows_read(server: &Mariadb) -> u64 {
+    let status = "SHOW GLOBAL STATUS WHERE Variable_name IN
+        ('Handler_read_first', 'Handler_read_key', 'Handler_read_last', 'Handler_read_next', 'Handler_read_prev')";
+    let text = server.sql("mysql", status).unwrap();
+    let numbers: Vec<u64> = text.split_whitespace().filter_map(|word| word.parse().ok()).collect();
+    assert_eq!(numbers.len(), 5, "{text}");
+    numbers.into_iter().sum()
+}
+
+#[test]
+fn no_page_of_a_list_makes_the_server_read_more_rows_than_its_bound() {
+    let server = Mariadb::start().unwrap();
+    runtime().block_on(async {
+        let store = open(&server.url()).await;
+        let mut fixtures = Fixtures::new(1);
+        let filings: Vec<Filing> = (0..MANY)
+            .map(|number| {
+                let filing = fixtures.signed_in(&format!("person-{}", number / 2)).issued_at(at(number));
+                if number % 500 == 7 {
+                    filing.with_ip([192, 0, 2, 7])
+                } else {
+                    filing.with_ip([192, 0, 2, 1])
+                }
+            })
+            .collect();
+        let mut filed = tokio::task::JoinSet::new();
+        for part in filings.chunks(400) {
+            let (store, part) = (store.clone(), part.to_vec());
+            filed.spawn(async move {
+                for filing in &part {
+                    file(&store, filing).await;
+                }
+            });
+        }
+        filed.join_all().await;
+        let list = |conditions: fn(&mut ListFilter)| {
+            let mut filter = ListFilter::default();
+            conditions(&mut filter);
+            filter
+        };
+        let filters = [
+            list(|_| ()),
+            list(|filter| filter.state = StateFilter::Any),
+            list(|filter| filter.state = StateFilter::Ended),
+            list(|filter| filter.principal = Some(principal_id("person-7"))),
+            list(|filter| filter.ip = Some([192, 0, 2, 7].into())),
+            list(|filter| filter.ip = Some([192, 0, 2, 1].into())),
+            list(|filter| filter.principal_prefix = Some(principal_id("person-77"))),
+            list(|filter| filter.principal_prefix = Some(principal_id("person"))),
+            list(|filter| filter.principal_prefix = Some(principal_id("q"))),
+        ];
+        for (filter, order) in filters.into_iter().flat_map(|filter| {
+            [ListOrder::NewestFirst, ListOrder::OldestFirst].map(|order| (filter.clone(), order))
+        }) {
+            let query = ListQuery::new(filter).ordered(order);
+            let before = rows_read(&server);
+            let page = store.list(&query, at(MANY)).await.unwrap();
+            let read = rows_read(&server) - before;
+            // Besides the rows that are told of: each one found is fetched by its number, with the epochs that could end it.
+            let most = page.read + 3 * (u64::from(query.limit.get()) + 2) + 16;
+            assert!(page.read <= u64::from(ListQuery::MOST_READ), "{query:?}");
+            assert!(read <= most, "{read} rows, {} told of: {query:?}", page.read);
+        }
+    });
+}
+
+const MANY: i64 = 3_000;

@@ -5,8 +5,8 @@ use cloakroom_core::{OnLimit, SessionLimit};
 use cloakroom_postgres::PostgresStore;
 use cloakroom_servers::Postgres;
 use cloakroom_store::{
-    InsertRequest, ListFilter, ListQuery, RekeyRequest, Selector, StateFilter, Store, SweepRequest, Touch,
-    Version,
+    InsertRequest, ListFilter, ListOrder, ListQuery, RekeyRequest, Selector, StateFilter, Store,
+    SweepRequest, Touch, Version,
 };
 
 use crate::support::{change, end, file, open, runtime};
@@ -162,4 +162,76 @@ async fn insert(store: &PostgresStore, filing: &Filing) {
     let Filing { record, digest } = filing;
     let request = InsertRequest { record, digest: *digest, limit, replaces: None, now: T0 };
     store.insert(request).await.unwrap();
+}
+
+/// Rows that the plans in a piece of the log fetched of tables, by the server's own count.
+fn rows_touched(log: &str) -> u64 {
+    let number = |text: &str| text.split(|c: char| !c.is_ascii_digit()).next()?.parse::<u64>().ok();
+    let after = |text: &str, what: &str| text.split_once(what).and_then(|(_, rest)| number(rest));
+    let (mut touched, mut loops, mut is_of_table) = (0, 1, false);
+    for line in log.lines() {
+        if let Some((node, actual)) = line.split_once("(actual ") {
+            loops = after(actual, "loops=").unwrap_or(1);
+            is_of_table = node.contains("Scan") && node.contains(" on session");
+            // What a bitmap finds is fetched by the scan above it.
+            if is_of_table && !node.contains("Bitmap Index Scan") {
+                touched += after(actual, "rows=").unwrap_or(0) * loops;
+            }
+        }
+        let removed = after(line, "Rows Removed by Filter: ").or_else(|| after(line, "Rows Removed by Index Recheck: "));
+        if is_of_table {
+            touched += removed.unwrap_or(0) * loops;
+        }
+    }
+    touched
+}
+
+#[test]
+fn no_page_of_a_list_makes_the_server_read_more_rows_than_its_bound() {
+    let server = Postgres::start_with(&["-c", "autovacuum=off"]).unwrap();
+    let explain = "
+        ALTER ROLE cloakroom SET session_preload_libraries = 'auto_explain';
+        ALTER ROLE cloakroom SET auto_explain.log_min_duration = 0;
+        ALTER ROLE cloakroom SET auto_explain.log_analyze = on;
+        ALTER ROLE cloakroom SET auto_explain.log_timing = off;";
+    runtime().block_on(async {
+        drop(open(&server.url()).await);
+        server.sql("cloakroom", CROWD).unwrap();
+        server.sql("cloakroom", "UPDATE cloakroom.session SET ip = '192.0.2.1' WHERE due_at % 5 = 0 AND body IS NOT NULL; ANALYZE;").unwrap();
+        server.sql("postgres", explain).unwrap();
+        let store = open(&server.url()).await;
+        let list = |conditions: fn(&mut ListFilter)| {
+            let mut filter = ListFilter::default();
+            conditions(&mut filter);
+            filter
+        };
+        let filters = [
+            list(|_| ()),
+            list(|filter| filter.state = StateFilter::Any),
+            list(|filter| filter.state = StateFilter::Ended),
+            list(|filter| filter.principal = Some(principal_id("p77"))),
+            list(|filter| filter.ip = Some([192, 0, 2, 1].into())),
+            list(|filter| filter.ip = Some([192, 0, 2, 99].into())),
+            // Few have such a name, many have, nobody has.
+            list(|filter| filter.principal_prefix = Some(principal_id("p777"))),
+            list(|filter| filter.principal_prefix = Some(principal_id("p"))),
+            list(|filter| (filter.principal_prefix, filter.ip) = (Some(principal_id("q")), Some([192, 0, 2, 1].into()))),
+            list(|filter| (filter.principal_prefix, filter.state) = (Some(principal_id("p1")), StateFilter::Ended)),
+        ];
+        for (filter, order) in filters.into_iter().flat_map(|filter| {
+            [ListOrder::NewestFirst, ListOrder::OldestFirst].map(|order| (filter.clone(), order))
+        }) {
+            let before = server.log().len();
+            // What is planned the first time is remembered the next time.
+            let query = ListQuery::new(filter).ordered(order);
+            let page = store.list(&query, T0).await.unwrap();
+            let log = server.log();
+            let plans = log.get(before..).unwrap_or_default();
+            assert!(plans.contains("(actual "), "a page has a plan: {plans}");
+            let touched = rows_touched(plans);
+            assert!(touched <= u64::from(ListQuery::MOST_READ), "{touched} rows: {query:?}\n{plans}");
+            assert!(touched <= page.read + 4, "{touched} rows, {} told of: {query:?}\n{plans}", page.read);
+            assert!(page.items.is_empty() || touched > 0, "the plans are read rightly:\n{plans}");
+        }
+    });
 }

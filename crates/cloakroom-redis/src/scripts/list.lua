@@ -2,13 +2,15 @@
 --
 -- ARGV[3]  the id of one session, or ''     [4] principal, or ''             [5] 'live', 'ended' or 'any'
 -- ARGV[6]  issued from, or ''               [7] issued before, or ''         [8] places behind this one, or ''
--- ARGV[9]  'newest' or 'oldest' first       [10] how many places of each index to look at
+-- ARGV[9]  'newest' or 'oldest' first       [10] how many places of each index to look at; of the next one as many more as
+--          there were fewer
 -- ARGV[11] the address it was issued to, or ''              [12] what the principal begins with, or ''
 -- Answers the epoch, then of each index: the place of the last entry looked at, or '' where that was its end; how many
 -- entries were looked at; and the sessions.
 
 local principal, state, from, before, after = ARGV[4], ARGV[5], ARGV[6], ARGV[7], ARGV[8]
-local newest_first, take, address, prefix = ARGV[9] == 'newest', tonumber(ARGV[10]), ARGV[11], ARGV[12]
+local newest_first, each, address, prefix = ARGV[9] == 'newest', tonumber(ARGV[10]), ARGV[11], ARGV[12]
+local take = each
 local epoch = read_epoch()
 local answer = { call('GET', KEYS[1]) }
 
@@ -63,6 +65,7 @@ local function scan(index, kind, lowest)
     if #members == take then
         part[1] = sub(members[take], #kind + 1, #kind + 24)
     end
+    take = each + take - #members
     for _, member in ipairs(members) do
         part[#part + 1] = found(sub(member, #kind + 9, #kind + 24))
     end

@@ -8,8 +8,8 @@ use cloakroom_conformance::{Filing, Fixtures, T0, at, principal_id};
 use cloakroom_core::{OnLimit, SessionLimit};
 use cloakroom_servers::{Redis, RedisCluster};
 use cloakroom_store::{
-    ExportQuery, ListFilter, ListQuery, Lookup, RekeyRequest, Rekeyed, ReplaceRequest, Replaced, Selector,
-    StateFilter, Store as _, SweepRequest, Version,
+    ExportQuery, ListFilter, ListOrder, ListQuery, Lookup, RekeyRequest, Rekeyed, ReplaceRequest, Replaced,
+    Selector, StateFilter, Store as _, SweepRequest, Version,
 };
 
 use super::{alice, end, file, file_all, lasting, open, run, touch};
@@ -121,6 +121,51 @@ async fn warm_up(store: &cloakroom_redis::RedisStore, fixtures: &mut Fixtures) {
     super::end_one(store, &filing).await.unwrap();
     end(store, Selector::All, T0).await.unwrap();
     store.sweep(SweepRequest { now: T0, limit: 10, lease: Duration::ZERO }).await.unwrap();
+}
+
+#[test]
+fn no_page_of_a_list_makes_the_server_look_at_more_sessions_than_its_bound() {
+    let server = Redis::start().unwrap();
+    run(async {
+        let (store, mut fixtures) = (open(&server.url()).await, Fixtures::new(1));
+        let filings: Vec<Filing> = (0..4_000)
+            .map(|number| {
+                let filing = lasting(fixtures.signed_in(&format!("person-{}", number / 2)));
+                if number % 500 == 7 { filing.with_ip([192, 0, 2, 7]) } else { filing }
+            })
+            .collect();
+        for part in filings.chunks(64) {
+            file_all(&store, part).await;
+        }
+        let list = |conditions: fn(&mut ListFilter)| {
+            let mut filter = ListFilter::default();
+            conditions(&mut filter);
+            filter
+        };
+        let filters = [
+            list(|_| ()),
+            list(|filter| filter.state = StateFilter::Any),
+            list(|filter| filter.principal = Some(principal_id("person-7"))),
+            list(|filter| filter.ip = Some([192, 0, 2, 7].into())),
+            list(|filter| filter.principal_prefix = Some(principal_id("person-77"))),
+            list(|filter| filter.principal_prefix = Some(principal_id("nobody"))),
+        ];
+        for (filter, order) in filters.into_iter().flat_map(|filter| {
+            [ListOrder::NewestFirst, ListOrder::OldestFirst].map(|order| (filter.clone(), order))
+        }) {
+            let query = ListQuery::new(filter).ordered(order);
+            calls(&server);
+            let page = store.list(&query, at(1)).await.unwrap();
+            let calls = calls(&server);
+            let count = |name: &str| calls.get(name).copied().unwrap_or(0);
+            assert!(page.read <= u64::from(ListQuery::MOST_READ), "{} rows: {query:?}", page.read);
+            assert!(count("zrange") <= 9, "{calls:?}");
+            // An entry and a record for each that is looked at; both again for each that is wanted, and an epoch each call.
+            let wanted = u64::try_from(page.items.len()).unwrap() + 1;
+            let most = 2 * page.read + wanted + 6;
+            assert!((1..=most).contains(&count("get")), "{} rows, {calls:?}: {query:?}", page.read);
+        }
+    });
 }
 
 #[test]
