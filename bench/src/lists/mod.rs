@@ -159,7 +159,7 @@ fn measure_store(store: Where, sizes: &[usize]) -> Outcome<Vec<(usize, Vec<Cost>
 }
 
 async fn ask(store: &Arc<dyn Store>, crowd: &Crowd) -> Outcome<Vec<Cost>> {
-    let clock = Arc::new(ManualClock::new(NOW));
+    let clock = Arc::new(ManualClock::at(NOW));
     let sessions =
         Sessions::builder_shared(Arc::clone(store)).clock(clock).build().doing("building the engine")?;
     let mut costs = Vec::new();
