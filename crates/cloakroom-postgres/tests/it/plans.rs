@@ -178,7 +178,8 @@ fn rows_touched(log: &str) -> u64 {
                 touched += after(actual, "rows=").unwrap_or(0) * loops;
             }
         }
-        let removed = after(line, "Rows Removed by Filter: ").or_else(|| after(line, "Rows Removed by Index Recheck: "));
+        let removed = after(line, "Rows Removed by Filter: ")
+            .or_else(|| after(line, "Rows Removed by Index Recheck: "));
         if is_of_table {
             touched += removed.unwrap_or(0) * loops;
         }
