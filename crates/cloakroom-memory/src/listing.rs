@@ -71,7 +71,7 @@ pub(crate) struct Look<'a> {
 
 /// What was found in a part of a shard.
 struct Looked {
-    items: Vec<ListItem>,
+    items: Vec<(Cursor, ListItem)>,
     read: usize,
     /// The last place looked at; `None` where all was.
     reached: Option<Cursor>,
@@ -118,7 +118,7 @@ impl Shard {
             }
             looked.read += 1;
             looked.reached = Some(place);
-            looked.items.extend(self.item(index, look));
+            looked.items.extend(self.item(index, look).map(|item| (place, item)));
         }
         looked.reached = None;
         looked
@@ -143,7 +143,7 @@ impl Shard {
                 return Ok(looked);
             }
             looked.reached = Some(place(&index));
-            looked.items.extend(self.item(index, look));
+            looked.items.extend(self.item(index, look).map(|item| (place(&index), item)));
         }
         looked.reached = None;
         Ok(looked)

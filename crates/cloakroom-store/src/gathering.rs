@@ -15,7 +15,7 @@ pub struct Gathering<'a> {
     query: &'a ListQuery,
     /// How many indexes each part is searched by at once.
     indexes: usize,
-    items: Vec<ListItem>,
+    items: Vec<(Cursor, ListItem)>,
     reached: Vec<Reached>,
     rounds: u32,
     /// Whether the last round was cut short by the bound. Another one would look at ever fewer rows.
@@ -75,20 +75,21 @@ impl<'a> Gathering<'a> {
         open.into_iter().map(|number| Part { number, after: after(number), rows }).collect()
     }
 
-    /// Takes in what was found in a part, from `read` rows, and the last place up to which all of its indexes were
+    /// Takes in what was found in a part, each at its place, from `read` rows, and the last place up to which all of its indexes were
     /// searched; `None` where that was the end of each.
     ///
     /// What was found beyond that place may be among the items; it is found again.
     pub fn take_in(
         &mut self,
         part: usize,
-        items: impl IntoIterator<Item = ListItem>,
+        items: impl IntoIterator<Item = (Cursor, ListItem)>,
         read: usize,
         reached: Option<Cursor>,
     ) {
         let order = self.query.order;
-        let is_known =
-            |item: &ListItem| reached.is_none_or(|reached| order.compare(item.cursor(), reached).is_le());
+        let is_known = |(place, _): &(Cursor, ListItem)| {
+            reached.is_none_or(|reached| order.compare(*place, reached).is_le())
+        };
         self.items.extend(items.into_iter().filter(is_known));
         self.read = self.read.saturating_add(read);
         if let Some(part) = self.reached.get_mut(part) {
@@ -113,11 +114,12 @@ impl<'a> Gathering<'a> {
         };
         let order = self.query.order;
         let mut items = std::mem::take(&mut self.items);
-        items.retain(|item| horizon.is_none_or(|horizon| order.compare(item.cursor(), horizon).is_le()));
-        items.sort_unstable_by(|one, other| order.compare(one.cursor(), other.cursor()));
+        items.retain(|(place, _)| horizon.is_none_or(|horizon| order.compare(*place, horizon).is_le()));
+        items.sort_unstable_by(|(one, _), (other, _)| order.compare(*one, *other));
         let more = items.len() > limit;
         items.truncate(limit);
-        let next = if more { items.last().map(ListItem::cursor) } else { horizon };
+        let next = if more { items.last().map(|(place, _)| *place) } else { horizon };
+        let items = items.into_iter().map(|(_, item)| item).collect();
         ListPage { items, next, read: u64::try_from(self.read).unwrap_or(u64::MAX) }
     }
 
@@ -128,9 +130,10 @@ impl<'a> Gathering<'a> {
         if self.items.len() <= limit {
             return Reached::End;
         }
-        let by_place = |one: &ListItem, other: &ListItem| order.compare(one.cursor(), other.cursor());
-        let (_, last, _) = self.items.select_nth_unstable_by(limit, by_place);
-        Reached::Place(last.cursor())
+        let by_place =
+            |(one, _): &(Cursor, ListItem), (other, _): &(Cursor, ListItem)| order.compare(*one, *other);
+        let (_, (last, _), _) = self.items.select_nth_unstable_by(limit, by_place);
+        Reached::Place(*last)
     }
 
     /// Few rows at first, since most lists let most rows through; then more and more.

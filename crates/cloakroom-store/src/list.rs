@@ -123,15 +123,15 @@ impl ListFilter {
     #[must_use]
     pub fn lets_through(&self, item: &ListItem) -> bool {
         let place = item.cursor();
-        let (state, principal, ip) = match item {
+        let (principal, ip) = match item {
             ListItem::Live(live) => {
                 let ip = live.record.device.as_deref().and_then(Device::ip);
-                (StateFilter::Active, live.record.principal.as_ref().map(|principal| principal.id()), ip)
+                (live.record.principal.as_ref().map(|principal| principal.id()), ip)
             }
-            ListItem::Ended { tombstone, .. } => (StateFilter::Ended, tombstone.principal.as_ref(), None),
+            ListItem::Ended { tombstone, .. } => (tombstone.principal.as_ref(), None),
         };
         let begins = |with: &PrincipalId| principal.is_some_and(|id| id.as_str().starts_with(with.as_str()));
-        [state, StateFilter::Any].contains(&self.state)
+        self.state.covers(item)
             && self.session.is_none_or(|session| session == place.session)
             && self.principal.as_ref().is_none_or(|wanted| principal == Some(wanted))
             && self.principal_prefix.as_ref().is_none_or(begins)
@@ -151,6 +151,18 @@ pub enum StateFilter {
     Ended,
     /// Both.
     Any,
+}
+
+impl StateFilter {
+    /// Whether an item is in a state that is asked for.
+    #[must_use]
+    pub fn covers(self, item: &ListItem) -> bool {
+        match self {
+            Self::Active => matches!(item, ListItem::Live(_)),
+            Self::Ended => matches!(item, ListItem::Ended { .. }),
+            Self::Any => true,
+        }
+    }
 }
 
 /// A session in a list.

@@ -113,7 +113,7 @@ impl Source {
 /// What a statement answered.
 #[derive(Debug, Default)]
 struct Looked {
-    items: Vec<ListItem>,
+    items: Vec<(Cursor, ListItem)>,
     /// Rows of each index that were looked at, all together.
     read: usize,
     /// The place up to which every index was searched; `None` where that was its end.
@@ -224,8 +224,7 @@ impl List {
         bounds
     }
 
-    /// What is asked of each row besides. All that is asked is asked again of what is found; this is what can be said without
-    /// a record, and spares fetching it.
+    /// What is asked of each row besides.
     fn wanted(&self, way: Way) -> Conditions {
         let filter = &self.query.filter;
         let mut wanted = match filter.state {
@@ -233,6 +232,9 @@ impl List {
             StateFilter::Any if filter.ip.is_none() => Conditions::of("TRUE", []),
             StateFilter::Active | StateFilter::Any => Conditions::of(LIVE, [at(self.now)]),
         };
+        if way == Way::One && filter.principal.is_some() {
+            wanted.add("session.principal <=> ?", [name_bytes(filter.principal.as_ref())]);
+        }
         if let (true, Some(ip)) = (way != Way::Few(Few::Address), filter.ip) {
             wanted.add("session.ip <=> ?", [ip_text(ip)]);
         }
@@ -263,7 +265,9 @@ impl List {
             }
             match item(&mut columns, self.now) {
                 Ok(item) => {
-                    looked.items.extend(Some(item).filter(|item| self.query.filter.lets_through(item)));
+                    looked
+                        .items
+                        .extend(Some((place, item)).filter(|(_, item)| self.query.filter.state.covers(item)));
                 }
                 // One damaged record hides itself, not the page it is on.
                 Err(problem) if problem.kind() == ErrorKind::Corrupt => {}

@@ -114,7 +114,7 @@ impl Way {
 
 /// What a statement of [`Statement::of`] answered.
 struct Looked {
-    items: Vec<ListItem>,
+    items: Vec<(Cursor, ListItem)>,
     /// Rows of each index that were looked at, all together.
     read: usize,
     /// The place up to which every index was searched; `None` where that was its end.
@@ -132,11 +132,12 @@ impl Looked {
                 sources.push(source);
                 looked.read += all;
             }
+            let place = Cursor { created_at: instant(row, 2)?, session: session_id(row, 0)? };
             if column(row, SOURCE + 3, "is_wanted")? {
                 match item(row, now) {
-                    Ok(item) => {
-                        looked.items.extend(Some(item).filter(|item| query.filter.lets_through(item)))
-                    }
+                    Ok(item) => looked
+                        .items
+                        .extend(Some((place, item)).filter(|(_, item)| query.filter.state.covers(item))),
                     // One damaged record hides itself, not the page it is on.
                     Err(problem) if problem.kind() == ErrorKind::Corrupt => {}
                     Err(problem) => return Err(problem),
@@ -147,7 +148,6 @@ impl Looked {
                 None => true,
             };
             if is_last && (number < all || all >= part.rows) {
-                let place = Cursor { created_at: instant(row, 2)?, session: session_id(row, 0)? };
                 let first = |one: &Cursor, other: &Cursor| query.order.compare(*one, *other);
                 looked.end = [looked.end, Some(place)].into_iter().flatten().min_by(first);
             }
@@ -263,8 +263,7 @@ impl Statement {
         bounds
     }
 
-    /// What is asked of each row besides. All that is asked is asked again of what is found; this is what can be said without
-    /// a record, and spares fetching it.
+    /// What is asked of each row besides.
     fn wanted(&mut self, way: Way, filter: &ListFilter, now: Timestamp) -> String {
         let mut wanted = String::from("true");
         if filter.state == StateFilter::Active || filter.ip.is_some() {
@@ -277,6 +276,10 @@ impl Statement {
         if let (false, Some(beginning)) = (matches!(way, Way::Few(_)), &filter.principal_prefix) {
             let beginning = self.parameter(beginning.as_str().to_owned());
             let _ = write!(wanted, " AND coalesce(starts_with(principal, {beginning}), false)");
+        }
+        if let (Way::One, Some(principal)) = (way, &filter.principal) {
+            let principal = self.parameter(principal.as_str().to_owned());
+            let _ = write!(wanted, " AND coalesce(principal = {principal}, false)");
         }
         if let (true, Some(ip)) = (way != Way::Address, filter.ip) {
             let ip = self.parameter(ip);

@@ -113,7 +113,7 @@ fn take_in(
         }
     }
     items.retain(|item| query.filter.lets_through(item) && query.is_behind(item.cursor()));
-    gathering.take_in(part, items, read, reached);
+    gathering.take_in(part, items.into_iter().map(|item| (item.cursor(), item)), read, reached);
     Ok(())
 }
 
