@@ -116,6 +116,7 @@ pub async fn serve(
     });
     shutdown.await;
     tracing::info!(event = names::SHUTDOWN, "shutting down");
+    app.close_streams();
     doors.close().await;
     if tokio::time::timeout(GRACE, app.all_done()).await.is_err() {
         tracing::warn!("requests that nobody waits for any more were not done in time");

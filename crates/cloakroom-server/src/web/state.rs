@@ -116,6 +116,11 @@ impl App {
         self.running.closed().await;
     }
 
+    /// Ends every stream that would go on for as long as somebody reads it: before a server waits for what is under way.
+    pub fn close_streams(&self) {
+        self.live.close();
+    }
+
     /// What changes of account and sessions demand of the proof of identity.
     pub(super) fn fresh(&self) -> FreshnessDemand {
         FreshnessDemand::within(FRESH_WITHIN)

@@ -10,6 +10,7 @@ use cloakroom_http::ProblemCode;
 use futures_util::{Stream, stream};
 use http::StatusCode;
 use parking_lot::Mutex;
+use tokio::sync::watch;
 
 use super::act::{RETRY_AFTER_SECONDS, unreadable};
 use crate::web::App;
@@ -31,6 +32,8 @@ pub(in crate::web) enum LiveEvent {
 #[derive(Clone, Debug, Default)]
 pub(in crate::web) struct LiveStreams {
     open: Arc<Mutex<HashMap<PrincipalId, usize>>>,
+    /// Whether the server stops.
+    closing: Arc<watch::Sender<bool>>,
 }
 
 impl LiveStreams {
@@ -38,6 +41,11 @@ impl LiveStreams {
     pub(in crate::web) const MAX_OF_ONE: usize = 8;
     /// Most streams at once: each reads the log for itself.
     pub(in crate::web) const MAX: usize = 64;
+
+    /// Ends them all: the server stops, and would wait for them in vain.
+    pub(in crate::web) fn close(&self) {
+        self.closing.send_replace(true);
+    }
 
     fn enter(&self, who: &PrincipalId) -> Option<Place> {
         let mut open = self.open.lock();
@@ -75,6 +83,7 @@ struct Follower {
     staff: Staff,
     tail: Tail,
     waiting: VecDeque<LiveEvent>,
+    closing: watch::Receiver<bool>,
     _place: Place,
 }
 
@@ -105,7 +114,9 @@ impl App {
             Some(_) => (self.audit.tail_after(head), Some(LiveEvent::Missed)),
         };
         let waiting = waiting.into_iter().collect();
-        let follower = Follower { app: self.clone(), staff: staff.clone(), tail, waiting, _place: place };
+        let closing = self.live.closing.subscribe();
+        let follower =
+            Follower { app: self.clone(), staff: staff.clone(), tail, waiting, closing, _place: place };
         Ok(stream::unfold(follower, Follower::next))
     }
 }
@@ -117,6 +128,8 @@ impl Follower {
                 return Some((event, self));
             }
             tokio::select! {
+                // An error means that the server is gone: as good a reason.
+                _ = self.closing.wait_for(|closing| *closing) => return None,
                 events = self.tail.next() => match events {
                     Ok(events) => {
                         let recorded = events.into_iter().map(|event| LiveEvent::Recorded(Box::new(event)));

@@ -36,6 +36,7 @@ pub(super) struct Server {
     pub(super) sessions: Sessions,
     pub(super) accounts: Accounts,
     pub(super) audit: AuditLog,
+    pub(super) app: App,
     pub(super) recorder: RefCell<Recorder>,
     plain: Router,
     tls: Router,
@@ -121,6 +122,7 @@ impl Server {
         Self {
             plain: web::router(&app, Listener::Plain),
             tls: web::router(&app, Listener::Tls),
+            app,
             clock,
             store,
             sessions,

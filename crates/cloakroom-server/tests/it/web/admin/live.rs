@@ -138,3 +138,14 @@ async fn streams_are_few() {
     open.pop();
     assert_eq!(auditor.get("/v1/admin/live").await.gist(), "200", "a place is free again at once");
 }
+
+#[tokio::test]
+async fn a_server_that_stops_ends_its_streams() {
+    let desk = Desk::set().await;
+    let mut auditor = desk.auditor();
+    let mut stream = Stream::open(&mut auditor, "/v1/admin/live").await;
+    desk.server.app.close_streams();
+    while stream.next().await.is_some() {}
+    let mut late = Stream::open(&mut auditor, "/v1/admin/live").await;
+    assert_eq!(late.next().await, None, "nor does a late one keep it from stopping");
+}
