@@ -128,8 +128,7 @@ impl Follower {
                 return Some((event, self));
             }
             tokio::select! {
-                // An error means that the server is gone: as good a reason.
-                _ = self.closing.wait_for(|closing| *closing) => return None,
+                () = closed(&mut self.closing) => return None,
                 events = self.tail.next() => match events {
                     Ok(events) => {
                         let recorded = events.into_iter().map(|event| LiveEvent::Recorded(Box::new(event)));
@@ -159,6 +158,11 @@ impl Follower {
             Err(_) => true,
         }
     }
+}
+
+async fn closed(closing: &mut watch::Receiver<bool>) {
+    // An error means that the server is gone: as good a reason.
+    let _ = closing.wait_for(|closing| *closing).await;
 }
 
 /// Most events that are told again to a client that comes back: a minute of a busy server.
