@@ -1,7 +1,9 @@
 //! Writing what changed, and telling the client.
 
 use axum::response::{IntoResponse as _, Response};
-use cloakroom::{Device, Issue, IssueOutcome, Presenter as _, Renewal, Renewed, Retired, Tombstone, Written};
+use cloakroom::{
+    Device, Issue, IssueOutcome, Presenter as _, Renewal, Renewed, Retired, SessionId, Tombstone, Written,
+};
 use cloakroom_core::rotation_due;
 use cloakroom_http::{Carrier, response};
 
@@ -11,6 +13,14 @@ use crate::Rejection;
 use crate::service::refusal;
 
 impl Session {
+    /// The public name of the session that was found when the request asked for it, alive or ended. `None` where nobody
+    /// asked, where there is none, and while somebody is at work on it. It asks nobody: for logs, when the response is
+    /// there.
+    #[must_use]
+    pub fn seen(&self) -> Option<SessionId> {
+        self.shared.state.try_lock().ok()?.seen()
+    }
+
     /// Completes `response` where nothing has to be written for it, and says whether it did.
     pub(crate) fn finish_at_once(&self, response: &mut Response) -> bool {
         // Somebody the handler left behind may still be at work on the session.

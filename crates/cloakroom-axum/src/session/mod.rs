@@ -123,14 +123,6 @@ impl Session {
         Ok(self.active().await?.map(|session| session.id()))
     }
 
-    /// The public name of the session that was found when the request asked for it, alive or ended. `None` where nobody
-    /// asked, where there is none, and while somebody is at work on it. It asks nobody: for logs, when the response is
-    /// there.
-    #[must_use]
-    pub fn seen(&self) -> Option<SessionId> {
-        self.shared.state.try_lock().ok()?.seen()
-    }
-
     /// Who is signed in.
     ///
     /// # Errors

@@ -216,7 +216,6 @@ const MAX_NAME: usize = 128;
 
 #[cfg(all(test, feature = "otlp"))]
 mod tests {
-    use super::*;
     use crate::config::{Loaded, Sources};
 
     fn cause(text: &str) -> String {

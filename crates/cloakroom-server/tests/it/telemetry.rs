@@ -225,71 +225,77 @@ fn one_trace_holds_a_request_its_engine_calls_and_their_store_calls_and_the_log_
     let answer = server.ask("PATCH /v1/session/attributes", &format!("{bearer}{outsider}"), r#"{"count":1}"#);
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
     let request_id = header(&answer, "x-request-id").to_owned();
-
     let root = collector.until("the request's span", |received| {
         received.spans.iter().find(|span| text(&span.attributes, "request_id") == Some(&request_id)).cloned()
     });
+    check_trace(&collector, &root);
+    check_line(&server, &request_id, &hex(&root.trace_id));
+    collector.until("metrics that count the request", counts_the_request);
+    server.stop();
+    check_what_left(&collector.received.lock(), &token);
+    let log = std::fs::read_to_string(&server.log).unwrap();
+    assert!(!log.contains("hunter2") && !log.contains(&token[4..]), "{log}");
+}
+
+/// The request is above its engine calls, and these above their store calls.
+fn check_trace(collector: &Collector, root: &Span) {
     assert_eq!(root.name, "PATCH /v1/session/attributes");
     assert_eq!((root.kind, root.parent_span_id.as_slice()), (2, &[][..]), "a server's span, and the first");
     assert_eq!(text(&root.attributes, "http.route"), Some("/v1/session/attributes"));
+    assert_ne!(hex(&root.trace_id), "0af7651916cd43dd8448eb211c80319c");
     let trace: Vec<Span> = collector.until("the rest of its trace", |received| {
-        let trace: Vec<Span> =
-            received.spans.iter().filter(|span| span.trace_id == root.trace_id).cloned().collect();
-        ["store.get", "store.replace"]
-            .iter()
-            .all(|name| trace.iter().any(|span| span.name == *name))
-            .then_some(trace)
+        let of_it = received.spans.iter().filter(|span| span.trace_id == root.trace_id);
+        let trace: Vec<Span> = of_it.cloned().collect();
+        let has = |name: &str| trace.iter().any(|span| span.name == name);
+        (has("store.get") && has("store.replace")).then_some(trace)
     });
+    let named = |name: &str| trace.iter().find(|span| span.name == name).unwrap();
     let above = |span: &Span| {
-        trace.iter().find(|other| other.span_id == span.parent_span_id).map(|span| span.name.as_str())
+        let parent = trace.iter().find(|other| other.span_id == span.parent_span_id);
+        parent.map(|span| span.name.as_str())
     };
     for (name, parent) in [("store.get", "engine.validate"), ("store.replace", "engine.apply")] {
-        let span = trace.iter().find(|span| span.name == name).unwrap();
+        let span = named(name);
         assert_eq!(above(span), Some(parent), "{trace:#?}");
-        assert_eq!(
-            (text(&span.attributes, "store"), text(&span.attributes, "outcome")),
-            (Some("sqlite"), Some("ok"))
-        );
+        assert_eq!(text(&span.attributes, "store"), Some("sqlite"));
+        assert_eq!(text(&span.attributes, "outcome"), Some("ok"));
         assert_eq!(span.kind, 3, "a client's");
         assert!(span.start_time_unix_nano >= root.start_time_unix_nano);
         assert!(span.end_time_unix_nano <= root.end_time_unix_nano);
-        let engine = trace.iter().find(|span| span.name == parent).unwrap();
-        assert_eq!(above(engine), Some("PATCH /v1/session/attributes"), "{trace:#?}");
+        assert_eq!(above(named(parent)), Some("PATCH /v1/session/attributes"), "{trace:#?}");
     }
+}
 
-    // The request's line in the log has the same ids, and the session's, masked.
+/// The request's line in the log has the same ids, and the session's, masked.
+fn check_line(server: &Server, request_id: &str, trace_id: &str) {
     let line = until("the request's line", || {
-        let of = |line: &Value| {
-            line["spans"][0]["request_id"] == request_id.as_str() && line["fields"]["message"] == "request"
-        };
-        server.lines().into_iter().find(of)
+        server.lines().into_iter().find(|line| {
+            line["spans"][0]["request_id"] == request_id && line["fields"]["message"] == "request"
+        })
     });
-    assert_eq!(line["spans"][0]["trace_id"], hex(&root.trace_id).as_str(), "{line:#}");
-    assert_ne!(hex(&root.trace_id), "0af7651916cd43dd8448eb211c80319c");
+    assert_eq!(line["spans"][0]["trace_id"], trace_id, "{line:#}");
     assert_eq!(line["fields"]["route"], "/v1/session/attributes");
     let session = line["fields"]["session"].as_str().unwrap();
     assert!(
         session.starts_with("ses_") && session.chars().count() == 13 && session.ends_with('…'),
         "{line:#}"
     );
+}
 
-    // Metrics arrive as well, with what they count.
-    collector.until("metrics that count the request", |received| {
-        let family = received.metrics.iter().find(|metric| metric.name == "cloakroom_http_requests_total")?;
-        let Some(metric::Data::Sum(sum)) = &family.data else { panic!("{family:?}") };
-        sum.data_points.iter().find(|point| {
-            text(&point.attributes, "route") == Some("/v1/session/attributes")
-                && text(&point.attributes, "status") == Some("2xx")
-                && point.value == Some(number_data_point::Value::AsDouble(1.0))
-        })?;
-        Some(())
+fn counts_the_request(received: &Received) -> Option<()> {
+    let family = received.metrics.iter().find(|metric| metric.name == "cloakroom_http_requests_total")?;
+    let Some(metric::Data::Sum(sum)) = &family.data else { panic!("{family:?}") };
+    let counted = sum.data_points.iter().find(|point| {
+        text(&point.attributes, "route") == Some("/v1/session/attributes")
+            && text(&point.attributes, "status") == Some("2xx")
+            && point.value == Some(number_data_point::Value::AsDouble(1.0))
     });
+    counted.map(|_| ())
+}
 
-    server.stop();
-    let received = collector.received.lock();
-    // What waited when it stopped was sent.
-    let gone = received.spans.iter().filter(|span| span.name == "POST /v1/sign-in").count();
-    assert_eq!(gone, 1);
+/// Everything arrived, what waited at the end as well, and nothing of it names anybody.
+fn check_what_left(received: &Received, token: &str) {
+    assert_eq!(received.spans.iter().filter(|span| span.name == "POST /v1/sign-in").count(), 1);
     for span in &received.spans {
         let keys = span.attributes.iter().map(|attribute| attribute.key.as_str());
         let strange: Vec<_> = keys.filter(|key| !ATTRIBUTES.contains(key)).collect();
@@ -305,8 +311,6 @@ fn one_trace_holds_a_request_its_engine_calls_and_their_store_calls_and_the_log_
         assert_eq!(text(resource, "service.instance.id").map(str::len), Some(32));
     }
     assert!(received.headers.iter().all(|headers| headers["x-key"] == "hunter2"));
-    let log = std::fs::read_to_string(&server.log).unwrap();
-    assert!(!log.contains("hunter2") && !log.contains(&token[4..]), "{log}");
 }
 
 #[test]
