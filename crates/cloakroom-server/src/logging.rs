@@ -173,13 +173,15 @@ mod tests {
     fn nothing_that_strangers_write_acts_on_a_log_or_its_reader() {
         for format in [LogFormat::Text, LogFormat::Json] {
             let text = written(format, || {
+                let error = io::Error::other(HOSTILE);
+                let error: &(dyn std::error::Error + 'static) = &error;
                 let span = tracing::error_span!("request", id = HOSTILE);
                 let _entered = span.enter();
                 tracing::info!(
                     field = HOSTILE,
                     display = %HOSTILE,
                     debug = ?HOSTILE,
-                    error = &io::Error::other(HOSTILE) as &dyn std::error::Error,
+                    error,
                     "{HOSTILE}"
                 );
             });

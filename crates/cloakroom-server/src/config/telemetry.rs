@@ -214,7 +214,7 @@ const MIN_INTERVAL: Duration = Duration::from_secs(1);
 const MAX_INTERVAL: Duration = Duration::from_secs(3600);
 const MAX_NAME: usize = 128;
 
-#[cfg(all(test, feature = "otlp"))]
+#[cfg(test)]
 mod tests {
     use crate::config::{Loaded, Sources};
 

@@ -1,4 +1,6 @@
-//! The chapter about metrics and logs says what the code does, and all of it.
+//! The chapter about metrics and logs says what the code does, and all of it: of a build with all features.
+
+#![cfg(feature = "otlp")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};

@@ -6,7 +6,7 @@
 //!
 //! Metrics are counted once, by the recorder that `/metrics` reads; what is sent is a snapshot of it. See decision 33.
 
-#[cfg(all(test, feature = "otlp"))]
+#[cfg(test)]
 mod book;
 #[cfg(feature = "otlp")]
 mod metrics;

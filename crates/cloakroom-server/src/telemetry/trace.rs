@@ -160,7 +160,8 @@ const ALL: f64 = 4_294_967_296.0;
 #[cfg(feature = "otlp")]
 pub(super) const TRACED: &str = "cloakroom_server::traced";
 
-#[cfg(all(test, feature = "otlp"))]
+#[cfg(test)]
+#[cfg(feature = "otlp")]
 mod tests {
     use super::*;
 
