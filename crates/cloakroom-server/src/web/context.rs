@@ -36,12 +36,21 @@ pub(super) struct Context {
     pub(super) nonce: Arc<str>,
     /// Who asks.
     pub(super) client: Client,
-    /// Whether a browser wants to show the answer to somebody.
-    pub(super) wants_page: bool,
-    /// Whether it is a call of the API.
-    pub(super) is_api: bool,
+    /// Who waits for the answer.
+    pub(super) reader: Reader,
     /// Whether the request came over this machine's own loopback, and through no proxy.
     pub(super) is_local: bool,
+}
+
+/// Who waits for an answer.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Reader {
+    /// Somebody to whom a browser shows it.
+    Person,
+    /// A program that calls the API.
+    Caller,
+    /// Another program: a page's script, a load balancer.
+    Program,
 }
 
 /// The session that a request looked at, for its line in the log.
@@ -124,8 +133,11 @@ impl Context {
             id,
             nonce,
             client: Client::of(headers, peer, scheme, &app.proxies),
-            wants_page: wants_page(headers) && !is_api(request.uri().path()),
-            is_api: request.uri().path().starts_with("/v1/"),
+            reader: match request.uri().path() {
+                path if path.starts_with("/v1/") => Reader::Caller,
+                path if wants_page(headers) && !is_api(path) => Reader::Person,
+                _ => Reader::Program,
+            },
             is_local: peer.is_some_and(|peer| peer.to_canonical().is_loopback()) && !proxied,
         }
     }

@@ -15,7 +15,7 @@ use cloakroom_store::{ErrorKind, StoreError};
 use http::StatusCode;
 
 use super::App;
-use super::context::{Context, is_api};
+use super::context::{Context, Reader, is_api};
 use super::extract::{MALFORMED, TOO_LARGE, WRONG_TYPE};
 use super::pages;
 use crate::accounts::{AccountError, AccountErrorKind};
@@ -143,12 +143,12 @@ pub(super) async fn dress(State(app): State<App>, request: Request, next: Next) 
     };
     let refused = response.extensions().get::<Refused>().cloned();
     if let (Some(Refused(problem)), Some(context)) = (&refused, &context)
-        && context.is_api
+        && context.reader == Reader::Caller
     {
         note_unreadable(&app, context, problem.code());
     }
     match (refused, context) {
-        (Some(Refused(problem)), Some(context)) if context.wants_page => {
+        (Some(Refused(problem)), Some(context)) if context.reader == Reader::Person => {
             let (parts, _) = response.into_parts();
             let mut page = pages::error(&app, &context, &problem);
             // What the refusal said besides: Set-Cookie, Retry-After, Allow.

@@ -146,7 +146,7 @@ async fn sessions_that_make_room_are_counted_by_why() {
     let visitor = m.world.visitor().await;
     m.moved();
     let wish = m.world.wish("alice").replacing(&visitor.session, &Carry::Nothing);
-    Box::pin(m.world.sessions.issue(wish)).await.unwrap().expect_issued();
+    let _ = Box::pin(m.world.sessions.issue(wish)).await.unwrap().expect_issued();
     m.expect("a visitor signs in", &[ISSUED, INSERT, END, ("sessions_ended_total{reason=replaced}", 1)]);
     drop(m);
 
