@@ -7,6 +7,7 @@ use cloakroom_audit::{AuditEvent, AuditPage, names};
 use cloakroom_core::Timestamp;
 
 use super::rows::{Badge, reason_words};
+use super::words::event_words;
 use crate::web::pages::view::When;
 
 /// An event as a line.
@@ -68,42 +69,17 @@ fn actor(event: &AuditEvent) -> Option<String> {
     }
 }
 
-/// What happened, in words of every day; what has none is told by its name.
+/// What happened, in the words of the log's own pages; a signal and an act of staff say which.
 fn words(event: &AuditEvent, act: Option<&str>, phase: Option<&str>, signal: Option<&str>) -> String {
-    let spoken = match event.event.as_str() {
-        "session_created" => "Session began",
-        "session_renewed" => "Session got a new token",
-        "session_reauthenticated" => "Identity proved again",
-        "session_logout" => "Signed out",
-        "session_expired" => "Session expired",
-        "session_revoked" => "Session was ended",
-        "session_use_after_expire" => "Token used after the end",
-        "authn_token_reuse" => "Retired token used",
-        "excess_sessions_exceeded" => "Sign-in refused: too many sessions",
-        names::SIGN_IN_SUCCESS => "Signed in",
-        names::SIGN_IN_FAIL => "Sign-in refused",
-        names::SIGN_IN_FAIL_MAX => "Sign-in refused: too many attempts",
-        names::PASSWORD_CHANGE => "Password changed",
-        names::PASSWORD_CHANGE_FAIL => "Password not changed: the present one was wrong",
-        names::AUTHZ_FAIL => "Asked for what they may not",
-        names::AUTHZ_CHANGE => "Roles changed",
-        names::USER_CREATED => "Account added",
-        names::USER_UPDATED => "Account changed",
-        names::SIGNAL => return format!("Signal: {}", spaced(signal.unwrap_or("unknown"))),
-        names::AUTHZ_ADMIN => {
-            let act = spaced(act.unwrap_or("unknown"));
-            return match phase {
-                None | Some("done") => format!("Staff: {act}"),
-                Some(phase) => format!("Staff: {act} ({})", spaced(phase)),
-            };
-        }
-        other => return spaced(other),
-    };
-    spoken.to_owned()
-}
-
-fn spaced(name: &str) -> String {
-    name.replace('_', " ")
+    let spaced = |word: Option<&str>| word.unwrap_or("unknown").replace('_', " ");
+    match event.event.as_str() {
+        names::SIGNAL => format!("Signal: {}", spaced(signal)),
+        names::AUTHZ_ADMIN => match phase {
+            None | Some("done") => format!("Staff: {}", spaced(act)),
+            Some(phase) => format!("Staff: {} ({})", spaced(act), spaced(Some(phase))),
+        },
+        other => event_words(other).text,
+    }
 }
 
 const BY_ADMIN: &str = EndReason::RevokedByAdmin.as_str();
