@@ -24,8 +24,8 @@ impl Journal {
     /// [`CliError`] where it cannot be opened; nothing was done then.
     pub(super) async fn open(config: &Config, host: &Host<'_>) -> Result<Self, CliError> {
         // The log is where the accounts are, which make the file.
-        drop(accounts::open(config).await?);
-        let log = audit::open(config, host.clock.clone(), host.random.clone()).await;
+        drop(Box::pin(accounts::open(config)).await?);
+        let log = Box::pin(audit::open(config, host.clock.clone(), host.random.clone())).await;
         Ok(Self { log: log.map_err(|error| unwritable(&error))?, clock: host.clock.clone() })
     }
 
@@ -45,8 +45,9 @@ impl Journal {
         work: impl Future<Output = Result<T, CliError>>,
     ) -> Result<T, CliError> {
         let draft = || operators(names::AUTHZ_ADMIN, self.clock.now());
-        let acted = perform(&self.log, &act, done, draft, |_| "command_failed", work);
-        audit::during(&self.log, acted).await.map_err(|why| match why {
+        // Boxed: the writer that runs beside it is large.
+        let acted = Box::pin(perform(&self.log, &act, done, draft, |_| "command_failed", work));
+        Box::pin(audit::during(&self.log, acted)).await.map_err(|why| match why {
             Unacknowledged::Failed(error) => error,
             Unacknowledged::NotBegun(error) => unwritable(&error).after("nothing was done"),
             Unacknowledged::NotRecorded(error) => {

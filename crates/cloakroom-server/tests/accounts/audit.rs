@@ -58,7 +58,7 @@ async fn keeps_appending(store: Arc<dyn AuditStore>, writer: u8, stop: Arc<Atomi
             // The database is away: the same batch again, which is appended once whatever became of the first one.
             tokio::task::yield_now().await;
         }
-        events += batch.drafts.len() as u64;
+        events += u64::try_from(batch.drafts.len()).unwrap();
         if stop.load(Ordering::SeqCst) {
             break;
         }
@@ -141,7 +141,6 @@ impl Drop for Killed {
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "this program is started once more, to be killed")]
 fn a_killed_node_leaves_a_whole_chain(kind: Kind) {
     let url = places::url(kind, "audit_killed");
     let runtime = runtime();
@@ -175,11 +174,11 @@ fn every_walk_reads_a_stretch_of_one_index(kind: Kind) {
     let principal = |name: &str| Some(cloakroom::PrincipalId::new(name).unwrap());
     let at = Timestamp::from_millis(1_800_000_000_000);
     runtime.block_on(async {
-        for (number, (name, times)) in [("rare", 5), ("frequent", 2_000)].into_iter().enumerate() {
+        for (number, (name, times)) in (1..).zip([("rare", 5), ("frequent", 2_000)]) {
             let drafts =
                 (0..times).map(|_| Draft::new("session_created", at).about(principal(name))).collect();
             let writer = WriterId::from_random([3; WriterId::LENGTH]);
-            let batch = Batch { writer, number: number as u64 + 1, at, drafts };
+            let batch = Batch { writer, number, at, drafts };
             store.append(Arc::new(batch)).await.unwrap();
         }
     });
@@ -194,9 +193,9 @@ fn every_walk_reads_a_stretch_of_one_index(kind: Kind) {
         let walk = Walk { along: along.clone(), span: Span::ALL, order, limit };
         let before = server.rows_read();
         let rows = runtime.block_on(store.walk(walk)).unwrap();
-        assert_eq!(rows.len(), expected);
+        assert_eq!(u64::try_from(rows.len()), Ok(expected));
         // The row at which it stops may be looked at, too.
-        let read = server.rows_read_since(before, expected as u64);
-        assert!(read <= expected as u64 + 2, "{along:?} {order:?}: {read} rows for {expected}");
+        let read = server.rows_read_since(before, expected);
+        assert!(read <= expected + 2, "{along:?} {order:?}: {read} rows for {expected}");
     }
 }

@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use cloakroom::{OsRandom, Timestamp};
 use cloakroom_server::accounts::{
-    Account, AccountChange, AccountErrorKind, AccountKey, AccountName, Accounts, Added, Guard, HashingLimits,
-    NewAccount, NewPassword, Password, PasswordSet, Remaining, Roles, SetupToken, SetupUsed, StoredHash,
-    Verdict,
+    Account, AccountChange, AccountError, AccountErrorKind, AccountKey, AccountName, Accounts, Added, Guard,
+    HashingLimits, NewAccount, NewPassword, Password, PasswordSet, Remaining, Roles, SetupToken, SetupUsed,
+    StoredHash, Verdict,
 };
 use futures_util::future::join_all;
 
@@ -408,7 +408,7 @@ async fn unknown_disabled_and_wrong_are_one_refusal(place: Place) {
     // As many as may wait are answered, and the others are turned away without the database being asked.
     let verifying = (0..40).map(|_| accounts.verify("alice", secret(GOOD)));
     let answers = join_all(verifying).await;
-    let turned_away = answers.iter().filter_map(|answer| answer.as_ref().err()).map(|error| error.kind());
+    let turned_away = answers.iter().filter_map(|answer| answer.as_ref().err()).map(AccountError::kind);
     assert_eq!(turned_away.filter(|kind| *kind == AccountErrorKind::Overloaded).count(), 30);
     assert_eq!(answers.iter().filter(|answer| matches!(answer, Ok(Verdict::Verified(_)))).count(), 10);
 }

@@ -193,28 +193,27 @@ fn a_silent_one_is_waited_for_within_the_deadline(kind: Kind) {
 fn what_was_acknowledged_survives(kind: Kind) {
     let (server, runtime) = (Server::start(kind), runtime());
     let store = runtime.block_on(async { server.place("20s").node().await });
-    let changing = runtime.block_on(async {
-        created(store.add(&new("alice"), T0).await.unwrap());
-        let changing = tokio::spawn({
-            let store = Arc::clone(&store);
-            async move {
-                let mut epoch = 1;
-                loop {
-                    match store.set_password(&key("alice"), &hash(9), Guard::Epoch(epoch), T0).await {
-                        Ok(PasswordSet::Changed(account)) => epoch = account.credential_epoch,
-                        Ok(other) => panic!("{other:?}"),
-                        Err(error) => break (epoch, error.is_in_doubt()),
-                    }
+    runtime.block_on(async { created(store.add(&new("alice"), T0).await.unwrap()) });
+    let changing = runtime.spawn({
+        let store = Arc::clone(&store);
+        async move {
+            let mut epoch = 1;
+            loop {
+                match store.set_password(&key("alice"), &hash(9), Guard::Epoch(epoch), T0).await {
+                    Ok(PasswordSet::Changed(account)) => epoch = account.credential_epoch,
+                    Ok(other) => panic!("{other:?}"),
+                    Err(error) => break (epoch, error.is_in_doubt()),
                 }
             }
-        });
+        }
+    });
+    runtime.block_on(async {
         let enough = async {
             while store.get(&key("alice")).await.unwrap().unwrap().account.credential_epoch < 20 {
                 tokio::task::yield_now().await;
             }
         };
         tokio::time::timeout(Duration::from_secs(30), enough).await.unwrap();
-        changing
     });
     server.kill();
     server.restart();

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use cloakroom::{Counts, Reach, Timestamp};
 use cloakroom_audit::{Count, names};
+use metrics_exporter_prometheus::PrometheusHandle;
 use parking_lot::Mutex;
 
 use super::Latency;
@@ -107,7 +108,7 @@ impl Stats {
 
     /// How many sessions ended in the window, by reason.
     pub(in crate::web) fn ended(&self) -> BTreeMap<&str, u64> {
-        self.by(|count| is_end(&count.event).then(|| count.reason.as_deref()).flatten())
+        self.by(|count| count.reason.as_deref().filter(|_| is_end(&count.event)))
     }
 
     /// How many attempts to sign in there were in the window, by outcome.
@@ -193,7 +194,7 @@ impl App {
         if let Err(error) = &counts {
             unreadable(error);
         }
-        let exposition = self.metrics.as_ref().map(|metrics| metrics.render()).unwrap_or_default();
+        let exposition = self.metrics.as_ref().map(PrometheusHandle::render).unwrap_or_default();
         Stats {
             at,
             since,

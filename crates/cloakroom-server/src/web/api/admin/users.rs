@@ -191,7 +191,7 @@ pub(in crate::web) async fn disable(
     let staff = require(&app, &session).await?;
     let Json(ChangeRequest { note, settled }) = body?;
     let note = read_note(note.as_deref())?;
-    answer(app.disable_account(&staff, &name, note, settle(settled)).await?)
+    Ok(answer(app.disable_account(&staff, &name, note, settle(settled)).await?))
 }
 
 /// Lets an account sign in again.
@@ -210,7 +210,7 @@ pub(in crate::web) async fn enable(
     let staff = require(&app, &session).await?;
     let Json(ChangeRequest { note, settled: _ }) = body?;
     let note = read_note(note.as_deref())?;
-    answer(app.enable_account(&staff, &name, note).await?)
+    Ok(answer(app.enable_account(&staff, &name, note).await?))
 }
 
 /// Gives an account other roles, and ends its sessions, which carry the old ones.
@@ -229,7 +229,7 @@ pub(in crate::web) async fn set_roles(
     let staff = require(&app, &session).await?;
     let Json(RolesRequest { roles, note, settled }) = body?;
     let note = read_note(note.as_deref())?;
-    answer(app.set_roles(&staff, &name, &roles, note, settle(settled)).await?)
+    Ok(answer(app.set_roles(&staff, &name, &roles, note, settle(settled)).await?))
 }
 
 /// Gives an account another password, and ends its sessions. One's own is changed with the present one:
@@ -251,7 +251,7 @@ pub(in crate::web) async fn set_password(
     let Json(SecretRequest { password, generate, note, settled }) = body?;
     let secret = secret(password, generate)?;
     let note = read_note(note.as_deref())?;
-    answer(app.set_password(&staff, &name, secret, note, settle(settled)).await?)
+    Ok(answer(app.set_password(&staff, &name, secret, note, settle(settled)).await?))
 }
 
 /// Who asks comes before what: a body of somebody without the right is not read.
@@ -271,6 +271,6 @@ fn read_note(note: Option<&str>) -> Result<Option<String>, Refusal> {
     Ok(Why::read(None, note)?.note)
 }
 
-fn answer(changed: AccountChanged) -> Result<Response, Response> {
-    Ok(axum::Json(UserChangedAnswer::from(changed)).into_response())
+fn answer(changed: AccountChanged) -> Response {
+    axum::Json(UserChangedAnswer::from(changed)).into_response()
 }

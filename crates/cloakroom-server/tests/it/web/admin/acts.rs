@@ -183,9 +183,10 @@ fn detail<const N: usize>(event: &AuditEvent, keys: [&str; N]) -> [String; N] {
 
 async fn phases(desk: &Desk) -> Vec<String> {
     // While the log could not be written everything waits for its next attempt: by a clock that is the test's.
-    let deadline = tokio::time::Instant::now() + std::time::Duration::from_secs(60);
+    let mut turns = 0;
     while desk.server.audit.health().failing_since.is_some() {
-        assert!(tokio::time::Instant::now() < deadline, "the log is tried again");
+        turns += 1;
+        assert!(turns < 600, "the log is tried again within a minute");
         tokio::time::advance(std::time::Duration::from_millis(100)).await;
         tokio::task::yield_now().await;
     }
