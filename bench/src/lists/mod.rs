@@ -179,7 +179,7 @@ async fn ask(store: &Arc<dyn Store>, crowd: &Crowd) -> Outcome<Vec<Cost>> {
             what: question.title(),
             rows: found.read,
             found: found.items.len(),
-            microseconds: median(times.into_iter()),
+            microseconds: median(times),
         });
     }
     let page = ListQuery::new(ListFilter::default());

@@ -18,7 +18,10 @@ struct Parent {
 }
 
 fn parent_of(server: &str) -> Parent {
-    let mut process = Command::new(env!("CARGO_BIN_EXE_hold-servers"))
+    // Whoever runs the tests in the background of a shell ignores Ctrl-C, and would hand that down.
+    let mut process = Command::new("env")
+        .arg("--default-signal=INT")
+        .arg(env!("CARGO_BIN_EXE_hold-servers"))
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
