@@ -149,12 +149,19 @@ async fn alive(server: &Server, token: &str) -> Outcome {
     if reply.status == 200 { Ok(()) } else { Err(Failure::new(format!("not alive: {reply:?}"))) }
 }
 
-/// The session is alive again, and was unavailable until then, never unknown.
+/// The session is alive again, and was unavailable until then, never unknown; and the store is asked again: what a server
+/// remembers it may tell a little earlier.
 async fn healed(server: &Server, token: &str) -> Outcome {
     eventually("the store to be used again", RECOVERY, async || {
         let reply = look(server, token).await?;
         if reply.status == 200 {
-            return Ok(Some(()));
+            // A list is never told from memory; memcached refuses to make one, and its server remembers nothing.
+            let list = ask(server, Method::GET, "/v1/sessions", token).await?;
+            return if matches!(list.status, 200 | 501) {
+                Ok(Some(()))
+            } else {
+                unavailable(&list).map(|()| None)
+            };
         }
         unavailable(&reply).map(|()| None)
     })
