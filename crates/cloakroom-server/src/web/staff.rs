@@ -213,6 +213,19 @@ impl Staff {
 }
 
 impl App {
+    /// Remembers in log and audit log that staff was refused, with `code`, at this principal: whoever tries that is news.
+    pub(in crate::web) fn refused_at(
+        &self,
+        staff: &Staff,
+        target: &PrincipalId,
+        code: ProblemCode,
+    ) -> Refusal {
+        tracing::warn!(event = names::AUTHZ_FAIL, code = code.as_str(), "not allowed");
+        let draft = staff.draft(names::AUTHZ_FAIL, self.sessions.now()).about(Some(target.clone()));
+        self.audit.note(draft.because(code.as_str()));
+        Refusal::new(code)
+    }
+
     /// Refuses somebody who has no `right`: the answer says no more than that, log and audit log say who asked for what.
     fn turn_away(&self, right: Right, id: &PrincipalId, actor: Actor, device: Device) -> Refusal {
         tracing::warn!(event = names::AUTHZ_FAIL, right = right.as_str(), "not allowed");

@@ -287,7 +287,7 @@ impl App {
         };
         let is_still = own.is_enabled()
             && Duty::of_roles(own.roles.as_slice()).is_some_and(|duty| duty.has(Right::ManageAccounts));
-        if is_still { Ok(()) } else { Err(Refusal::new(ProblemCode::FORBIDDEN)) }
+        if is_still { Ok(()) } else { Err(self.refused_at(staff, &staff.id, ProblemCode::FORBIDDEN)) }
     }
 
     /// The account that staff is about to change: nobody's own, so that nobody locks themselves out or takes an account
@@ -296,7 +296,7 @@ impl App {
         self.demand_management(staff).await?;
         let account = self.accounts.get(name).await?.ok_or_else(Refusal::not_found)?;
         if AccountKey::of(staff.id.as_str()) == *account.name.key() {
-            return Err(Refusal::new(OWN_ACCOUNT));
+            return Err(self.refused_at(staff, &staff.id, OWN_ACCOUNT));
         }
         Ok(account.name.id().clone())
     }

@@ -92,7 +92,7 @@ impl App {
         if staff.duty.has(Right::SeeAll) || *id == staff.id {
             return Ok(());
         }
-        let protected = || Err(Refusal::new(PROTECTED_PRINCIPAL));
+        let protected = || Err(self.refused_at(staff, id, PROTECTED_PRINCIPAL));
         let account = self.accounts.get(id.as_str()).await?;
         if account.is_some_and(|account| Duty::of_roles(account.roles.as_slice()).is_some()) {
             return protected();

@@ -75,6 +75,11 @@ async fn support_can_neither_look_at_staff_nor_sign_them_out() {
     assert_eq!(revoke(&mut support, json!({ "principal": "RUTH" })).await.gist(), refused, "nor one another");
     assert_eq!(support.get("/v1/admin/principals/sam").await.gist(), "200", "but themselves");
     assert!(desk.server.events(names::AUTHZ_ADMIN).await.is_empty(), "nothing began");
+    let tries = desk.server.events(names::AUTHZ_FAIL).await;
+    let first = tries.first().expect("a try is remembered");
+    assert_eq!(first.principal.as_deref(), Some("alice"));
+    assert_eq!(first.reason.as_deref(), Some("protected_principal"));
+    assert_eq!(first.actor_id.as_deref(), Some("sam"));
 }
 
 #[tokio::test]
