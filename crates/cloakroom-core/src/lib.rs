@@ -42,4 +42,4 @@ pub use principal::{InvalidName, Principal, PrincipalId, Role};
 pub use record::{Lifetime, SessionRecord};
 pub use route::Route;
 pub use time::{MalformedTimestamp, Timestamp};
-pub use token::{MalformedToken, SessionToken, TokenDigest, TokenText};
+pub use token::{MalformedToken, SessionToken, TokenCore, TokenDigest, TokenText};

@@ -7,6 +7,7 @@ use std::hash::{Hash, Hasher};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sha2::block_api::compress256;
+use sha2::{Digest as _, Sha256};
 use zeroize::Zeroize;
 
 use crate::Route;
@@ -28,13 +29,27 @@ use crate::Route;
 /// let presented = SessionToken::parse(token.expose().as_str().as_bytes()).unwrap();
 /// assert_eq!(presented.digest(), token.digest());
 /// ```
-pub struct SessionToken([u8; SessionToken::BYTES]);
+///
+/// # Sealed sessions
+/// Where no store keeps the record, the token carries it: encrypted, authenticated, `cs1_` and up to some four thousand
+/// characters of base64url. This type only keeps the two apart; `cloakroom-sealed` makes them and opens them.
+pub struct SessionToken(Inner);
+
+enum Inner {
+    /// Names a record that a store keeps.
+    Random([u8; SessionToken::BYTES]),
+    /// Is the record, sealed: its text, prefix included.
+    Sealed(Box<[u8]>),
+}
 
 impl SessionToken {
     /// Random bytes in a token (256 bits; ASVS 7.2.3 asks for at least 128).
     pub const RANDOM_BYTES: usize = 32;
     /// Characters in a token's text, prefix included.
     pub const TEXT_LENGTH: usize = PREFIX.len() + ENCODED;
+
+    /// Most bytes in a sealed token: no cookie has room for more (RFC 6265bis §5.6: 4096 for name and value).
+    pub const SEALED_BYTES_MAX: usize = 3_069;
 
     const BYTES: usize = Route::LENGTH + Self::RANDOM_BYTES;
 
@@ -46,7 +61,40 @@ impl SessionToken {
         head.copy_from_slice(route.as_bytes());
         tail.copy_from_slice(&random);
         random.zeroize();
-        Self(bytes)
+        Self(Inner::Random(bytes))
+    }
+
+    /// The token that carries `sealed`, which must be encrypted and authenticated.
+    ///
+    /// # Panics
+    /// Where it is longer than any cookie ([`SEALED_BYTES_MAX`](Self::SEALED_BYTES_MAX)).
+    #[must_use]
+    pub fn from_sealed(sealed: &[u8]) -> Self {
+        assert!(sealed.len() <= Self::SEALED_BYTES_MAX, "whoever seals has a limit that is no higher");
+        let mut text = vec![0; SEALED_PREFIX.len() + sealed.len().div_ceil(3) * 4];
+        let (prefix, encoded) = text.split_at_mut(SEALED_PREFIX.len());
+        prefix.copy_from_slice(SEALED_PREFIX);
+        let written = URL_SAFE_NO_PAD.encode_slice(sealed, encoded).expect("four characters for three bytes");
+        text.truncate(SEALED_PREFIX.len() + written);
+        Self(Inner::Sealed(text.into_boxed_slice()))
+    }
+
+    /// What was sealed, still sealed; `None` for a token that names a record.
+    #[must_use]
+    pub fn sealed(&self) -> Option<Vec<u8>> {
+        let Inner::Sealed(text) = &self.0 else { return None };
+        let encoded = text.get(SEALED_PREFIX.len()..)?;
+        let mut sealed = vec![0; encoded.len().div_ceil(4) * 3];
+        let written = URL_SAFE_NO_PAD.decode_slice(encoded, &mut sealed).ok()?;
+        sealed.truncate(written);
+        Some(sealed)
+    }
+
+    /// Whether this token carries its session, instead of naming a record.
+    #[inline]
+    #[must_use]
+    pub const fn is_sealed(&self) -> bool {
+        matches!(self.0, Inner::Sealed(_))
     }
 
     /// Reads the text of a token. Exactly one text belongs to each token: other lengths, prefixes, alphabets, padding
@@ -56,46 +104,73 @@ impl SessionToken {
     /// [`MalformedToken`], without saying what was wrong: the text may be somebody's secret.
     ///
     /// # Cost
-    /// No allocation; a few tens of nanoseconds.
+    /// No allocation; a few tens of nanoseconds. One allocation for a sealed one, which is not opened here.
     pub fn parse(text: &[u8]) -> Result<Self, MalformedToken> {
+        if text.starts_with(SEALED_PREFIX) {
+            return Self::parse_sealed(text);
+        }
         let encoded = text.strip_prefix(PREFIX).filter(|rest| rest.len() == ENCODED).ok_or(MalformedToken)?;
-        let mut token = Self([0; Self::BYTES]);
-        match URL_SAFE_NO_PAD.decode_slice(encoded, &mut token.0) {
-            Ok(Self::BYTES) => Ok(token),
+        let mut bytes = [0; Self::BYTES];
+        match URL_SAFE_NO_PAD.decode_slice(encoded, &mut bytes) {
+            Ok(Self::BYTES) => Ok(Self(Inner::Random(bytes))),
             _ => Err(MalformedToken),
         }
+    }
+
+    fn parse_sealed(text: &[u8]) -> Result<Self, MalformedToken> {
+        let encoded = text.get(SEALED_PREFIX.len()..).ok_or(MalformedToken)?;
+        let (least, most) =
+            (Self::TEXT_LENGTH, SEALED_PREFIX.len() + (Self::SEALED_BYTES_MAX * 4).div_ceil(3));
+        let is_plain = encoded.iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'));
+        if !is_plain || !(least..=most).contains(&text.len()) {
+            return Err(MalformedToken);
+        }
+        Ok(Self(Inner::Sealed(text.into())))
     }
 
     /// What stores file this token's record under.
     #[inline]
     #[must_use]
     pub fn digest(&self) -> TokenDigest {
-        TokenDigest { route: self.route(), hash: sha256(&self.0) }
+        let hash = match &self.0 {
+            Inner::Random(bytes) => sha256(bytes),
+            Inner::Sealed(text) => Sha256::digest(text).into(),
+        };
+        TokenDigest { route: self.route(), hash }
     }
 
-    /// Where this token's session lives.
+    /// Where this token's session lives; zeros where it lives in the token.
     #[inline]
     #[must_use]
     pub fn route(&self) -> Route {
-        let [first, second, ..] = self.0;
-        Route::from_bytes([first, second])
+        match self.0 {
+            Inner::Random([first, second, ..]) => Route::from_bytes([first, second]),
+            Inner::Sealed(_) => Route::from_bytes([0; Route::LENGTH]),
+        }
     }
 
     /// The token in clear, to hand it to its client and to nobody else.
     #[must_use]
     pub fn expose(&self) -> TokenText {
-        let mut text = TokenText([0; Self::TEXT_LENGTH]);
-        let (prefix, encoded) = text.0.split_at_mut(PREFIX.len());
+        let bytes = match &self.0 {
+            Inner::Random(bytes) => bytes,
+            Inner::Sealed(text) => return TokenText(Text::Sealed(text.clone())),
+        };
+        let mut text = [0; Self::TEXT_LENGTH];
+        let (prefix, encoded) = text.split_at_mut(PREFIX.len());
         prefix.copy_from_slice(PREFIX);
-        let written = URL_SAFE_NO_PAD.encode_slice(self.0, encoded).expect("34 bytes are 46 characters");
+        let written = URL_SAFE_NO_PAD.encode_slice(bytes, encoded).expect("34 bytes are 46 characters");
         debug_assert_eq!(written, ENCODED);
-        text
+        TokenText(Text::Random(text))
     }
 }
 
 impl Drop for SessionToken {
     fn drop(&mut self) {
-        self.0.zeroize();
+        match &mut self.0 {
+            Inner::Random(bytes) => bytes.zeroize(),
+            Inner::Sealed(text) => text.zeroize(),
+        }
     }
 }
 
@@ -106,25 +181,81 @@ impl fmt::Debug for SessionToken {
 }
 
 /// A token in clear, on its way to its client; wiped when dropped.
-pub struct TokenText([u8; SessionToken::TEXT_LENGTH]);
+pub struct TokenText(Text);
+
+enum Text {
+    Random([u8; SessionToken::TEXT_LENGTH]),
+    Sealed(Box<[u8]>),
+}
 
 impl TokenText {
     /// The text.
     #[must_use]
     pub fn as_str(&self) -> &str {
-        std::str::from_utf8(&self.0).expect("base64url is ASCII")
+        let text: &[u8] = match &self.0 {
+            Text::Random(text) => text,
+            Text::Sealed(text) => text,
+        };
+        std::str::from_utf8(text).expect("base64url is ASCII")
     }
 }
 
 impl Drop for TokenText {
     fn drop(&mut self) {
-        self.0.zeroize();
+        match &mut self.0 {
+            Text::Random(text) => text.zeroize(),
+            Text::Sealed(text) => text.zeroize(),
+        }
     }
 }
 
 impl fmt::Debug for TokenText {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("TokenText(..)")
+    }
+}
+
+/// The secret inside a sealed token: stays the same while the token is sealed anew, changes when it is exchanged.
+///
+/// # Security
+/// As with [`SessionToken`], there is no `Display`, no comparison, and `Debug` writes `TokenCore(..)`.
+#[derive(Clone)]
+pub struct TokenCore([u8; TokenCore::LENGTH]);
+
+impl TokenCore {
+    /// Bytes in it: 128 random bits (ASVS 7.2.3).
+    pub const LENGTH: usize = 16;
+
+    /// The secret made of these bytes, which must come from a cryptographic generator.
+    #[must_use]
+    pub const fn from_random(random: [u8; Self::LENGTH]) -> Self {
+        Self(random)
+    }
+
+    /// Its bytes, to be sealed.
+    #[must_use]
+    pub const fn expose(&self) -> &[u8; Self::LENGTH] {
+        &self.0
+    }
+
+    /// The token that stands for this secret inside the server, for what is bound to a token: CSRF tokens, open streams,
+    /// the list of what was exchanged. It is never handed out, and opens nothing.
+    #[must_use]
+    pub fn token(&self, route: Route) -> SessionToken {
+        let hash = Sha256::new().chain_update(CORE_DOMAIN).chain_update(self.0).finalize();
+        SessionToken::from_random(route, hash.into())
+    }
+}
+
+impl Drop for TokenCore {
+    fn drop(&mut self) {
+        self.0.zeroize();
+    }
+}
+
+impl fmt::Debug for TokenCore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("TokenCore(..)")
     }
 }
 
@@ -228,6 +359,9 @@ fn sha256(bytes: &[u8; SessionToken::BYTES]) -> [u8; 32] {
 pub struct MalformedToken;
 
 const PREFIX: &[u8] = b"cr1_";
+const SEALED_PREFIX: &[u8] = b"cs1_";
+/// Separates this hash from every other use of SHA-256.
+const CORE_DOMAIN: &[u8] = b"cloakroom sealed core v1\0";
 /// Bits in a token, as the padding tells them.
 const BITS: u16 = 34 * 8;
 /// What SHA-256 begins with (FIPS 180-4 §5.3.3).
@@ -239,7 +373,6 @@ const ENCODED: usize = 46;
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
-    use sha2::{Digest as _, Sha256};
 
     use super::*;
 
@@ -291,6 +424,32 @@ mod tests {
         assert_eq!(digest.hash(), &<[u8; 32]>::from(Sha256::digest([7_u8; 34])));
         assert_eq!(TokenDigest::from_bytes(&digest.to_bytes()), Some(digest));
         assert_eq!(TokenDigest::from_bytes(&digest.to_bytes()[1..]), None);
+    }
+
+    #[test]
+    fn a_sealed_token_reads_back_and_is_told_from_one_that_names_a_record() {
+        for length in [40, 41, 42, 43, SessionToken::SEALED_BYTES_MAX] {
+            let sealed = vec![0xA5; length];
+            let token = SessionToken::from_sealed(&sealed);
+            let text = token.expose();
+            assert!(text.as_str().starts_with("cs1_"));
+            let read = SessionToken::parse(text.as_str().as_bytes()).unwrap();
+            assert!(read.is_sealed());
+            assert_eq!((read.sealed(), read.digest()), (Some(sealed), token.digest()));
+            assert_eq!(format!("{read:?} {text:?}"), "SessionToken(..) TokenText(..)");
+        }
+        assert_eq!(token(1).sealed(), None);
+        let longest = SessionToken::from_sealed(&[1; SessionToken::SEALED_BYTES_MAX]);
+        assert_eq!(longest.expose().as_str().len(), 4_096);
+        for malformed in [
+            "cs1_".to_owned(),
+            "cs1_AAAA".into(),
+            format!("cs1_{}=", "A".repeat(80)),
+            format!("cs1_{}.", "A".repeat(80)),
+            format!("cs1_{}", "A".repeat(4_093)),
+        ] {
+            assert!(SessionToken::parse(malformed.as_bytes()).is_err(), "{malformed}");
+        }
     }
 
     proptest! {

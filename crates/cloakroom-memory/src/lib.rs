@@ -105,6 +105,7 @@ mod options;
 mod order;
 mod packed;
 mod reports;
+mod revocations;
 mod room;
 mod shard;
 mod slab;
@@ -117,6 +118,7 @@ mod wheel;
 mod audit;
 
 pub use options::MemoryOptions;
+pub use revocations::MemoryRevocations;
 pub use store::MemoryStore;
 
 /// The name of this store in errors, logs and metrics.

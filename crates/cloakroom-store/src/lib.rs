@@ -17,6 +17,8 @@ mod list;
 mod moving;
 mod outcome;
 mod request;
+mod revocation;
+mod sealing;
 mod store;
 
 pub use codec::{CodecError, FORMAT_VERSION, decode_record, encode_record};
@@ -32,4 +34,8 @@ pub use outcome::{
 pub use request::{
     EndRequest, InsertRequest, RekeyRequest, ReplaceRequest, Selector, SweepRequest, Touch, Version,
 };
+pub use revocation::{
+    ListStanding, Place, Reading, RevocationEntry, RevocationList, Scope, decode_entry, encode_entry,
+};
+pub use sealing::{NONCE_BYTES, OpenedSeal, SealError, SealRefusal, SealedContents, Sealing};
 pub use store::{Capabilities, Store};

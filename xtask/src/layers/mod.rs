@@ -55,6 +55,7 @@ const PACKAGES: &[(&str, Kind)] = &[
     ("cloakroom-mysql", Kind::Store),
     ("cloakroom-redis", Kind::Store),
     ("cloakroom-memcached", Kind::Store),
+    ("cloakroom-sealed", Kind::Store),
     ("cloakroom-servers", Kind::Servers),
     ("cloakroom", Kind::Engine),
     ("cloakroom-audit", Kind::Audit),

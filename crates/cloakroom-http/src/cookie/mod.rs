@@ -65,7 +65,7 @@ impl CookiePolicy {
     pub fn set_cookie(&self, token: &SessionToken, lifetime: &Lifetime, now: Timestamp) -> HeaderValue {
         let text = token.expose();
         let mut line = BytesMut::with_capacity(
-            self.name.len() + 1 + SessionToken::TEXT_LENGTH + self.attributes.len() + LONGEST_MAX_AGE.len(),
+            self.name.len() + 1 + text.as_str().len() + self.attributes.len() + LONGEST_MAX_AGE.len(),
         );
         line.put_slice(self.name.as_bytes());
         line.put_u8(b'=');

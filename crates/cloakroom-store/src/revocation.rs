@@ -1,0 +1,252 @@
+//! What was ended of sessions that nobody keeps a record of.
+
+use std::fmt::Debug;
+
+use cloakroom_core::{EndReason, PrincipalId, SessionId, Timestamp};
+use serde_bytes::ByteBuf;
+
+use crate::{CodecError, StoreFuture, Version};
+
+/// Where ends are written down for sessions that travel in their tokens: a log that only grows, and forgets what no token
+/// can need any more.
+///
+/// Entries have numbers that rise in the order in which they became visible: whoever has read up to a number has read all
+/// there will ever be up to it. That, and nothing else, is what lets a node keep a copy and know that it is complete.
+///
+/// `cloakroom_conformance` tests all of this.
+///
+/// # Errors
+/// As [`Store`](crate::Store)'s.
+pub trait RevocationList: Debug + Send + Sync + 'static {
+    /// The name of the kind of store it is kept in: `sqlite`, `redis`, ….
+    fn name(&self) -> &'static str;
+
+    /// Whether it is there after a restart, and whether other processes may use it.
+    fn standing(&self) -> ListStanding;
+
+    /// Adds entries, all or none, in this order.
+    ///
+    /// When this returns, every [`read`](Self::read) that is begun afterwards, on whichever node, finds them.
+    /// Nothing is looked up first: the same end may be added twice, and the first one counts.
+    ///
+    /// # Errors
+    /// [`Applied::Unknown`](crate::Applied::Unknown) where they may have been added.
+    ///
+    /// # Cost
+    /// One round trip.
+    fn add<'a>(&'a self, entries: &'a [RevocationEntry]) -> StoreFuture<'a, ()>;
+
+    /// The entries after `place`, oldest first, at most `limit` of them; [`Reading::Lost`] where `place` is not one of this
+    /// list's history: it was restored from a backup, failed over to a copy that lagged, or was emptied.
+    ///
+    /// # Cost
+    /// One round trip; where there is nothing new, a small one.
+    ///
+    /// # Security
+    /// Answers by what was acknowledged before it was asked, never by a copy that lags.
+    fn read(&self, place: Place, limit: usize) -> StoreFuture<'_, Reading>;
+
+    /// Removes entries that are over by `now`, at most `limit` of them; answers how many. The newest entry stays, whatever
+    /// its time: it is the [`Place`] of every node that has read everything.
+    ///
+    /// # Cost
+    /// One round trip.
+    fn prune(&self, now: Timestamp, limit: usize) -> StoreFuture<'_, usize>;
+
+    /// Resolves when something may have been added since this was called: a hint, to read before the next turn. May resolve
+    /// for nothing, and may never resolve.
+    fn changed(&self) -> StoreFuture<'_, ()>;
+
+    /// Whether it can be written to; the store's own clock's reading, where it has one.
+    fn ping(&self) -> StoreFuture<'_, Option<Timestamp>>;
+}
+
+/// What can be relied on of a list.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ListStanding {
+    /// What was acknowledged is there after a restart.
+    pub durable: bool,
+    /// Other processes may use it at the same time.
+    pub shared: bool,
+}
+
+/// An end that is written down.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct RevocationEntry {
+    /// Which sessions.
+    pub scope: Scope,
+    /// When it was decided.
+    pub at: Timestamp,
+    /// Until when a token might be presented that it covers; then it may be forgotten.
+    pub until: Timestamp,
+    /// Why.
+    pub reason: EndReason,
+    /// Random: tells this entry from any other that may once have had its number.
+    pub nonce: u64,
+}
+
+/// Which sessions an entry is about.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum Scope {
+    /// One session, whatever its token.
+    Session(SessionId),
+    /// One token of a session, and whatever was sealed around the same core: it was exchanged for another.
+    Token {
+        /// Which session goes on under another token.
+        session: SessionId,
+        /// The first sixteen bytes of SHA-256 of the token's core.
+        core: [u8; 16],
+    },
+    /// Tokens of a session that hold a version before this one: its state then counts for nothing any more.
+    Floor {
+        /// Which session.
+        session: SessionId,
+        /// The oldest version that is accepted.
+        version: Version,
+    },
+    /// All sessions of a principal that did not know of this entry when they were issued.
+    Principal {
+        /// Whose.
+        principal: PrincipalId,
+        /// Which one lives on.
+        except: Option<SessionId>,
+    },
+    /// All sessions issued before an instant, by the clock of the node that issued them.
+    IssuedBefore(Timestamp),
+    /// All sessions that did not know of this entry when they were issued.
+    All,
+}
+
+/// How far somebody has read.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
+pub struct Place {
+    /// The number of the last entry that was read; zero for none.
+    pub number: u64,
+    /// Its nonce.
+    pub nonce: u64,
+}
+
+impl Place {
+    /// Before the first entry.
+    pub const START: Self = Self { number: 0, nonce: 0 };
+}
+
+/// The answer to [`RevocationList::read`].
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Reading {
+    /// What follows the place that was asked from.
+    Entries {
+        /// Entries with their numbers, ascending.
+        entries: Vec<(u64, RevocationEntry)>,
+        /// Whether there is more to be read at once.
+        more: bool,
+    },
+    /// The place is none of this list's. Begin at [`Place::START`], and keep what is known.
+    Lost,
+}
+
+/// Appends the bytes of `entry`, its nonce and its `until` included, to `buffer`: a format version, then MessagePack.
+///
+/// # Errors
+/// [`CodecError::Encode`] never happens; it is no panic because the encoder says it may fail.
+pub fn encode_entry(entry: &RevocationEntry, buffer: &mut Vec<u8>) -> Result<(), CodecError> {
+    buffer.push(ENTRY_FORMAT);
+    let (kind, subject, number): (u8, Vec<u8>, u64) = match &entry.scope {
+        Scope::Session(session) => (1, session.as_bytes().to_vec(), 0),
+        Scope::Token { session, core } => (2, [&session.as_bytes()[..], core].concat(), 0),
+        Scope::Floor { session, version } => (3, session.as_bytes().to_vec(), version.as_u64()),
+        Scope::Principal { principal, except } => {
+            let mut subject = except.map_or_else(Vec::new, |except| except.as_bytes().to_vec());
+            let length = u64::try_from(subject.len()).unwrap_or(0);
+            subject.extend_from_slice(principal.as_str().as_bytes());
+            (4, subject, length)
+        }
+        Scope::IssuedBefore(instant) => (5, instant.as_millis().to_be_bytes().to_vec(), 0),
+        Scope::All => (6, Vec::new(), 0),
+    };
+    let times = (entry.at.as_millis(), entry.until.as_millis());
+    let wire = (kind, ByteBuf::from(subject), number, times, entry.reason.as_str(), entry.nonce);
+    rmp_serde::encode::write(buffer, &wire).map_err(CodecError::Encode)
+}
+
+/// Reads what [`encode_entry`] wrote.
+///
+/// # Errors
+/// [`CodecError`] where the bytes are no entry. Whoever keeps a copy of the list cannot know then what was ended.
+pub fn decode_entry(bytes: &[u8]) -> Result<RevocationEntry, CodecError> {
+    type Wire<'a> = (u8, ByteBuf, u64, (i64, i64), &'a str, u64);
+    let body = match bytes.split_first() {
+        Some((&ENTRY_FORMAT, body)) => body,
+        Some((&version, _)) => return Err(CodecError::Version(version)),
+        None => return Err(CodecError::Empty),
+    };
+    let (kind, subject, number, (at, until), reason, nonce): Wire<'_> =
+        rmp_serde::from_slice(body).map_err(CodecError::Decode)?;
+    Ok(RevocationEntry {
+        scope: scope(kind, &subject, number)?,
+        at: Timestamp::from_millis(at),
+        until: Timestamp::from_millis(until),
+        reason: reason.parse().map_err(|_| CodecError::Value("reason"))?,
+        nonce,
+    })
+}
+
+fn scope(kind: u8, subject: &[u8], number: u64) -> Result<Scope, CodecError> {
+    let session =
+        |bytes: &[u8]| bytes.try_into().map(SessionId::from_bytes).map_err(|_| CodecError::Value("session"));
+    Ok(match kind {
+        1 => Scope::Session(session(subject)?),
+        2 => {
+            let (id, core) = subject.split_last_chunk::<16>().ok_or(CodecError::Value("token"))?;
+            Scope::Token { session: session(id)?, core: *core }
+        }
+        3 => Scope::Floor { session: session(subject)?, version: Version::from_u64(number) },
+        4 => {
+            let length = usize::try_from(number).map_err(|_| CodecError::Value("principal"))?;
+            let (except, name) = subject.split_at_checked(length).ok_or(CodecError::Value("principal"))?;
+            let name = std::str::from_utf8(name).map_err(|_| CodecError::Value("principal"))?;
+            let principal = PrincipalId::new(name).map_err(|_| CodecError::Value("principal"))?;
+            let except = if except.is_empty() { None } else { Some(session(except)?) };
+            Scope::Principal { principal, except }
+        }
+        5 => {
+            let millis = subject.try_into().map_err(|_| CodecError::Value("instant"))?;
+            Scope::IssuedBefore(Timestamp::from_millis(i64::from_be_bytes(millis)))
+        }
+        6 => Scope::All,
+        _ => return Err(CodecError::Value("scope")),
+    })
+}
+
+/// The format that [`encode_entry`] writes.
+const ENTRY_FORMAT: u8 = 1;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_of_entry_reads_back() {
+        let session = SessionId::from_bytes([7; 16]);
+        let alice = PrincipalId::new("alice").unwrap();
+        for scope in [
+            Scope::Session(session),
+            Scope::Token { session, core: [9; 16] },
+            Scope::Floor { session, version: Version::from_u64(u64::MAX) },
+            Scope::Principal { principal: alice.clone(), except: None },
+            Scope::Principal { principal: alice, except: Some(session) },
+            Scope::IssuedBefore(Timestamp::from_millis(-1)),
+            Scope::All,
+        ] {
+            let (at, until) = (Timestamp::from_millis(1), Timestamp::from_millis(i64::MAX));
+            let entry = RevocationEntry { scope, at, until, reason: EndReason::Compromised, nonce: u64::MAX };
+            let mut bytes = Vec::new();
+            encode_entry(&entry, &mut bytes).unwrap();
+            assert_eq!(decode_entry(&bytes).unwrap(), entry);
+            for length in 0..bytes.len() {
+                assert!(decode_entry(&bytes[..length]).is_err(), "{length} of {bytes:?}");
+            }
+        }
+    }
+}
