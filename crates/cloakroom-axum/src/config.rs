@@ -33,7 +33,7 @@ impl Config {
     /// Looks at a request's head: who is it, and may it go on?
     ///
     /// # Cost
-    /// No store access; no heap allocation but for events.
+    /// No store access; no heap allocation but for events, and for the text of a sealed token.
     pub(crate) fn admit<B>(&self, request: &Request<B>, facts: &RequestFacts) -> Result<Found, Rejection> {
         let found = find_token(request.headers(), &self.cookie);
         if uri_carries_token(request.uri()) {

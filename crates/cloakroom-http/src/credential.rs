@@ -73,14 +73,17 @@ const COOKIE_BYTES_MAX: usize = 64 * 1024;
 ///    split it (RFC 9113 §8.2.3). The order says nothing (RFC 6265bis §5.8.3): different values are refused, equal
 ///    ones are one.
 /// 2. A quoted value is another value than the same without quotes (RFC 6265bis §4.1.1), and no token.
-/// 3. `Authorization: Bearer cr1_…` counts too, the scheme in any case (RFC 9110 §11.1). Cookie and bearer must agree.
+/// 3. `Authorization: Bearer cr1_…` counts too, and `cs1_…`, which carries its session; the scheme in any case
+///    (RFC 9110 §11.1). Cookie and bearer must agree.
 /// 4. Nothing else is looked at: no query, no path, no body (ASVS 14.2.1).
 ///
 /// # Security
-/// A session id that the client chose is never adopted: what is found here is only ever looked up (promise G2).
+/// A session id that the client chose is never adopted: what is found here is only ever looked up, or opened with a key
+/// that the client does not have (promise G2).
 ///
 /// # Cost
-/// No heap allocation, whatever the outcome; one pass over the `Cookie` fields.
+/// One pass over the `Cookie` fields. No heap allocation, whatever the outcome, but one for a sealed token: its text is
+/// kept.
 pub fn find_token(headers: &HeaderMap, policy: &CookiePolicy) -> Found {
     let cookie = match cookie_value(headers, policy.name().as_bytes()) {
         Ok(value) => value,
@@ -118,6 +121,9 @@ pub fn service_key(headers: &HeaderMap) -> Option<&str> {
 ///
 /// Such a token is never read; that it is there is worth an audit event, since it is in access logs, histories and
 /// referrers by now (ASVS 14.2.1).
+///
+/// A prefix alone is none: `docs1_about-…` stands in many an address. What follows has to be as long as the shortest token
+/// of its kind, without a character that no token has.
 ///
 /// # Cost
 /// No heap allocation.
@@ -170,13 +176,13 @@ enum Bearer<'a> {
 fn bearer_value(headers: &HeaderMap) -> Result<Option<Bearer<'_>>, Refusal> {
     let mut lines = headers.get_all(AUTHORIZATION).iter();
     let Some(first) = lines.next() else { return Ok(None) };
-    let is_ours = |line: &HeaderValue| bearer_text(line).is_some_and(|text| text.starts_with(TOKEN_PREFIX));
+    let is_ours = |line: &HeaderValue| bearer_text(line).is_some_and(is_session);
     if let Some(second) = lines.next() {
         let ours = is_ours(first) || is_ours(second) || lines.any(is_ours);
         return if ours { Err(Refusal::SeveralAuthorizations) } else { Ok(None) };
     }
     Ok(bearer_text(first).map(|text| {
-        if text.starts_with(TOKEN_PREFIX) {
+        if is_session(text) {
             Bearer::Session(text)
         } else if text.starts_with(SERVICE_KEY_PREFIX) {
             Bearer::Other(OtherBearer::ServiceKey)
@@ -193,21 +199,39 @@ fn bearer_text(line: &HeaderValue) -> Option<&[u8]> {
     is_bearer.then(|| rest.trim_ascii())
 }
 
-/// Whether `text` begins with the prefix of a token and as many characters of its alphabet as a token has.
+/// Whether `text` says by its prefix that it is a token of a session.
+fn is_session(text: &[u8]) -> bool {
+    TOKENS.iter().any(|(prefix, _)| text.starts_with(prefix))
+}
+
+/// Whether `text` begins with a token, percent-encoded or not.
 fn starts_with_token(text: &[u8]) -> bool {
-    let mut rest = text;
-    let mut characters = std::iter::from_fn(|| {
-        let (character, tail) = match rest {
-            [b'%', high, low, tail @ ..] => (hex(*high)? << 4 | hex(*low)?, tail),
-            [first, tail @ ..] => (*first, tail),
+    TOKENS.iter().any(|(prefix, least)| {
+        let mut characters = Decoded(text);
+        prefix.iter().all(|expected| characters.next() == Some(*expected))
+            && characters.take_while(|byte| is_base64url(*byte)).take(*least).count() == *least
+    })
+}
+
+/// Bytes with percent-encoding undone (RFC 3986 §2.1), up to the first that is broken.
+struct Decoded<'a>(&'a [u8]);
+
+impl Iterator for Decoded<'_> {
+    type Item = u8;
+
+    fn next(&mut self) -> Option<u8> {
+        let (character, rest) = match self.0 {
+            [b'%', high, low, rest @ ..] => (hex(*high)? << 4 | hex(*low)?, rest),
+            [first, rest @ ..] => (*first, rest),
             [] => return None,
         };
-        rest = tail;
+        self.0 = rest;
         Some(character)
-    });
-    TOKEN_PREFIX.iter().all(|expected| characters.next() == Some(*expected))
-        && characters.take_while(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_')).count()
-            >= SessionToken::TEXT_LENGTH - TOKEN_PREFIX.len()
+    }
+}
+
+const fn is_base64url(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_')
 }
 
 fn hex(digit: u8) -> Option<u8> {
@@ -215,7 +239,9 @@ fn hex(digit: u8) -> Option<u8> {
 }
 
 const BEARER: &[u8] = b"Bearer";
-const TOKEN_PREFIX: &[u8] = b"cr1_";
+/// How tokens of sessions begin, and how many characters follow at least: of one that names a record all there are; of one
+/// that carries it those of key id, nonce, tag, secret and session id, 64 bytes that no encoding makes smaller.
+const TOKENS: [(&[u8], usize); 2] = [(b"cr1_", SessionToken::TEXT_LENGTH - 4), (b"cs1_", 86)];
 const SERVICE_KEY_PREFIX: &[u8] = b"crk_";
 
 #[cfg(test)]
@@ -232,6 +258,8 @@ mod tests {
         let fill =
             |token: &SessionToken| [1, 2].into_iter().find(|fill| token.digest() == of(*fill).digest());
         match find_token(&headers, &CookiePolicy::default()) {
+            Found::Cookie(token) if token.is_sealed() => "cookie sealed".to_owned(),
+            Found::Bearer(token) if token.is_sealed() => "bearer sealed".to_owned(),
             Found::Cookie(token) => format!("cookie {}", fill(&token).unwrap()),
             Found::Bearer(token) => format!("bearer {}", fill(&token).unwrap()),
             other => format!("{other:?}"),
@@ -244,6 +272,11 @@ mod tests {
 
     fn text(fill: u8) -> String {
         of(fill).expose().as_str().to_owned()
+    }
+
+    /// The text of a token that carries `bytes` bytes.
+    fn sealed(bytes: usize) -> String {
+        SessionToken::from_sealed(&vec![0xA5; bytes]).expose().as_str().to_owned()
     }
 
     fn cookie(value: impl AsRef<str>) -> (HeaderName, String) {
@@ -316,6 +349,35 @@ mod tests {
     }
 
     #[test]
+    fn a_token_that_carries_its_session_is_found_like_one_that_names_it() {
+        let (short, long) = (sealed(64), sealed(SessionToken::SEALED_BYTES_MAX));
+        let one = text(1);
+        for (lines, expected) in [
+            (vec![cookie(format!("OURS={short}"))], "cookie sealed"),
+            (vec![cookie(format!("a=b; OURS={long}; c=d"))], "cookie sealed"),
+            (vec![authorization(format!("bearer {long}"))], "bearer sealed"),
+            (vec![cookie(format!("OURS={long}")), authorization(format!("Bearer {long}"))], "cookie sealed"),
+            (vec![cookie(format!("OURS={long}A"))], "Malformed(Cookie)"),
+            (vec![cookie(format!("OURS=\"{short}\""))], "Malformed(Cookie)"),
+            (vec![cookie("OURS=cs1_AAAA")], "Malformed(Cookie)"),
+            (vec![authorization(format!("Bearer {short}="))], "Malformed(Bearer)"),
+            (vec![authorization("Bearer cs1_")], "Malformed(Bearer)"),
+            (vec![cookie(format!("OURS={short}; OURS={long}"))], "Refused(SeveralCookies)"),
+            (vec![cookie(format!("OURS={short}")), cookie(format!("OURS={one}"))], "Refused(SeveralCookies)"),
+            (
+                vec![cookie(format!("OURS={one}")), authorization(format!("Bearer {short}"))],
+                "Refused(CookieAndBearer)",
+            ),
+            (
+                vec![authorization(format!("Bearer {short}")), authorization("Basic YTpi")],
+                "Refused(SeveralAuthorizations)",
+            ),
+        ] {
+            assert_eq!(found(&lines), expected, "{lines:?}");
+        }
+    }
+
+    #[test]
     fn cookie_and_bearer_agree_or_are_refused() {
         let (one, two) = (text(1), text(2));
         let ours = || cookie(format!("OURS={}", text(1)));
@@ -369,7 +431,9 @@ mod tests {
     #[test]
     fn a_token_in_the_address_is_seen_and_never_read() {
         let one = text(1);
-        let encoded: String = one.bytes().map(|byte| format!("%{byte:02X}")).collect();
+        let percent_encoded =
+            |text: &str| text.bytes().map(|byte| format!("%{byte:02X}")).collect::<String>();
+        let encoded = percent_encoded(&one);
         for (target, seen) in [
             (format!("/?token={one}"), true),
             (format!("/?a=b&x={one}&c"), true),
@@ -381,6 +445,15 @@ mod tests {
             ("/?cr1_%".to_owned(), false),
             ("/cr1_?%zz".to_owned(), false),
             ("/".to_owned(), false),
+            (format!("/?token={}", sealed(64)), true),
+            (format!("/a?b%3D{}&c=d", sealed(SessionToken::SEALED_BYTES_MAX)), true),
+            (format!("/?{}", percent_encoded(&sealed(100))), true),
+            (format!("/?{}", sealed(64).replacen("cs1_", "%63s1%5F", 1)), true),
+            (format!("/?{}", &sealed(64)[..89]), false),
+            (format!("/?{}", sealed(64).replacen("cs1_", "cs2_", 1)), false),
+            ("/docs1_how-a-session-travels-in-its-own-cookie-and-what-that-means-for-a-proxy".into(), false),
+            (format!("/docs1_{}", "how-to/".repeat(20)), false),
+            ("/cs1_%".to_owned(), false),
         ] {
             assert_eq!(uri_carries_token(&target.parse().unwrap()), seen, "{target}");
         }

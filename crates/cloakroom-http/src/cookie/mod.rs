@@ -64,9 +64,7 @@ impl CookiePolicy {
     #[must_use]
     pub fn set_cookie(&self, token: &SessionToken, lifetime: &Lifetime, now: Timestamp) -> HeaderValue {
         let text = token.expose();
-        let mut line = BytesMut::with_capacity(
-            self.name.len() + 1 + text.as_str().len() + self.attributes.len() + LONGEST_MAX_AGE.len(),
-        );
+        let mut line = BytesMut::with_capacity(self.bytes_around_value() + text.as_str().len());
         line.put_slice(self.name.as_bytes());
         line.put_u8(b'=');
         line.put_slice(text.as_str().as_bytes());
@@ -81,6 +79,17 @@ impl CookiePolicy {
             HeaderValue::from_maybe_shared(line.freeze()).expect("name, token and attributes are ASCII");
         value.set_sensitive(true);
         value
+    }
+
+    /// Most bytes of a [`set_cookie`](Self::set_cookie) line that are not the token: the name, `=`, and every attribute with
+    /// what separates it, the longest `Max-Age` included.
+    ///
+    /// For whoever makes tokens that fill a cookie. Browsers count differently: RFC 6265bis §5.7 allows 4,096 bytes for name
+    /// and value, RFC 6265 §6.1 asks for room for 4,096 of name, value and attributes. Whoever stays below that with this
+    /// number and the value stays below it everywhere.
+    #[must_use]
+    pub fn bytes_around_value(&self) -> usize {
+        self.name.len() + 1 + self.attributes.len() + LONGEST_MAX_AGE.len()
     }
 
     /// The `Set-Cookie` value that makes the client forget the cookie: the attributes it was set with, no value, and
@@ -248,8 +257,26 @@ mod tests {
     }
 
     #[test]
-    fn the_buffer_is_as_large_as_the_longest_line() {
+    fn no_line_is_longer_around_its_value_than_the_policy_says() {
         assert_eq!(LONGEST_MAX_AGE, format!("; Max-Age={}", CookiePolicy::MAX_AGE_CAP_SECONDS));
+        let builder = CookiePolicy::builder;
+        for policy in [
+            CookiePolicy::default(),
+            builder().named("__Host-x").same_site(SameSite::Strict).build().unwrap(),
+            builder().shared_with_subdomains("example.com").same_site(SameSite::None).build().unwrap(),
+            builder().dangerously_over_plain_http().build().unwrap(),
+        ] {
+            let around = policy.bytes_around_value();
+            let longest = line(&policy, Persistence::Remembered, Duration::MAX);
+            assert_eq!(longest.len() - "TOKEN".len(), around, "{longest}");
+            for shorter in [
+                line(&policy, Persistence::Browser, Duration::MAX),
+                line(&policy, Persistence::Remembered, Duration::ZERO),
+                policy.removal().to_str().unwrap().to_owned(),
+            ] {
+                assert!(shorter.len() - "TOKEN".len() < around, "{shorter}");
+            }
+        }
     }
 
     #[test]

@@ -76,6 +76,24 @@ fn finding_and_digesting_a_token_allocates_nothing() {
 }
 
 #[test]
+fn finding_a_sealed_token_allocates_its_text_and_refusing_one_nothing() {
+    let policy = CookiePolicy::default();
+    let sealed = SessionToken::from_sealed(&[7; SessionToken::SEALED_BYTES_MAX]);
+    let text = sealed.expose().as_str().to_owned();
+    for (name, value, expected) in [
+        ("cookie", format!("a=b; __Host-cloakroom={text}"), 1),
+        ("authorization", format!("Bearer {text}"), 1),
+        ("cookie", format!("__Host-cloakroom={text}A"), 0),
+        ("authorization", format!("Bearer {text}="), 0),
+        ("cookie", format!("__Host-cloakroom={text}; __Host-cloakroom=cs1_"), 0),
+    ] {
+        let headers = HeaderMap::from_iter([(name.parse().unwrap(), value.parse().unwrap())]);
+        // What is found is dropped after it was counted.
+        assert_eq!(allocations(|| find_token(&headers, &policy)), expected, "{name}: {value:.40}");
+    }
+}
+
+#[test]
 fn judging_where_a_request_comes_from_allocates_nothing() {
     let known = OriginGuard::new(["https://shop.example".parse().unwrap()]);
     for guard in [known, OriginGuard::from_host()] {
@@ -92,8 +110,11 @@ fn judging_where_a_request_comes_from_allocates_nothing() {
 
 #[test]
 fn looking_for_a_token_in_the_address_allocates_nothing() {
-    let uri = format!("/a?b={}", token_text().replace('_', "%5F")).parse().unwrap();
-    assert_eq!(allocations(|| assert!(uri_carries_token(&uri))), 0);
+    let sealed = SessionToken::from_sealed(&[7; 500]).expose().as_str().to_owned();
+    for token in [token_text(), sealed] {
+        let uri = format!("/a?b={}", token.replace('_', "%5F")).parse().unwrap();
+        assert_eq!(allocations(|| assert!(uri_carries_token(&uri))), 0);
+    }
 }
 
 #[test]
