@@ -69,11 +69,16 @@ fn beginning(bytes: &[u8], length: usize) -> &[u8] {
     bytes.get(..length).unwrap_or(bytes)
 }
 
-/// The 32 random bytes at the end of what a token's text stands for. Whoever finds the whole finds them too: their
-/// forms are parts of the whole's forms, in base64 because every alignment is looked for.
+/// The random bytes in what a token's text stands for: of one that names a record its 32 last, of one that carries it what
+/// follows the id of its key, a nonce first. Whoever finds the whole finds them too: their forms are parts of the whole's
+/// forms, in base64 because every alignment is looked for.
 fn token_random(secret: &[u8]) -> Option<Vec<u8>> {
-    let text = secret.strip_prefix(TOKEN_PREFIX)?;
-    let bytes = URL_SAFE_NO_PAD.decode(text).ok()?;
+    let decoded = |text: &[u8]| URL_SAFE_NO_PAD.decode(text).ok();
+    if let Some(text) = secret.strip_prefix(SEALED_PREFIX) {
+        let bytes = decoded(text)?;
+        return Some(bytes.get(SEALED_KEY_ID..).filter(|random| random.len() >= TOKEN_RANDOM)?.to_vec());
+    }
+    let bytes = decoded(secret.strip_prefix(TOKEN_PREFIX)?)?;
     Some(bytes.get(bytes.len().checked_sub(TOKEN_RANDOM)?..)?.to_vec())
 }
 
@@ -133,8 +138,9 @@ const HTML_NUMBERED: &[(u8, &str)] =
     &[(b'&', "&#38;"), (b'<', "&#60;"), (b'>', "&#62;"), (b'"', "&#34;"), (b'\'', "&#39;")];
 
 const TOKEN_PREFIX: &[u8] = b"cr1_";
+const SEALED_PREFIX: &[u8] = b"cs1_";
 
-/// How much of a token's text to look for, in bytes: prefix, route, and ten random bytes.
+/// How much of a token's text to look for, in bytes: prefix, route, and ten random bytes; or prefix, key, and eight.
 const ENOUGH_TEXT: usize = 20;
 
 /// How many of a token's random bytes to look for.
@@ -142,6 +148,9 @@ const ENOUGH_RANDOM: usize = 12;
 
 /// A token's text stands for two bytes of route and these random ones.
 const TOKEN_RANDOM: usize = 32;
+
+/// A sealed token begins with so many bytes that tell whose key it is, the same in each.
+const SEALED_KEY_ID: usize = 4;
 
 #[cfg(test)]
 mod tests {
@@ -182,5 +191,8 @@ mod tests {
         check(text.as_bytes(), false);
         check(b"cr1_AAAA", false);
         check(b"cr1_not base64", false);
+        let sealed = URL_SAFE_NO_PAD.encode([7; 300]);
+        check(format!("cs1_{sealed}").as_bytes(), true);
+        check(b"cs1_AAAA", false);
     }
 }

@@ -94,6 +94,33 @@ fn a_token_is_found_in_every_disguise() {
 }
 
 #[test]
+fn a_token_that_carries_its_session_is_found_in_every_disguise() {
+    let bytes: Vec<u8> = (0..400_u16).map(|index| (index.wrapping_mul(37) ^ 0xa7).to_le_bytes()[0]).collect();
+    let text = format!("cs1_{}", URL_SAFE_NO_PAD.encode(&bytes));
+    let (key, random) = bytes.split_at(4);
+    for form in [
+        text.as_bytes(),
+        text.split_at(20).0.as_bytes(),
+        hex(text.as_bytes()).as_bytes(),
+        STANDARD.encode(format!("user:{text}")).as_bytes(),
+        text.replace('_', "%5F").as_bytes(),
+        &bytes,
+        random,
+        random.split_at(12).0,
+        hex(random).as_bytes(),
+        STANDARD.encode(&bytes).as_bytes(),
+    ] {
+        let output = output(form);
+        write(&output, "secrets/sealed.txt", text.as_bytes());
+        assert!(!findings(&output).is_empty(), "not found: {:?}", String::from_utf8_lossy(form));
+    }
+    // Which key sealed it says nothing, and stands in every token.
+    let output = output(&[key, b" ", hex(key).as_bytes()].concat());
+    write(&output, "secrets/sealed.txt", text.as_bytes());
+    assert_eq!(findings(&output), Vec::<String>::new());
+}
+
+#[test]
 fn a_password_is_found_in_every_disguise() {
     for form in [
         PASSWORD,

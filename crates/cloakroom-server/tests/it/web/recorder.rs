@@ -94,7 +94,7 @@ fn tokens_in(text: &str) -> usize {
         rest.bytes().take_while(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_')).count()
             >= 46
     };
-    text.split("cr1_").skip(1).filter(is_token).count()
+    ["cr1_", "cs1_"].iter().map(|prefix| text.split(prefix).skip(1).filter(is_token).count()).sum()
 }
 
 fn cookies(answer: &Answer, about: &str) {
