@@ -70,6 +70,8 @@ pub async fn open_bare(url: &StoreUrl, config: &Config) -> Result<Arc<dyn Store>
         #[cfg(not(feature = "sqlite"))]
         StoreUrl::Sqlite { .. } => Err(not_built_in("sqlite")),
         StoreUrl::Remote(url) => connect(url).await,
+        // Another promise: it keeps no records.
+        StoreUrl::Sealed { .. } => Err(StoreError::new(ErrorKind::Unsupported, "sealed", Verb::Open)),
     }
 }
 

@@ -18,6 +18,7 @@ mod public_url;
 mod read;
 mod remote;
 mod resolve;
+mod sealed;
 mod session;
 mod show;
 mod store_url;
@@ -37,6 +38,7 @@ pub use model::{
 };
 pub use public_url::PublicUrl;
 pub use remote::{RemoteUrl, StoreKind};
+pub use sealed::{Replay, SealedConfig, SealedKeysText};
 pub use show::{EffectiveKey, Source};
 pub use store_url::{StoreUrl, StoreUrlError};
 pub use telemetry::{OtlpHeaders, SampleRatio, TelemetryConfig, Traceparent};

@@ -15,6 +15,7 @@ use super::console::ConsoleConfig;
 use super::detection::DetectionConfig;
 use super::public_url::PublicUrl;
 use super::read::words;
+use super::sealed::SealedConfig;
 use super::store_url::StoreUrl;
 use super::telemetry::TelemetryConfig;
 
@@ -48,6 +49,8 @@ pub struct Config {
     pub cookie: CookiePolicy,
     /// How much of a shared store is kept in memory, and for how long it is believed.
     pub near_cache: NearCachePolicy,
+    /// How sessions are sealed, where they travel in their cookies.
+    pub sealed: SealedConfig,
     /// How guessing is slowed down.
     pub sign_in: SignInConfig,
     /// How the audit log is kept.
@@ -84,12 +87,18 @@ impl Config {
         self.data_dir.join("accounts.db")
     }
 
-    /// The database file of the session store, where it has one.
+    /// The database file of the session store, where it has one; of sealed sessions, that of the list of what was ended.
     #[must_use]
     pub fn sessions_path(&self) -> Option<PathBuf> {
         match &self.store {
-            StoreUrl::Memory { .. } | StoreUrl::Remote(_) => None,
             StoreUrl::Sqlite { path } => Some(path.clone().unwrap_or_else(|| self.default_sessions_path())),
+            StoreUrl::Sealed { revocations: Some(list) } => match &**list {
+                StoreUrl::Sqlite { path } => {
+                    Some(path.clone().unwrap_or_else(|| self.default_revocations_path()))
+                }
+                _ => None,
+            },
+            StoreUrl::Memory { .. } | StoreUrl::Remote(_) | StoreUrl::Sealed { revocations: None } => None,
         }
     }
 

@@ -15,6 +15,7 @@ use super::model::{Config, LogConfig, LogFormat, LogLevel, SignInConfig, TlsConf
 use super::near_cache::read_near_cache;
 use super::public_url::PublicUrl;
 use super::read::{Reader, Setting};
+use super::sealed::read_sealed;
 use super::session::read_policy;
 use super::store_url::StoreUrl;
 use super::telemetry::read_telemetry;
@@ -31,6 +32,14 @@ pub(super) fn resolve(r: &mut Reader<'_>) -> Config {
     let public_url = explicit_url.unwrap_or_else(|| PublicUrl::local(listen, tls.is_some()));
     let (preset, policy) = read_policy(r);
     let (store, store_moving_from) = read_store(r);
+    if store.is_sealed() && policy.limit().is_some() {
+        let cause = "sealed sessions are in their cookies: nobody can count how many one person has";
+        r.problem(
+            "session.per_principal_max",
+            cause,
+            "remove it, or keep sessions in a store that has limits",
+        );
+    }
     Config {
         listen,
         cookie: read_cookie(r, &public_url),
@@ -45,6 +54,7 @@ pub(super) fn resolve(r: &mut Reader<'_>) -> Config {
         preset,
         policy,
         near_cache: read_near_cache(r),
+        sealed: read_sealed(r),
         sign_in: read_sign_in(r),
         audit: read_audit(r),
         trust: read_trust(r),
@@ -79,6 +89,10 @@ fn read_store(r: &mut Reader<'_>) -> (StoreUrl, Option<StoreUrl>) {
                 "sessions cannot be moved from a store to itself",
                 "name the old store, or remove it",
             );
+        }
+        Some(from) if from.is_sealed() || store.is_sealed() => {
+            let cause = "sealed sessions are in their cookies, out of anybody's reach: they cannot be moved";
+            r.problem(key, cause, "remove it; people sign in again");
         }
         Some(from) if from.is_in_the_server() => {
             let cause = "sessions in memory end with the server: there is nothing to move";

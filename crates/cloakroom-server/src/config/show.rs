@@ -215,6 +215,16 @@ fn values(config: &Config) -> BTreeMap<Vec<String>, toml::Value> {
     }
     put("near_cache.max_bytes", format_bytes(config.near_cache.max_bytes()).into());
     put("near_cache.lease", duration(config.near_cache.lease()));
+    let sealed = &config.sealed;
+    put("sealed.application", sealed.application.as_str().into());
+    if let Some(path) = &sealed.keys_file {
+        put("sealed.keys_file", path.display().to_string().into());
+    }
+    if sealed.keys.is_some() {
+        put("sealed.keys", MASK.into());
+    }
+    put("sealed.dangerously_open_when_unreachable", sealed.dangerously_open_when_unreachable.into());
+    put("sealed.replay", sealed.replay.as_str().into());
     put("sign_in.attempts_per_account", i64::from(config.sign_in.attempts_per_account).into());
     put("sign_in.attempts_per_address", i64::from(config.sign_in.attempts_per_address).into());
     put("sign_in.window", duration(config.sign_in.window));

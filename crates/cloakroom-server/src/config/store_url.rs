@@ -22,6 +22,12 @@ pub enum StoreUrl {
     },
     /// A server: `postgres://…`, `mysql://…`, `redis://…`, `memcached://…` and their kin.
     Remote(RemoteUrl),
+    /// `sealed:`, in the clients' cookies.
+    Sealed {
+        /// Where what was ended is written down (`?revocations=STORE-URL`): never itself sealed, and never memcached. `None`:
+        /// nothing can be ended before its time.
+        revocations: Option<Box<StoreUrl>>,
+    },
 }
 
 impl StoreUrl {
@@ -37,6 +43,7 @@ impl StoreUrl {
         match scheme.to_ascii_lowercase().as_str() {
             "memory" if cfg!(feature = "memory") => Self::memory(rest),
             "sqlite" if cfg!(feature = "sqlite") => Self::sqlite(rest),
+            "sealed" if cfg!(feature = "sealed") => sealed(rest),
             other => match StoreKind::of_scheme(other).filter(|kind| kind.is_built_in()) {
                 Some(kind) => RemoteUrl::parse(kind, text).map(Self::Remote),
                 None => Err(unknown(other)),
@@ -48,6 +55,21 @@ impl StoreUrl {
     #[must_use]
     pub fn is_in_the_server(&self) -> bool {
         matches!(self, Self::Memory { .. })
+    }
+
+    /// Whether sessions travel in their cookies.
+    #[must_use]
+    pub fn is_sealed(&self) -> bool {
+        matches!(self, Self::Sealed { .. })
+    }
+
+    /// Where the ends of sealed sessions are written down; `None` where sessions are not sealed, or nowhere.
+    #[must_use]
+    pub fn revocations(&self) -> Option<&Self> {
+        match self {
+            Self::Sealed { revocations } => revocations.as_deref(),
+            Self::Memory { .. } | Self::Sqlite { .. } | Self::Remote(_) => None,
+        }
     }
 
     fn memory(rest: &str) -> Result<Self, StoreUrlError> {
@@ -108,6 +130,8 @@ impl fmt::Display for StoreUrl {
             Self::Sqlite { path: Some(path) } => write!(f, "sqlite:{}", path.display()),
             // Masks what may be secret.
             Self::Remote(url) => url.fmt(f),
+            Self::Sealed { revocations: None } => f.write_str("sealed:"),
+            Self::Sealed { revocations: Some(list) } => write!(f, "sealed:?{REVOCATIONS}={list}"),
         }
     }
 }
@@ -128,6 +152,67 @@ impl StoreUrlError {
     }
 }
 
+/// Reads what follows `sealed:`: nothing, or the address of the list.
+///
+/// An address with its colon in clear is taken as it stands, to the end: its own `?` and `&` belong to it. Without one it was
+/// escaped, as a program does that puts queries together, and other options may follow: there are none.
+fn sealed(rest: &str) -> Result<StoreUrl, StoreUrlError> {
+    let refused = |cause: &str| {
+        Err(StoreUrlError {
+            cause: cause.to_owned(),
+            remedy: "write `sealed:?revocations=STORE-URL`, such as `sealed:?revocations=postgres://HOST/DATABASE`"
+                .to_owned(),
+        })
+    };
+    let query = match rest.split_once('?') {
+        _ if rest.is_empty() => return Ok(StoreUrl::Sealed { revocations: None }),
+        Some(("", query)) => query,
+        _ => return refused("has a path, but sealed sessions are in their cookies"),
+    };
+    let Some(value) = query.strip_prefix(REVOCATIONS).and_then(|rest| rest.strip_prefix('=')) else {
+        // What stands there instead may be a password: it is not repeated.
+        return refused("has an option that is not `revocations`");
+    };
+    let is_plain = value.split(['?', '&']).next().is_some_and(|head| head.contains(':'));
+    let inner = if is_plain {
+        value.to_owned()
+    } else {
+        let mut pairs = form_urlencoded::parse(query.as_bytes());
+        let inner = pairs.next().map(|(_, value)| value.into_owned()).unwrap_or_default();
+        if pairs.next().is_some() {
+            return refused("has an option that is not `revocations`");
+        }
+        inner
+    };
+    if inner.is_empty() {
+        return refused("names no place for the list of what was ended");
+    }
+    list(&inner).map(|list| StoreUrl::Sealed { revocations: Some(Box::new(list)) })
+}
+
+/// Reads the address of a list of what was ended.
+fn list(text: &str) -> Result<StoreUrl, StoreUrlError> {
+    let url = StoreUrl::parse(text).map_err(|error| StoreUrlError {
+        cause: format!("names a list of what was ended whose address {}", error.cause),
+        ..error
+    })?;
+    let refused =
+        |cause: &str, remedy: &str| Err(StoreUrlError { cause: cause.to_owned(), remedy: remedy.to_owned() });
+    let lasting = "keep it in `sqlite:`, PostgreSQL, MySQL or Redis";
+    match &url {
+        StoreUrl::Sealed { .. } => refused("keeps the list of what was ended in cookies", lasting),
+        StoreUrl::Remote(remote) if remote.kind() == StoreKind::Memcached => refused(
+            "keeps the list of what was ended in memcached, which may forget an end at any time: the session would live again",
+            lasting,
+        ),
+        StoreUrl::Memory { max_bytes: Some(_) } => refused(
+            "bounds a list in memory by bytes, which it does not know",
+            "write `sealed:?revocations=memory:`",
+        ),
+        StoreUrl::Memory { max_bytes: None } | StoreUrl::Sqlite { .. } | StoreUrl::Remote(_) => Ok(url),
+    }
+}
+
 fn unknown(scheme: &str) -> StoreUrlError {
     let is_known = matches!(scheme, "memory" | "sqlite" | "sealed") || StoreKind::of_scheme(scheme).is_some();
     let cause = if is_known {
@@ -143,10 +228,13 @@ fn supported() -> String {
     let embedded =
         [("`sqlite:`, `sqlite:PATH`", cfg!(feature = "sqlite")), ("`memory:`", cfg!(feature = "memory"))];
     let remote = StoreKind::ALL.map(|kind| (kind.example(), kind.is_built_in()));
-    let stores = embedded.into_iter().chain(remote);
+    let sealed = [("`sealed:?revocations=STORE-URL`", cfg!(feature = "sealed"))];
+    let stores = embedded.into_iter().chain(remote).chain(sealed);
     stores.filter_map(|(store, built_in)| built_in.then_some(store)).collect::<Vec<_>>().join(", ")
 }
 
+/// The one option of a sealed store's address.
+const REVOCATIONS: &str = "revocations";
 /// Less than this holds no meaningful number of sessions.
 const MEMORY_MIN_BYTES: u64 = 1 << 20;
 
@@ -169,7 +257,6 @@ mod tests {
     fn what_is_no_store_of_this_build_is_refused_with_the_ones_it_has() {
         for (text, cause) in [
             ("sqlite", "no scheme"),
-            ("sealed:", "names a sealed store"),
             ("mongodb://h", "unknown scheme `mongodb`"),
             ("memory:x", "has a path"),
             ("memory:?size=1", "unknown option `size`"),
@@ -179,6 +266,63 @@ mod tests {
             let error = StoreUrl::parse(text).unwrap_err();
             assert!(error.cause.contains(cause), "{text}: {error}");
             assert!(!error.to_string().contains("secret") && !error.remedy.contains("secret"), "{error}");
+        }
+    }
+
+    #[cfg(feature = "sealed")]
+    #[test]
+    fn a_list_of_what_was_ended_is_named_as_it_is_or_escaped() {
+        let sqlite = |path: Option<&str>| Box::new(StoreUrl::Sqlite { path: path.map(PathBuf::from) });
+        for (text, revocations) in [
+            ("sealed:", None),
+            ("sealed:?revocations=memory:", Some(Box::new(StoreUrl::Memory { max_bytes: None }))),
+            ("sealed:?revocations=sqlite:", Some(sqlite(None))),
+            ("SEALED:?revocations=sqlite%3A", Some(sqlite(None))),
+            ("sealed:?revocations=sqlite:/a b%20&c.db", Some(sqlite(Some("/a b%20&c.db")))),
+            ("sealed:?revocations=sqlite%3A%2Fa+b%2520%26c.db", Some(sqlite(Some("/a b%20&c.db")))),
+        ] {
+            let url = StoreUrl::parse(text).unwrap();
+            assert_eq!(url, StoreUrl::Sealed { revocations }, "{text}");
+            assert_eq!(StoreUrl::parse(&url.to_string()).unwrap(), url, "{text}");
+        }
+    }
+
+    #[cfg(all(feature = "sealed", feature = "postgres"))]
+    #[test]
+    fn the_address_of_a_list_keeps_its_own_options_and_its_password_to_itself() {
+        for text in [
+            "sealed:?revocations=postgres://u:hunter2@h/d?sslmode=require&schema=web",
+            "sealed:?revocations=postgres%3A%2F%2Fu%3Ahunter2%40h%2Fd%3Fsslmode%3Drequire%26schema%3Dweb",
+        ] {
+            let url = StoreUrl::parse(text).unwrap();
+            let shown = "sealed:?revocations=postgres://u:********@h/d?sslmode=require&schema=web";
+            assert_eq!(url.to_string(), shown);
+            assert!(!format!("{url:?}").contains("hunter2"));
+            let Some(StoreUrl::Remote(list)) = url.revocations() else { panic!("{url:?}") };
+            assert_eq!(list.expose(), "postgres://u:hunter2@h/d?sslmode=require&schema=web");
+        }
+    }
+
+    #[cfg(feature = "sealed")]
+    #[test]
+    fn a_list_that_could_not_be_relied_on_is_refused() {
+        for (text, cause) in [
+            ("sealed:x", "has a path"),
+            ("sealed:?", "not `revocations`"),
+            ("sealed:?revocation=postgres://u:secret@h/d", "not `revocations`"),
+            ("sealed:?revocations=sqlite%3A&x=secret", "not `revocations`"),
+            ("sealed:?revocations=", "names no place"),
+            ("sealed:?revocations=secret", "whose address has no scheme"),
+            ("sealed:?revocations=mongodb://u:secret@h", "unknown scheme `mongodb`"),
+            ("sealed:?revocations=sealed:", "in cookies"),
+            ("sealed:?revocations=sealed:?revocations=sqlite:", "in cookies"),
+            ("sealed:?revocations=memory:?max_bytes=1MiB", "by bytes"),
+            #[cfg(feature = "memcached")]
+            ("sealed:?revocations=memcached://h", "may forget an end"),
+        ] {
+            let error = StoreUrl::parse(text).unwrap_err();
+            assert!(error.cause.contains(cause), "{text}: {error}");
+            assert!(!format!("{error} {}", error.remedy()).contains("secret"), "{error}");
         }
     }
 }

@@ -64,6 +64,11 @@ domain = "example.org"
 [near_cache]
 max_bytes = "16MiB"
 lease = "250ms"
+[sealed]
+application = "shop"
+keys_file = "shop.keys"
+dangerously_open_when_unreachable = true
+replay = "changes"
 [sign_in]
 attempts_per_account = 5
 attempts_per_address = 50
@@ -228,8 +233,9 @@ fn the_effective_configuration_shows_every_key_and_reads_back_equal() {
     for key in first.effective() {
         assert_eq!(
             key.value().is_some(),
-            !key.key().ends_with("_file")
-                || ["tls.", "detection.", "audit."].iter().any(|s| key.key().starts_with(s)),
+            // Keys that seal come from the environment alone.
+            key.key() != "sealed.keys" && !key.key().ends_with("_file")
+                || ["tls.", "detection.", "audit.", "sealed.keys_"].iter().any(|s| key.key().starts_with(s)),
             "{} has no value",
             key.key()
         );
@@ -329,7 +335,6 @@ fn settings_of_the_wrong_kind_are_refused_with_an_example() {
         ("[trust]\nreturn_hosts = [\"a/b\"]", ["which is no host", "app.example.org"]),
         ("data_dir = \"\"", ["is empty", "a path"]),
         ("a = ", ["cloakroom.toml:1", "TOML"]),
-        ("store = \"sealed:\"", ["does not have", "sqlite:"]),
         ("store_file = \"/nonexistent/file\"", ["cannot be read", "readable file"]),
         ("store = \"memory:\"\nstore_file = \"x\"", ["both", "remove one"]),
     ] {
@@ -464,4 +469,72 @@ fn sessions_move_between_two_stores_that_outlive_the_server() {
         let error = Loaded::from_sources(&Sources::of_text(text)).unwrap_err();
         assert!(error.to_string().contains(cause), "{text}: {error}");
     }
+}
+
+#[cfg(feature = "sealed")]
+#[test]
+fn what_lowers_the_security_of_sealed_sessions_is_a_warning() {
+    let causes = |text: &str| -> Vec<String> {
+        load(text).warnings().iter().map(|w| format!("{}: {}", w.key(), w.cause())).collect()
+    };
+    let durable = "store = \"sealed:?revocations=sqlite:\"";
+    assert_eq!(causes(durable), [""; 0]);
+    for (text, warned) in [
+        ("store = \"sealed:\"", "store: no list of what was ended"),
+        (
+            "store = \"sealed:?revocations=memory:\"",
+            "store: the list of what was ended is in this server's memory",
+        ),
+        (
+            "store = \"sealed:?revocations=sqlite:\"\n[sealed]\ndangerously_open_when_unreachable = true",
+            "sealed.dangerously_open_when_unreachable: while the list",
+        ),
+        ("[sealed]\nreplay = \"changes\"", "sealed: [sealed] does nothing where sessions live in sqlite:"),
+    ] {
+        let causes = causes(text);
+        assert!(causes.len() == 1 && causes[0].starts_with(warned), "{text}: {causes:?}");
+    }
+}
+
+#[cfg(feature = "sealed")]
+#[test]
+fn what_cannot_be_kept_for_sealed_sessions_is_refused() {
+    let sealed = "store = \"sealed:?revocations=sqlite:\"\n";
+    for (text, parts) in [
+        ("[session]\nper_principal_max = 3", &["toml:3", "nobody can count"][..]),
+        ("store_moving_from = \"sqlite:\"", &["toml:2", "cannot be moved"]),
+        ("[sealed]\nkeys = \"00\"", &["toml:3", "do not belong into the configuration file"]),
+        ("[sealed]\nkey_file = \"x\"", &["toml:3", "unknown key", "did you mean `sealed.keys_file`?"]),
+        ("[sealed]\napplication = \"\"", &["toml:3", "is empty", "the default is \"cloakroom\""]),
+        ("[sealed]\nreplay = \"all\"", &["toml:3", "unknown value \"all\"", "\"rotations\" or \"changes\""]),
+    ] {
+        check_refused(&format!("{sealed}{text}"), parts);
+    }
+    let moved = "store = \"sqlite:\"\nstore_moving_from = \"sealed:?revocations=sqlite:\"";
+    check_refused(moved, &["toml:2", "cannot be moved"]);
+}
+
+#[cfg(feature = "sealed")]
+#[test]
+fn keys_come_from_the_environment_or_a_file_and_are_never_shown() {
+    let variable = |text: &str| Sources {
+        environment: vec![("CLOAKROOM__SEALED__KEYS".into(), text.into())],
+        ..Sources::of_text("store = \"sealed:?revocations=sqlite:\"\ndata_dir = \"d\"")
+    };
+    let given = loaded(variable("hunter2"));
+    assert_eq!(given.config.sealed.keys.as_ref().unwrap().expose(), "hunter2");
+    assert_eq!(given.config.sealed_keys_path(), None);
+    assert!(given.to_toml().contains("keys = \"********\""));
+    assert!(!format!("{:?} {}", given.config, given.to_toml()).contains("hunter2"));
+    let error = Loaded::from_sources(&variable(" ")).unwrap_err();
+    assert_eq!(error.to_string(), "CLOAKROOM__SEALED__KEYS: CLOAKROOM__SEALED__KEYS is set and empty");
+    let both = Sources { overrides: Overrides::default(), ..variable("hunter2") };
+    let both =
+        Sources { file: Sources::of_text("store = \"sealed:\"\n[sealed]\nkeys_file = \"k\"").file, ..both };
+    assert!(Loaded::from_sources(&both).unwrap_err().to_string().contains("are both set"));
+    let file = load("store = \"sealed:\"\ndata_dir = \"d\"");
+    assert_eq!(file.sealed_keys_path(), Some("d/sealed.keys".into()));
+    assert_eq!(file.sessions_path(), None);
+    let listed = load("store = \"sealed:?revocations=sqlite:\"\ndata_dir = \"d\"");
+    assert_eq!(listed.sessions_path(), Some("d/revocations.db".into()));
 }

@@ -7,6 +7,7 @@ use cloakroom_http::CookieWeakness;
 
 use super::model::Config;
 use super::remote::StoreKind;
+use super::sealed::SealedConfig;
 use super::session::preset_word;
 use super::store_url::StoreUrl;
 use super::units::format_duration;
@@ -91,12 +92,49 @@ fn store(config: &Config, warn: &mut impl FnMut(&'static str, String, &str)) {
                      shown who is signed in";
         warn("store", cause.into(), "use it only where that is acceptable");
     }
+    sealed(config, warn);
     if let Some(from) = &config.store_moving_from {
         let cause = format!("sessions are being moved from {from}: each request asks two stores");
         warn(
             "store_moving_from",
             cause,
             "remove it when `cloakroom store migrate` has finished on every node",
+        );
+    }
+}
+
+fn sealed(config: &Config, warn: &mut impl FnMut(&'static str, String, &str)) {
+    let StoreUrl::Sealed { revocations } = &config.store else {
+        if config.sealed != SealedConfig::default() {
+            let cause = format!("[sealed] does nothing where sessions live in {}", config.store);
+            warn("sealed", cause, "remove the section, or set `store = \"sealed:?revocations=STORE-URL\"`");
+        }
+        return;
+    };
+    match revocations.as_deref() {
+        None => warn(
+            "store",
+            "no list of what was ended: whoever has a copy of a cookie stays signed in until its time is over, whatever \
+             happens: signing out, another password, a disabled account, an administrator's end reach nobody"
+                .into(),
+            "name a place for the list: `store = \"sealed:?revocations=STORE-URL\"`",
+        ),
+        Some(StoreUrl::Memory { .. }) => warn(
+            "store",
+            "the list of what was ended is in this server's memory: a restart forgets it, and sessions that were ended live \
+             again; another server never knows of it"
+                .into(),
+            "keep it in `sqlite:`, or for several servers in PostgreSQL, MySQL or Redis",
+        ),
+        Some(_) => {}
+    }
+    if config.sealed.dangerously_open_when_unreachable {
+        let cause =
+            "while the list of what was ended cannot be read, sessions are accepted that may have been ended";
+        warn(
+            "sealed.dangerously_open_when_unreachable",
+            cause.into(),
+            "remove it: sessions are then unavailable meanwhile",
         );
     }
 }

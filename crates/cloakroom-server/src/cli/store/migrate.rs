@@ -65,6 +65,11 @@ fn check_addresses(from: &StoreUrl, to: &StoreUrl, config: &Config) -> Result<()
         return Err(CliError::usage("both addresses are the same", "name two stores with --from and --to"));
     }
     for url in [from, to] {
+        if url.is_sealed() {
+            let cause = "sealed sessions are in their cookies: nobody but their clients has them to move";
+            let remedy = "change `store` and restart every server; people sign in again";
+            return Err(CliError::usage(cause, remedy));
+        }
         if url.is_in_the_server() {
             let cause = "sessions in memory live inside a server, where this command cannot reach them";
             return Err(CliError::usage(cause, "name stores that last"));
