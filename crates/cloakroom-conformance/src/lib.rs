@@ -29,6 +29,8 @@
 //! Nobody chooses which cases run. What a store claims ([`Capabilities`](cloakroom_store::Capabilities)) is tested;
 //! for what it does not claim, the case that checks it says so takes the place.
 //!
+//! The lists of what was ended have a suite of their own: a `tests/lists.rs` with a [`ListHarness`] and [`run_lists`].
+//!
 //! Here are also the stores that tests of the engine wrap around a good one: one that fails by plan or by seed
 //! ([`FaultyStore`]), one that waits to be let through ([`GatedStore`]), one that counts ([`CountingStore`]), one whose news are held and lost
 //! ([`SwitchedStore`]).
@@ -38,6 +40,7 @@ mod cases;
 mod fixtures;
 mod golden;
 mod harness;
+mod lists;
 mod model;
 mod subject;
 mod suite;
@@ -47,6 +50,7 @@ mod wrappers;
 pub use fixtures::{Filing, Fixtures, IDLE, LIFE, RETENTION, Seeded, T0, at, principal_id};
 pub use golden::{Golden, golden_records};
 pub use harness::{Corruption, Effort, Harness};
+pub use lists::{Ends, ListHarness, ListSuite, run_list_suites, run_lists};
 pub use suite::{Failure, Suite, run, run_suites};
 pub use surroundings::{Fullness, ServerClock, ServerDisk, check_clock, check_full_disk};
 pub use wrappers::{CountingStore, Fault, FaultyStore, Gate, GatedStore, Moment, SwitchedStore};

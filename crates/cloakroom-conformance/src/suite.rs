@@ -72,11 +72,7 @@ impl Suite {
     /// # Panics
     /// Where no store can be opened, or the threads to run cases on cannot be started.
     pub fn new(name: &'static str, harness: impl Harness) -> Self {
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(WORKERS)
-            .enable_all()
-            .build()
-            .expect("a process that runs tests can start a few threads");
+        let runtime = runtime();
         let harness: Arc<dyn AnyHarness> = Arc::new(harness);
         let capabilities = {
             let context = Context::new(Arc::clone(&harness), runtime.handle().clone());
@@ -97,18 +93,12 @@ impl Suite {
     pub fn check(&self, name: &str) -> Result<(), Failure> {
         match self.selected().find(|case| case.name == name) {
             Some(case) => self.run_case(case),
-            None => Err(Failure { message: format!("no case {name} holds for {}", self.name) }),
+            None => Err(Failure::new(format!("no case {name} holds for {}", self.name))),
         }
     }
 
     fn run_case(&self, case: Case) -> Result<(), Failure> {
-        let context = Context::new(Arc::clone(&self.harness), self.runtime.handle().clone());
-        // A case that panicked leaves nothing behind that another one would see: its store and its place are its own.
-        catch_unwind(AssertUnwindSafe(|| (case.check)(&context))).map_err(|panic| {
-            let text = panic.downcast_ref::<String>().map(String::as_str);
-            let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
-            Failure { message: text.unwrap_or("the case panicked").to_owned() }
-        })
+        caught(|| (case.check)(&Context::new(Arc::clone(&self.harness), self.runtime.handle().clone())))
     }
 
     fn selected(&self) -> impl Iterator<Item = Case> {
@@ -123,10 +113,34 @@ impl fmt::Debug for Suite {
     }
 }
 
+/// Runs a case. One that panicked leaves nothing behind that another one would see: its store and its place are its own.
+pub(crate) fn caught(case: impl FnOnce()) -> Result<(), Failure> {
+    catch_unwind(AssertUnwindSafe(case)).map_err(|panic| {
+        let text = panic.downcast_ref::<String>().map(String::as_str);
+        let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
+        Failure::new(text.unwrap_or("the case panicked").to_owned())
+    })
+}
+
+/// Threads to run cases on.
+pub(crate) fn runtime() -> Runtime {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(WORKERS)
+        .enable_all()
+        .build()
+        .expect("a process that runs tests can start a few threads")
+}
+
 /// A store broke a rule.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Failure {
     message: String,
+}
+
+impl Failure {
+    pub(crate) fn new(message: String) -> Self {
+        Self { message }
+    }
 }
 
 impl fmt::Display for Failure {

@@ -35,7 +35,8 @@ pub use request::{
     EndRequest, InsertRequest, RekeyRequest, ReplaceRequest, Selector, SweepRequest, Touch, Version,
 };
 pub use revocation::{
-    ListStanding, Place, Reading, RevocationEntry, RevocationList, Scope, decode_entry, encode_entry,
+    ListStanding, MOST_ENTRIES, Place, Reading, RevocationEntry, RevocationList, Scope, decode_entry,
+    encode_entry,
 };
 pub use sealing::{NONCE_BYTES, OpenedSeal, SealError, SealRefusal, SealedContents, Sealing};
 pub use store::{Capabilities, Store};

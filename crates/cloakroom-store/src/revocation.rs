@@ -11,33 +11,47 @@ use crate::{CodecError, StoreFuture, Version};
 /// can need any more.
 ///
 /// Entries have numbers that rise in the order in which they became visible: whoever has read up to a number has read all
-/// there will ever be up to it. That, and nothing else, is what lets a node keep a copy and know that it is complete.
+/// there will ever be up to it. That, and nothing else, is what lets a node keep a copy and know that it is complete. A
+/// number is used once, whatever was pruned since; there may be gaps.
 ///
 /// `cloakroom_conformance` tests all of this.
 ///
 /// # Errors
-/// As [`Store`](crate::Store)'s.
+/// As [`Store`](crate::Store)'s, under these verbs: `add` is [`End`](crate::Verb::End), `read`
+/// [`List`](crate::Verb::List), `prune` [`Sweep`](crate::Verb::Sweep), `changed` [`Watch`](crate::Verb::Watch), `ping`
+/// [`Ping`](crate::Verb::Ping). Everything but `changed` answers within the patience of the store it is kept in.
 pub trait RevocationList: Debug + Send + Sync + 'static {
     /// The name of the kind of store it is kept in: `sqlite`, `redis`, ….
     fn name(&self) -> &'static str;
 
-    /// Whether it is there after a restart, and whether other processes may use it.
+    /// What can be relied on.
     fn standing(&self) -> ListStanding;
 
-    /// Adds entries, all or none, in this order.
+    /// Adds entries, all or none, in this order; at most [`MOST_ENTRIES`] of them. No read ever sees some of them and not
+    /// the others, unless its own limit cuts them.
     ///
     /// When this returns, every [`read`](Self::read) that is begun afterwards, on whichever node, finds them.
     /// Nothing is looked up first: the same end may be added twice, and the first one counts.
     ///
+    /// Dropped half-way, it adds all of them, or none.
+    ///
     /// # Errors
     /// [`Applied::Unknown`](crate::Applied::Unknown) where they may have been added.
+    /// [`Internal`](crate::ErrorKind::Internal), and nothing added, where there are more than [`MOST_ENTRIES`].
     ///
     /// # Cost
-    /// One round trip.
+    /// One round trip. Adds of all nodes take turns: each waits for the commit of the one before it.
     fn add<'a>(&'a self, entries: &'a [RevocationEntry]) -> StoreFuture<'a, ()>;
 
     /// The entries after `place`, oldest first, at most `limit` of them; [`Reading::Lost`] where `place` is not one of this
-    /// list's history: it was restored from a backup, failed over to a copy that lagged, or was emptied.
+    /// list's history: it was restored from a backup, failed over to a copy that lagged, or was emptied. Also where the
+    /// entry of `place` was pruned, which nobody can tell from that. [`Place::START`] is of every history.
+    ///
+    /// A limit of 0 counts as 1. A list may answer fewer than `limit`; never none while there is more.
+    ///
+    /// # Errors
+    /// [`Corrupt`](crate::ErrorKind::Corrupt) where one of the entries cannot be decoded: what it ended is not known, so
+    /// it is never left out.
     ///
     /// # Cost
     /// One round trip; where there is nothing new, a small one.
@@ -46,28 +60,45 @@ pub trait RevocationList: Debug + Send + Sync + 'static {
     /// Answers by what was acknowledged before it was asked, never by a copy that lags.
     fn read(&self, place: Place, limit: usize) -> StoreFuture<'_, Reading>;
 
-    /// Removes entries that are over by `now`, at most `limit` of them; answers how many. The newest entry stays, whatever
-    /// its time: it is the [`Place`] of every node that has read everything.
+    /// Removes entries that are over by `now` (`until <= now`), at most `limit` of them, those first that were over first;
+    /// answers how many. The newest entry stays, whatever its time: it is the [`Place`] of every node that has read
+    /// everything. A limit of 0 counts as 1. A list may remove fewer than `limit`; never none while there are any.
     ///
     /// # Cost
     /// One round trip.
     fn prune(&self, now: Timestamp, limit: usize) -> StoreFuture<'_, usize>;
 
-    /// Resolves when something may have been added since this was called: a hint, to read before the next turn. May resolve
-    /// for nothing, and may never resolve.
+    /// Resolves when something may have been added since this was called (not: since it was first polled), through
+    /// whichever handle: a hint, to read before the next turn. Whoever calls this, then reads everything, then waits,
+    /// overlooks nothing.
+    ///
+    /// A hint may come late, and now and then for nothing. It comes at all where [`ListStanding::tells`]; elsewhere this
+    /// never resolves. Also there a lost hint (a broken connection) costs time and nothing else: what counts is what a
+    /// read answers.
+    ///
+    /// # Cost
+    /// Nothing for each call: who waits on one handle shares what tells them.
     fn changed(&self) -> StoreFuture<'_, ()>;
 
-    /// Whether it can be written to; the store's own clock's reading, where it has one.
+    /// Whether it can be written to; the store's own clock's reading, where it has one. Adds nothing.
     fn ping(&self) -> StoreFuture<'_, Option<Timestamp>>;
 }
 
+/// Most entries in one [`add`](RevocationList::add), and most that a [`read`](RevocationList::read) answers or a
+/// [`prune`](RevocationList::prune) removes at once: a megabyte or so, and a fraction of every store's patience.
+pub const MOST_ENTRIES: usize = 4_096;
+
 /// What can be relied on of a list.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "a list of independent facts")]
 pub struct ListStanding {
     /// What was acknowledged is there after a restart.
     pub durable: bool,
     /// Other processes may use it at the same time.
     pub shared: bool,
+    /// [`changed`](RevocationList::changed) resolves soon after an add through any handle, while all is well. Where not,
+    /// a node learns of others' ends when it reads in turn.
+    pub tells: bool,
 }
 
 /// An end that is written down.
@@ -81,7 +112,10 @@ pub struct RevocationEntry {
     pub until: Timestamp,
     /// Why.
     pub reason: EndReason,
-    /// Random: tells this entry from any other that may once have had its number.
+    /// Random, and drawn anew for each call of [`add`](RevocationList::add), also where the same end is added once more
+    /// (because the first answer was in doubt, or because the list has lost it): tells this entry from any other that may
+    /// once have had its number. An old nonce at its old number would vouch for a history in which what comes before it
+    /// is another.
     pub nonce: u64,
 }
 
@@ -116,6 +150,35 @@ pub enum Scope {
     IssuedBefore(Timestamp),
     /// All sessions that did not know of this entry when they were issued.
     All,
+}
+
+impl Scope {
+    /// What kind of scope it is, in one word: for tables that people read, and for labels.
+    #[must_use]
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::Session(_) => "session",
+            Self::Token { .. } => "token",
+            Self::Floor { .. } => "floor",
+            Self::Principal { .. } => "principal",
+            Self::IssuedBefore(_) => "issued_before",
+            Self::All => "all",
+        }
+    }
+
+    /// Whom or what it is about, for people: the id of a session, of a principal, or an instant; nothing for all. Says
+    /// less than the scope.
+    #[must_use]
+    pub fn subject(&self) -> Option<String> {
+        match self {
+            Self::Session(session) | Self::Token { session, .. } | Self::Floor { session, .. } => {
+                Some(session.to_string())
+            }
+            Self::Principal { principal, .. } => Some(principal.as_str().to_owned()),
+            Self::IssuedBefore(instant) => Some(instant.to_string()),
+            Self::All => None,
+        }
+    }
 }
 
 /// How far somebody has read.

@@ -1,0 +1,57 @@
+//! Several handles to one list.
+
+use cloakroom_store::Place;
+
+use crate::fixtures::at;
+use crate::lists::case::{Case, Context, list_cases};
+use crate::lists::ends::Ends;
+use crate::lists::subject::place_of;
+
+pub(super) const CASES: &[Case] = list_cases!("shared", |standing| standing.shared;
+    what_one_adds_the_other_reads_with_the_same_numbers,
+    a_place_of_one_holds_at_the_other,
+    what_one_prunes_is_gone_for_the_other,
+);
+
+pub(super) const NOT: &[Case] = list_cases!("shared", |standing| !standing.shared;
+    a_list_that_claims_not_to_be_shared_knows_nothing_of_another,
+);
+
+async fn what_one_adds_the_other_reads_with_the_same_numbers(context: &Context) {
+    let ([one, other], mut ends) = (context.two().await, Ends::new(1));
+    for _ in 0..10 {
+        one.write(&ends.some(2)).await;
+        other.write(&ends.some(1)).await;
+        let all = one.everything().await;
+        assert_eq!(other.everything().await, all);
+    }
+}
+
+async fn a_place_of_one_holds_at_the_other(context: &Context) {
+    let ([one, other], mut ends) = (context.two().await, Ends::new(1));
+    let all = one.filled(&ends.some(5)).await;
+    for (read, entry) in all.iter().enumerate() {
+        assert_eq!(other.follow(place_of(entry), 2).await, all[read + 1..]);
+    }
+}
+
+async fn what_one_prunes_is_gone_for_the_other(context: &Context) {
+    let ([one, other], mut ends) = (context.two().await, Ends::new(1));
+    let all = one.filled(&[ends.over_at(at(1)), ends.next_entry()]).await;
+    assert_eq!(other.everything().await, all);
+    assert_eq!(one.clear(at(1), 10).await, 1);
+    assert_eq!((other.clear(at(1), 10).await, other.everything().await), (0, all[1..].to_vec()));
+    assert_eq!(other.look(place_of(&all[0]), 10).await, None);
+}
+
+async fn a_list_that_claims_not_to_be_shared_knows_nothing_of_another(context: &Context) {
+    let (one, mut ends) = (context.open().await, Ends::new(1));
+    if one.standing().durable {
+        // Two of them at one place is a mistake of whoever runs them, and refused in the list's own way.
+        return;
+    }
+    let other = context.open().await;
+    let all = one.filled(&ends.some(3)).await;
+    assert_eq!(other.look(Place::START, 10).await, Some((Vec::new(), false)));
+    assert_eq!(other.look(place_of(&all[0]), 10).await, None);
+}

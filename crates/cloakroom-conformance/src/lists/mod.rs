@@ -1,0 +1,12 @@
+//! The suite that every list of ends passes.
+
+mod case;
+mod cases;
+mod ends;
+mod harness;
+mod subject;
+mod suite;
+
+pub use ends::Ends;
+pub use harness::ListHarness;
+pub use suite::{ListSuite, run_list_suites, run_lists};
