@@ -4,8 +4,16 @@
 //! it sealed, on any node, and nobody else can read or change it.
 
 mod contents;
-mod keys;
+mod file;
+mod format;
+mod key;
+mod ring;
 mod sealer;
+mod shared;
 
-pub use keys::{KeyId, KeyRing, SealKey};
+pub use file::{Created, KeyFile, KeyFileError};
+pub use format::Format;
+pub use key::{KeyId, KeyTextProblem, NewKey, SealKey};
+pub use ring::{KeyFacts, KeyRing, KeyState, KeyTextError, RingError, Rotation};
 pub use sealer::{Place, Sealer};
+pub use shared::SharedRing;

@@ -1,11 +1,17 @@
 //! Sealing and opening.
 
+use std::sync::Arc;
+
 use aws_lc_rs::aead::{Aad, Nonce};
 use cloakroom_core::{SessionToken, Timestamp};
 use cloakroom_store::{NONCE_BYTES, OpenedSeal, SealError, SealRefusal, SealedContents, Sealing};
+use zeroize::Zeroizing;
 
-use crate::contents;
-use crate::keys::{KeyId, KeyRing};
+use crate::contents::{self, Encoded};
+use crate::format::Format;
+use crate::key::{KeyId, SealKey};
+use crate::ring::KeyRing;
+use crate::shared::SharedRing;
 
 /// Where a token belongs: one sealed for another place is not opened.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -19,27 +25,78 @@ pub struct Place {
 /// Seals sessions, and opens them.
 #[derive(Debug)]
 pub struct Sealer {
-    ring: KeyRing,
+    ring: Arc<SharedRing>,
+    /// What every token's associated data begin with.
     associated: Vec<u8>,
-    /// Most bytes of a cookie's name, value and attributes together, and how many of them are not the value.
-    limit: usize,
     around: usize,
+    format: Format,
 }
 
 impl Sealer {
-    /// Seals with the keys of `ring` for `place`. `around` is how many bytes of the `Set-Cookie` line are not the value.
+    /// Most bytes of a cookie's name, value and attributes together. RFC 6265bis §5.6 counts name and value; older browsers,
+    /// and proxies, count the line.
+    pub const COOKIE_BYTES_MAX: usize = 4_096;
+
+    /// Seals with the keys of `ring` for `place`. `around` is how many bytes of the `Set-Cookie` line are not the token: name,
+    /// `=`, and all attributes at their longest.
     #[must_use]
-    pub fn new(ring: KeyRing, place: &Place, around: usize) -> Self {
-        let mut associated = vec![FORMAT];
+    pub fn new(ring: impl Into<Arc<SharedRing>>, place: &Place, around: usize) -> Self {
+        let mut associated = ENVELOPE.to_vec();
         for part in [&place.cookie, &place.application] {
             associated.extend_from_slice(&u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());
             associated.extend_from_slice(part.as_bytes());
         }
-        Self { ring, associated, limit: COOKIE_MAX, around }
+        Self { ring: ring.into(), associated, around, format: Format::default() }
+    }
+
+    /// The same, writing `format` until every node reads a later one ([`Format`]).
+    #[must_use]
+    pub fn writing(self, format: Format) -> Self {
+        Self { format, ..self }
+    }
+
+    /// The ring it takes its keys from.
+    #[must_use]
+    pub fn ring(&self) -> &Arc<SharedRing> {
+        &self.ring
+    }
+
+    /// Bytes of the whole cookie around `contents` bytes of contents.
+    const fn cookie_bytes(&self, contents: usize) -> usize {
+        let sealed = contents.saturating_add(HEAD + TAG);
+        base64_length(sealed).saturating_add(PREFIX).saturating_add(self.around)
     }
 
     fn aad(&self, id: KeyId) -> Aad<Vec<u8>> {
-        Aad::from([&self.associated[..], &id.to_be_bytes()].concat())
+        Aad::from([&self.associated[..], &id.to_bytes()].concat())
+    }
+
+    fn too_large(&self, contents: &SealedContents, size: usize) -> SealError {
+        let (part, bytes) = contents::largest(contents, self.format);
+        SealError::TooLarge {
+            size,
+            limit: Self::COOKIE_BYTES_MAX,
+            largest: part.to_string().into(),
+            largest_size: base64_length(bytes),
+        }
+    }
+
+    fn open_with(
+        &self,
+        ring: &KeyRing,
+        key: &SealKey,
+        sealed: &Sealed<'_>,
+        now: Timestamp,
+    ) -> Result<OpenedSeal, SealRefusal> {
+        if key.is_over(now) {
+            return Err(SealRefusal::ExpiredKey);
+        }
+        let mut bytes = Zeroizing::new(sealed.encrypted.to_vec());
+        let nonce = Nonce::assume_unique_for_key(sealed.nonce);
+        let opened = key.cipher().open_in_place(nonce, self.aad(sealed.id), &mut bytes);
+        let (contents, format) = contents::decode(opened.map_err(|_| SealRefusal::Forged)?)?;
+        let is_stale = ring.is_stale(key, now) || format < self.format;
+        Ok(OpenedSeal { contents, is_stale })
     }
 }
 
@@ -50,42 +107,68 @@ impl Sealing for Sealer {
         nonce: [u8; NONCE_BYTES],
         now: Timestamp,
     ) -> Result<SessionToken, SealError> {
-        let key = self.ring.sealing(now).ok_or(SealError::NoKey)?;
-        let mut bytes = contents::encode(contents);
-        let size = self.around + (HEAD + bytes.len() + TAG).div_ceil(3) * 4 + 4;
-        if size > self.limit {
-            let (largest, largest_size) = ("the session".into(), bytes.len());
-            return Err(SealError::TooLarge { size, limit: self.limit, largest, largest_size });
+        let ring = self.ring.load();
+        let key = ring.sealing(now).ok_or(SealError::NoKey)?;
+        let Encoded { mut bytes, size } = contents::encode(contents, self.format, HEAD, CONTENTS_MAX);
+        let size = self.cookie_bytes(size);
+        if size > Self::COOKIE_BYTES_MAX {
+            return Err(self.too_large(contents, size));
         }
-        let nonce_again = Nonce::assume_unique_for_key(nonce);
-        key.cipher
-            .seal_in_place_append_tag(nonce_again, self.aad(key.id), &mut bytes)
+        let (head, inside) = bytes.split_at_mut(HEAD);
+        let (id, place_of_nonce) = head.split_at_mut(KeyId::LENGTH);
+        id.copy_from_slice(&key.id.to_bytes());
+        place_of_nonce.copy_from_slice(&nonce);
+        let nonce = Nonce::assume_unique_for_key(nonce);
+        let tag = key
+            .cipher()
+            .seal_in_place_separate_tag(nonce, self.aad(key.id), inside)
             .expect("a cookie is shorter than what AES-GCM-SIV can seal");
-        let head = [&key.id.to_be_bytes()[..], &nonce].concat();
-        Ok(SessionToken::from_sealed(&[head, bytes].concat()))
+        bytes.extend_from_slice(tag.as_ref());
+        Ok(SessionToken::from_sealed(&bytes))
     }
 
     fn open(&self, token: &SessionToken, now: Timestamp) -> Result<OpenedSeal, SealRefusal> {
-        let sealed = token.sealed().ok_or(SealRefusal::Malformed)?;
-        let (id, rest) = sealed.split_first_chunk().ok_or(SealRefusal::Malformed)?;
-        let (nonce, rest) = rest.split_first_chunk::<NONCE_BYTES>().ok_or(SealRefusal::Malformed)?;
-        let id = KeyId::from_be_bytes(*id);
-        let key = self.ring.of(id).ok_or(SealRefusal::UnknownKey)?;
-        if key.opens_until.is_some_and(|until| now >= until) {
-            return Err(SealRefusal::ExpiredKey);
+        let bytes = token.sealed().ok_or(SealRefusal::Malformed)?;
+        let sealed = Sealed::parse(&bytes).ok_or(SealRefusal::Malformed)?;
+        let ring = self.ring.load();
+        if let Some(key) = ring.of(sealed.id) {
+            return self.open_with(&ring, key, &sealed, now);
         }
-        let mut bytes = rest.to_vec();
-        let opened = key
-            .cipher
-            .open_in_place(Nonce::assume_unique_for_key(*nonce), self.aad(id), &mut bytes)
-            .map_err(|_| SealRefusal::Forged)?;
-        let is_stale = self.ring.sealing(now).is_some_and(|newest| newest.id != id);
-        Ok(OpenedSeal { contents: contents::decode(opened)?, is_stale })
+        if !self.ring.look_again(&ring, now) {
+            return Err(SealRefusal::UnknownKey);
+        }
+        let ring = self.ring.load();
+        let key = ring.of(sealed.id).ok_or(SealRefusal::UnknownKey)?;
+        self.open_with(&ring, key, &sealed, now)
     }
 }
 
-const FORMAT: u8 = 1;
-const HEAD: usize = 4 + NONCE_BYTES;
+/// The parts of a token.
+struct Sealed<'a> {
+    id: KeyId,
+    nonce: [u8; NONCE_BYTES],
+    /// Contents and tag.
+    encrypted: &'a [u8],
+}
+
+impl<'a> Sealed<'a> {
+    fn parse(bytes: &'a [u8]) -> Option<Self> {
+        let (id, rest) = bytes.split_first_chunk()?;
+        let (nonce, encrypted) = rest.split_first_chunk()?;
+        let id = KeyId::from_bytes(*id);
+        (encrypted.len() >= TAG).then_some(Self { id, nonce: *nonce, encrypted })
+    }
+}
+
+/// Characters of base64 without padding.
+const fn base64_length(bytes: usize) -> usize {
+    bytes.saturating_mul(4).div_ceil(3)
+}
+
+/// What associated data begin with: the version of the token's outside, which its prefix tells, too.
+const ENVELOPE: &[u8] = b"cloakroom cs1\0";
+const PREFIX: usize = "cs1_".len();
+const HEAD: usize = KeyId::LENGTH + NONCE_BYTES;
 const TAG: usize = 16;
-/// What browsers keep: name, value and attributes together (RFC 6265bis §5.6 leaves attributes out; we do not).
-const COOKIE_MAX: usize = 4_096;
+/// Most bytes of contents for which there could ever be room.
+const CONTENTS_MAX: usize = SessionToken::SEALED_BYTES_MAX - HEAD - TAG;
