@@ -105,7 +105,7 @@ impl Log {
     fn add(&mut self, entries: &[RevocationEntry], most: NonZeroUsize) -> Option<()> {
         most.get().checked_sub(self.entries.len())?.checked_sub(entries.len())?;
         for entry in entries {
-            self.last += 1;
+            self.last = micros(entry.at).max(self.last + 1);
             self.ends.insert((entry.until, self.last));
             self.entries.insert(self.last, entry.clone());
         }
@@ -134,6 +134,14 @@ impl Log {
     }
 }
 
+/// The clock by which numbers begin: nobody reads another one in here.
+fn micros(instant: Timestamp) -> u64 {
+    let micros = u64::try_from(instant.as_millis()).unwrap_or(0).saturating_mul(1_000);
+    micros.min(LATEST)
+}
+
+/// The beginning of the year 2100: a number that comes of a clock which is wrong leaves room for those after it.
+const LATEST: u64 = 4_102_444_800_000_000;
 /// Ends of a month's worth of a large site; a quarter of a gigabyte.
 const DEFAULT_MOST: NonZeroUsize = NonZeroUsize::new(1_000_000).expect("not zero");
 

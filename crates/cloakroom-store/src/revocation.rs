@@ -14,12 +14,16 @@ use crate::{CodecError, StoreFuture, Version};
 /// there will ever be up to it. That, and nothing else, is what lets a node keep a copy and know that it is complete. A
 /// number is used once, whatever was pruned since; there may be gaps.
 ///
+/// A number is also an instant: the next one, or if that is later the microseconds since 1970 by the clock of the store. So
+/// a list that had to begin anew (emptied, restored, failed over to a copy that lagged) goes on above what nodes and tokens
+/// have kept of the one before. Numbers stay below 2⁵³.
+///
 /// `cloakroom_conformance` tests all of this.
 ///
 /// # Errors
-/// As [`Store`](crate::Store)'s, under these verbs: `add` is [`End`](crate::Verb::End), `read`
-/// [`List`](crate::Verb::List), `prune` [`Sweep`](crate::Verb::Sweep), `changed` [`Watch`](crate::Verb::Watch), `ping`
-/// [`Ping`](crate::Verb::Ping). Everything but `changed` answers within the patience of the store it is kept in.
+/// As [`Store`](crate::Store)'s, under these verbs: `add` is [`End`](crate::Verb::End), `read` and `changed` are
+/// [`Watch`](crate::Verb::Watch), `prune` is [`Sweep`](crate::Verb::Sweep), `ping` [`Ping`](crate::Verb::Ping). Everything
+/// but `changed` answers within the patience of the store it is kept in.
 pub trait RevocationList: Debug + Send + Sync + 'static {
     /// The name of the kind of store it is kept in: `sqlite`, `redis`, ….
     fn name(&self) -> &'static str;

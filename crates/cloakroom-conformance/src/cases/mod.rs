@@ -1,6 +1,6 @@
 //! The rules, one file for each verb.
 
-mod cancel;
+pub(crate) mod cancel;
 mod corrupt;
 mod count;
 mod durable;

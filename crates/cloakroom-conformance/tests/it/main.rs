@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests are not marked as tests")]
 
 mod golden;
+mod lists;
 mod reference;
 mod sabotage;
 mod wrappers;

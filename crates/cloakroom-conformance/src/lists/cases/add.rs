@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use cloakroom_store::{Applied, ErrorKind, MOST_ENTRIES, Place};
 
+use crate::cases::cancel::abandon;
 use crate::fixtures::Seeded;
 use crate::lists::case::{Case, Context, list_cases};
 use crate::lists::ends::Ends;
@@ -11,6 +12,7 @@ use crate::lists::subject::without_numbers;
 
 pub(super) const CASES: &[Case] = list_cases!("add", |_| true;
     what_was_added_is_read_in_the_order_of_adding,
+    numbers_begin_where_the_clock_is_and_leave_room,
     a_batch_is_read_in_its_order_after_what_came_before_it,
     entries_of_every_scope_and_reason_read_back_as_they_were,
     the_same_entry_may_be_added_twice,
@@ -22,8 +24,17 @@ pub(super) const CASES: &[Case] = list_cases!("add", |_| true;
 
 async fn what_was_added_is_read_in_the_order_of_adding(context: &Context) {
     let list = context.open().await;
-    let all = list.filled(&Ends::new(1).some(20)).await;
-    assert!(all.iter().all(|(number, _)| *number > 0), "nothing has the number of the beginning: {all:?}");
+    list.filled(&Ends::new(1).some(20)).await;
+}
+
+/// A list that began anew goes on above what tokens remember of the one before.
+async fn numbers_begin_where_the_clock_is_and_leave_room(context: &Context) {
+    let (list, mut ends) = (context.open().await, Ends::new(1));
+    list.write(&ends.of_every_kind()).await;
+    list.write(&ends.some(1)).await;
+    for (number, entry) in list.everything().await {
+        assert!((LONG_AGO..FAR_AWAY).contains(&number), "{number} of {entry:?}");
+    }
 }
 
 async fn a_batch_is_read_in_its_order_after_what_came_before_it(context: &Context) {
@@ -80,12 +91,13 @@ async fn as_many_entries_as_fit_are_added_at_once_and_one_more_is_refused_with_a
 async fn an_add_that_nobody_waits_for_happens_whole_or_not_at_all(context: &Context) {
     let (list, mut ends, mut random) = (context.open().await, Ends::new(1), Seeded::new(1));
     let mut batches = Vec::new();
-    for _ in 0..50 {
-        let batch = ends.some(5);
+    for steps in 0..24 {
+        let [by_steps, by_time] = [ends.some(5), ends.some(5)];
+        // Whatever comes of them, or nothing: that is what the reading is for.
+        abandon(list.add(&by_steps), steps / 4).await;
         let patience = Duration::from_micros(random.below(2_000));
-        // Whatever comes of it, or nothing: that is what the reading is for.
-        let _ = tokio::time::timeout(patience, list.add(&batch)).await;
-        batches.push(batch);
+        let _ = tokio::time::timeout(patience, list.add(&by_time)).await;
+        batches.extend([by_steps, by_time]);
     }
     // Behind them, and answered: the others are decided by then, or will be as a whole.
     let last = ends.some(5);
@@ -109,3 +121,8 @@ async fn a_ping_answers_and_adds_nothing(context: &Context) {
     list.ping().await.expect("ping answers");
     assert_eq!(list.everything().await, all);
 }
+
+/// Microseconds of the year 2020: before any clock that is right.
+const LONG_AGO: u64 = 1_577_836_800_000_000;
+/// What every format for numbers can hold exactly.
+const FAR_AWAY: u64 = 1 << 53;

@@ -5,7 +5,7 @@ use cloakroom_store::Place;
 use crate::fixtures::at;
 use crate::lists::case::{Case, Context, list_cases};
 use crate::lists::ends::Ends;
-use crate::lists::subject::place_of;
+use crate::lists::subject::{place_of, without_numbers};
 
 pub(super) const CASES: &[Case] = list_cases!("shared", |standing| standing.shared;
     what_one_adds_the_other_reads_with_the_same_numbers,
@@ -19,10 +19,14 @@ pub(super) const NOT: &[Case] = list_cases!("shared", |standing| !standing.share
 
 async fn what_one_adds_the_other_reads_with_the_same_numbers(context: &Context) {
     let ([one, other], mut ends) = (context.two().await, Ends::new(1));
+    let mut added = Vec::new();
     for _ in 0..10 {
-        one.write(&ends.some(2)).await;
-        other.write(&ends.some(1)).await;
+        let [by_one, by_other] = [ends.some(2), ends.some(1)];
+        one.write(&by_one).await;
+        other.write(&by_other).await;
+        added.extend(by_one.into_iter().chain(by_other));
         let all = one.everything().await;
+        assert_eq!(without_numbers(&all), added);
         assert_eq!(other.everything().await, all);
     }
 }

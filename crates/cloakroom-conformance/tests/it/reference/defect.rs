@@ -15,6 +15,7 @@ macro_rules! defects {
         }
     };
 }
+pub(crate) use defects;
 
 defects! {
     InsertOverwritesDigests => "insert::a_digest_that_is_taken_is_refused",

@@ -9,5 +9,5 @@ mod handle;
 mod moving;
 mod shelf;
 
-pub(crate) use defect::Defect;
+pub(crate) use defect::{Defect, defects};
 pub(crate) use handle::{Clearing, ReferenceHarness};
