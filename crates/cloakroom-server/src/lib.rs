@@ -27,6 +27,7 @@ pub mod cli;
 pub mod config;
 pub mod detection;
 mod doors;
+mod ended;
 mod export;
 pub mod familiar;
 pub mod limits;

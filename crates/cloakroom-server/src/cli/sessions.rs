@@ -8,10 +8,11 @@ use cloakroom::{
 use serde_json::json;
 
 use super::journal::Journal;
-use super::output::{counted, table};
+use super::output::table;
 use super::{CliError, GlobalArgs, Host, SessionsCommand};
 use crate::acts::{Act, Done};
 use crate::config::Config;
+use crate::ended::{Ended, LIVE_ON, can_end};
 use crate::stores;
 use crate::wire::SessionObject;
 
@@ -25,6 +26,9 @@ pub(super) async fn run(
     if config.store.is_in_the_server() {
         let cause = "sessions in memory live inside the server, where this command cannot see them";
         return Err(CliError::failed(cause, "use the account page, or `store = \"sqlite:\"`"));
+    }
+    if config.store.is_sealed() {
+        check_sealed(command, config)?;
     }
     let none_yet = || {
         let cause = format!("there are no sessions yet at {}", config.store);
@@ -57,19 +61,43 @@ pub(super) async fn run(
                 let sessions = stores::beside_the_server_telling(config, log).await?.ok_or_else(none_yet)?;
                 let revoking = sessions.revoke(&selector, Revocation::new(*reason, Actor::Operator));
                 let revoked = if settling.settled { revoking.settled().await? } else { revoking.await? };
-                done.say("revoked", revoked.count());
-                Ok(revoked.count())
+                let ended = Ended::of(&sessions, &revoked);
+                done.say("revoked", ended.in_log());
+                Ok(ended)
             });
             let revoked = revoked.await?;
             if global.json {
-                let answer = json!({ "revoked": revoked, "settled": settling.settled });
+                let answer = json!({ "revoked": revoked.count(), "settled": settling.settled });
                 writeln!(host.stdout, "{answer:#}")?;
             } else {
-                let everywhere = if settling.settled && revoked > 0 { SETTLED } else { "" };
-                writeln!(host.stdout, "{} ended{everywhere}.", counted(revoked, "session"))?;
+                let everywhere = if settling.settled && !revoked.is_none() { SETTLED } else { "" };
+                let sentence = revoked.sentence();
+                let (first, rest) = sentence.split_at(sentence.chars().next().map_or(0, char::len_utf8));
+                writeln!(host.stdout, "{}{rest}{everywhere}.", first.to_uppercase())?;
             }
             Ok(())
         }
+    }
+}
+
+/// What no command can do about sessions that are sealed in their cookies.
+fn check_sealed(command: &SessionsCommand, config: &Config) -> Result<(), CliError> {
+    match command {
+        SessionsCommand::List { .. } => {
+            let cause = "sealed sessions are in their cookies: nobody can list them";
+            let remedy = "`cloakroom audit export` says who signed in and what was ended";
+            Err(CliError::failed(cause, remedy))
+        }
+        SessionsCommand::Revoke { .. } if !can_end(config) => {
+            Err(CliError::failed(LIVE_ON, "set `store = \"sealed:?revocations=STORE-URL\"`"))
+        }
+        SessionsCommand::Revoke { .. } if config.list_is_in_the_server() => {
+            let cause =
+                "the list of what was ended lives inside the server, where this command cannot write to it";
+            let remedy = "use the console, or keep the list in `sqlite:`, PostgreSQL, MySQL or Redis";
+            Err(CliError::failed(cause, remedy))
+        }
+        SessionsCommand::Revoke { .. } => Ok(()),
     }
 }
 

@@ -5,7 +5,7 @@ use cloakroom_audit::{Draft, names};
 use serde_json::{Value, json};
 
 use super::journal::Journal;
-use super::output::{counted, table};
+use super::output::table;
 use super::sessions::SETTLED;
 use super::{CliError, GlobalArgs, Host, PasswordArgs, SettlingArgs, UsersCommand};
 use crate::accounts::{
@@ -14,6 +14,7 @@ use crate::accounts::{
 };
 use crate::acts::{Act, Done, operators};
 use crate::config::Config;
+use crate::ended::{Ended, LIVE_ON, can_end};
 use crate::stores;
 
 /// Runs `users …`.
@@ -95,7 +96,7 @@ impl Call<'_> {
             }
         });
         let account = added.await?;
-        self.say(&account, &format!("Added {}.", account.name), 0, host)
+        self.say(&account, &format!("Added {}.", account.name), Ended::NONE, host)
     }
 
     async fn disable(&self, name: &str, settling: SettlingArgs, host: &mut Host<'_>) -> Result<(), CliError> {
@@ -238,24 +239,29 @@ impl Call<'_> {
             let account = work.await?;
             done.say("account_changed", true);
             done.event(event.about(Some(account.name.id().clone())));
-            let Some((reason, settling)) = ends else { return Ok((account, 0)) };
+            let Some((reason, settling)) = ends else { return Ok((account, Ended::NONE)) };
             let was = format!("{} was {what}", account.name);
             let ended = self.end_sessions(&account, reason, settling, &journal).await;
             let ended = ended.map_err(|error| error.after(&was))?;
-            done.say("revoked", ended);
+            done.say("revoked", ended.in_log());
             Ok((account, ended))
         });
         let (account, ended) = changed.await?;
         let Some((_, settling)) = ends else {
-            return self.say(&account, &format!("{} was {what}.", account.name), 0, host);
+            return self.say(&account, &format!("{} was {what}.", account.name), Ended::NONE, host);
         };
         if self.config.store.is_in_the_server() {
             let note = "sessions in memory live inside the server; restart it to end those of";
             writeln!(host.stderr, "note: {note} {}", account.name)?;
+        } else if self.config.list_is_in_the_server() {
+            let note = "the list of what was ended lives inside the server; end the sessions there, or in its console, of";
+            writeln!(host.stderr, "note: {note} {}", account.name)?;
+        } else if ended == Ended::LiveOn {
+            writeln!(host.stderr, "note: {LIVE_ON}")?;
         }
-        let everywhere = if settling.settled && ended > 0 { SETTLED } else { "" };
-        let sentence =
-            format!("{} was {what}; {} ended{everywhere}.", account.name, counted(ended, "session"));
+        let is_settled = settling.settled && !ended.is_none() && ended != Ended::LiveOn;
+        let everywhere = if is_settled { SETTLED } else { "" };
+        let sentence = format!("{} was {what}; {}{everywhere}.", account.name, ended.sentence());
         self.say(&account, &sentence, ended, host)
     }
 
@@ -265,24 +271,35 @@ impl Call<'_> {
         reason: EndReason,
         settling: SettlingArgs,
         journal: &Journal,
-    ) -> Result<u64, CliError> {
+    ) -> Result<Ended, CliError> {
+        if !can_end(self.config) || self.config.list_is_in_the_server() {
+            return Ok(Ended::LiveOn);
+        }
         let log = journal.log().clone();
-        let Some(sessions) = stores::beside_the_server_telling(self.config, log).await? else { return Ok(0) };
+        let Some(sessions) = stores::beside_the_server_telling(self.config, log).await? else {
+            return Ok(Ended::NONE);
+        };
         let selector = Selector::Principal { principal: account.name.id().clone(), except: None };
         let revoking = sessions.revoke(&selector, Revocation::new(reason, Actor::Operator));
         let revoked = if settling.settled { revoking.settled().await? } else { revoking.await? };
-        Ok(revoked.count())
+        Ok(Ended::of(&sessions, &revoked))
     }
 
     fn say(
         &self,
         account: &Account,
         sentence: &str,
-        ended: u64,
+        ended: Ended,
         host: &mut Host<'_>,
     ) -> Result<(), CliError> {
         if self.json {
-            writeln!(host.stdout, "{:#}", json!({ "user": account_json(account), "sessions_ended": ended }))?;
+            let mut answer = json!({ "user": account_json(account), "sessions_ended": ended.count() });
+            if ended == Ended::LiveOn
+                && let Some(answer) = answer.as_object_mut()
+            {
+                answer.insert("sessions_live_on".to_owned(), true.into());
+            }
+            writeln!(host.stdout, "{answer:#}")?;
         } else {
             writeln!(host.stdout, "{sentence}")?;
         }

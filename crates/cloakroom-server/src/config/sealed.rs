@@ -8,6 +8,7 @@ use zeroize::Zeroizing;
 use super::error::Place;
 use super::model::Config;
 use super::read::{Reader, words};
+use super::store_url::StoreUrl;
 
 /// How sessions are sealed that travel in their cookies. Without effect on others.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -89,6 +90,12 @@ impl Config {
             return None;
         }
         Some(self.sealed.keys_file.clone().unwrap_or_else(|| self.data_dir.join("sealed.keys")))
+    }
+
+    /// Whether sessions are sealed, and the list of what was ended lives inside the server, out of every other process's reach.
+    #[must_use]
+    pub fn list_is_in_the_server(&self) -> bool {
+        self.store.revocations().is_some_and(StoreUrl::is_in_the_server)
     }
 
     /// The database file of `sealed:?revocations=sqlite:` without a path.

@@ -13,6 +13,7 @@ use super::context::Context;
 use super::events::{Attempt, SignInOutcome};
 use super::refusal::Refusal;
 use crate::accounts::{Account, AccountKey, Guard, NewPassword, Password, PasswordSet, Verdict};
+use crate::ended::Ended;
 use crate::limits::Admission;
 
 /// What somebody who wants to sign in presents.
@@ -33,7 +34,8 @@ pub(super) enum TokenCarrier {
 
 /// What became of a new password.
 pub(super) enum PasswordChange {
-    Changed,
+    /// And this came of ending all other sessions.
+    Changed(Ended),
     /// The rules refuse it; says why.
     Weak(String),
 }
@@ -127,8 +129,9 @@ impl App {
 
     /// Changes the password of a session's principal, and ends all their other sessions.
     ///
-    /// They end before and after: before, so that a store that cannot end them keeps the password from changing;
-    /// after, for whoever signed in with the old one in between.
+    /// They end before and after: before, so that a store that fails to end them keeps the password from changing;
+    /// after, for whoever signed in with the old one in between. Where sessions can never be ended the password changes all
+    /// the same, and the answer has to say what that means.
     pub(super) async fn change_password(
         &self,
         session: &Session,
@@ -164,17 +167,24 @@ impl App {
             }
         }
         self.password_changed(attempt_of(&active, &session.device()));
-        self.end_others(&active, EndReason::PasswordChanged).await?;
-        Ok(PasswordChange::Changed)
+        let ended = self.end_others(&active, EndReason::PasswordChanged).await?;
+        Ok(PasswordChange::Changed(ended))
     }
 
-    /// Ends all sessions of a session's principal but itself; how many.
-    pub(super) async fn end_others(&self, active: &ActiveSession, reason: EndReason) -> Result<u64, Refusal> {
-        let Some(principal) = active.principal() else { return Ok(0) };
+    /// Ends all sessions of a session's principal but itself, where sessions can be ended.
+    pub(super) async fn end_others(
+        &self,
+        active: &ActiveSession,
+        reason: EndReason,
+    ) -> Result<Ended, Refusal> {
+        let Some(principal) = active.principal() else { return Ok(Ended::NONE) };
+        if !self.can_end() {
+            return Ok(Ended::LiveOn);
+        }
         let id = principal.id().clone();
         let selector = Selector::Principal { principal: id.clone(), except: Some(active.id()) };
         let revoked = self.sessions.revoke(&selector, Revocation::new(reason, Actor::User(Some(id)))).await;
-        Ok(revoked.map_err(Rejection::from)?.count())
+        Ok(Ended::of(&self.sessions, &revoked.map_err(Refusal::of_end)?))
     }
 
     /// Checks a name and a password within the limits on guessing. An unknown account, a disabled one and a wrong

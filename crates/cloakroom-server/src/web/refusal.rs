@@ -19,6 +19,7 @@ use super::context::{Context, Reader, is_api};
 use super::extract::{MALFORMED, TOO_LARGE, WRONG_TYPE};
 use super::pages;
 use crate::accounts::{AccountError, AccountErrorKind};
+use crate::ended::LIVE_ON;
 
 /// A refusal: the server's own, or one that the session layer's questions ended in.
 #[derive(Debug)]
@@ -66,6 +67,20 @@ impl Refusal {
             return Self::new(UNSUPPORTED_BY_STORE).detail("the store of this server cannot list sessions");
         }
         Self::from(Rejection::from(error))
+    }
+
+    /// What an end that did not come about is: where sessions are sealed without a list of what was ended, none does.
+    pub(super) fn of_end(error: StoreError) -> Self {
+        if error.kind() == ErrorKind::Unsupported {
+            Self::cannot_end()
+        } else {
+            Rejection::from(error).into()
+        }
+    }
+
+    /// Nothing can be ended here.
+    pub(super) fn cannot_end() -> Self {
+        Self::new(UNSUPPORTED_BY_STORE).detail(LIVE_ON)
     }
 
     pub(super) fn code(&self) -> ProblemCode {

@@ -17,6 +17,7 @@ use super::admin::{LiveStreams, StatsMemory};
 use crate::accounts::Accounts;
 use crate::config::{Config, EffectiveKey};
 use crate::detection::Detection;
+use crate::ended::can_end;
 use crate::limits::SignInLimits;
 use crate::telemetry::Tracing;
 
@@ -119,6 +120,16 @@ impl App {
     /// Ends every stream that would go on for as long as somebody reads it: before a server waits for what is under way.
     pub fn close_streams(&self) {
         self.live.close();
+    }
+
+    /// Whether sessions can be listed, counted and found.
+    pub(super) fn can_list(&self) -> bool {
+        self.sessions.store().capabilities().listing
+    }
+
+    /// Whether sessions can be ended before their time.
+    pub(super) fn can_end(&self) -> bool {
+        can_end(&self.config)
     }
 
     /// What changes of account and sessions demand of the proof of identity.

@@ -16,6 +16,7 @@ use crate::accounts::{
     PasswordSet, Remaining, Roles, StoredHash, account_key,
 };
 use crate::acts::{Act, Done};
+use crate::ended::Ended;
 use crate::web::App;
 use crate::web::extract::MALFORMED;
 use crate::web::refusal::{Refusal, WEAK_PASSWORD};
@@ -59,8 +60,8 @@ pub(in crate::web) enum NewSecret {
 pub(in crate::web) struct AccountChanged {
     /// The account as it is now.
     pub(in crate::web) account: Account,
-    /// How many sessions ended for it.
-    pub(in crate::web) sessions_ended: u64,
+    /// What became of its sessions.
+    pub(in crate::web) sessions_ended: Ended,
     /// The password that was made, to be shown once.
     pub(in crate::web) generated: Option<Zeroizing<String>>,
 }
@@ -142,7 +143,7 @@ impl App {
                 }
             })
             .await?;
-        Ok(AccountChanged { account, sessions_ended: 0, generated })
+        Ok(AccountChanged { account, sessions_ended: Ended::NONE, generated })
     }
 
     /// Lets an account sign in no longer, and ends its sessions.
@@ -189,7 +190,7 @@ impl App {
             let account = changed.ok_or_else(Refusal::not_found)?;
             let event = staff.draft(names::USER_UPDATED, self.sessions.now()).about(Some(id.clone()));
             done.event(event.because("enabled"));
-            Ok(AccountChanged { account, sessions_ended: 0, generated: None })
+            Ok(AccountChanged { account, sessions_ended: Ended::NONE, generated: None })
         })
         .await
     }
@@ -264,17 +265,22 @@ impl App {
         done: &Done,
     ) -> Result<AccountChanged, Refusal> {
         done.say("account_changed", true);
+        if !self.can_end() {
+            done.say("revoked", Ended::LiveOn.in_log());
+            return Ok(AccountChanged { account, sessions_ended: Ended::LiveOn, generated: None });
+        }
         let selector = Selector::Principal { principal: account.name.id().clone(), except: None };
         let revocation = Revocation::new(why.reason, staff.actor());
         let revoked = self.sessions.revoke(&selector, revocation).await.map_err(|error| {
             let detail = "the account was changed, but its sessions could not be ended; do it again";
             Refusal::from(Rejection::from(error).problem()).detail(detail).member("account_changed", true)
         })?;
-        done.say("revoked", revoked.count());
+        let ended = Ended::of(&self.sessions, &revoked);
+        done.say("revoked", ended.in_log());
         if settle == Settle::Wait {
             self.sessions.settle().await;
         }
-        Ok(AccountChanged { account, sessions_ended: revoked.count(), generated: None })
+        Ok(AccountChanged { account, sessions_ended: ended, generated: None })
     }
 
     /// Whether staff may manage accounts, and their own account still says so: between the moment an administrator is

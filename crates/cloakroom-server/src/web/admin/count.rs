@@ -15,11 +15,13 @@ use crate::web::staff::{Right, Staff};
 
 /// How many sessions an end would concern if it happened now.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(in crate::web) struct Expected {
+pub(in crate::web) enum Expected {
     /// So many.
-    pub(in crate::web) count: u64,
-    /// Whether these are all. Otherwise there are at least so many: counting goes to a bound.
-    pub(in crate::web) is_exact: bool,
+    Exactly(u64),
+    /// At least so many: counting goes to a bound.
+    AtLeast(u64),
+    /// Where sessions live they cannot be counted.
+    Unknown,
 }
 
 impl App {
@@ -36,12 +38,18 @@ impl App {
         selection: &Selection,
     ) -> Result<Expected, Refusal> {
         staff.demand_sight(self, selection.right())?;
+        if !self.can_list() {
+            if let Selection::Principal { principal, .. } = selection {
+                self.guard_principal(staff, principal).await?;
+            }
+            return Ok(Expected::Unknown);
+        }
         let mut filter = ListFilter::default();
         match selection {
             Selection::All => {
                 let counts = self.sessions.count().await.map_err(Rejection::from)?;
                 let count = counts.anonymous.saturating_add(counts.signed_in);
-                return Ok(Expected { count, is_exact: true });
+                return Ok(Expected::Exactly(count));
             }
             Selection::One(id) => return self.count_named(staff, &[*id]).await,
             Selection::Many(ids) => return self.count_named(staff, ids).await,
@@ -62,14 +70,14 @@ impl App {
             let page = self.sessions.list(&query).await.map_err(Refusal::of_list)?;
             let counted = page.items.iter().filter(|item| Some(item.cursor().session) != spared).count();
             count = count.saturating_add(u64::try_from(counted).unwrap_or(u64::MAX));
-            let Some(next) = page.next else { return Ok(Expected { count, is_exact: true }) };
+            let Some(next) = page.next else { return Ok(Expected::Exactly(count)) };
             query.after = Some(next);
         }
-        Ok(Expected { count, is_exact: false })
+        Ok(Expected::AtLeast(count))
     }
 
     /// The sessions of these names that are known, in their order, as whoever asks may see them: for a question that
-    /// names them.
+    /// names them. None where sessions cannot be found by their names.
     ///
     /// # Errors
     /// As [`count_sessions`](Self::count_sessions).
@@ -81,6 +89,9 @@ impl App {
         let right = if ids.len() > 1 { Right::EndOfMany } else { Right::EndOfOne };
         staff.demand_sight(self, right)?;
         let mut named = Vec::new();
+        if !self.can_list() {
+            return Ok(named);
+        }
         let mut asked = HashSet::new();
         for id in ids.iter().take(Selection::MANY_MAX).filter(|id| asked.insert(**id)) {
             let Some(item) = self.sessions.find(*id).await.map_err(Refusal::of_list)? else { continue };
@@ -96,7 +107,7 @@ impl App {
     async fn count_named(&self, staff: &Staff, ids: &[SessionId]) -> Result<Expected, Refusal> {
         let named = self.named_sessions(staff, ids).await?;
         let live = named.iter().filter(|item| matches!(item, ListItem::Live(_))).count();
-        Ok(Expected { count: u64::try_from(live).unwrap_or(u64::MAX), is_exact: true })
+        Ok(Expected::Exactly(u64::try_from(live).unwrap_or(u64::MAX)))
     }
 }
 

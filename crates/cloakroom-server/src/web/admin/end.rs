@@ -1,11 +1,11 @@
 //! Ending sessions.
 
 use cloakroom::{ListItem, PrincipalId, Revocation, Selector, SessionId, Timestamp};
-use cloakroom_axum::Rejection;
 use cloakroom_store::ErrorKind;
 
 use super::Why;
 use crate::acts::{Act, Done};
+use crate::ended::Ended;
 use crate::web::App;
 use crate::web::extract::MALFORMED;
 use crate::web::refusal::Refusal;
@@ -57,8 +57,8 @@ impl Selection {
 /// What ending sessions came to.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(in crate::web) struct Revocations {
-    /// How many ended by this.
-    pub(in crate::web) revoked: u64,
+    /// What ended by this.
+    pub(in crate::web) revoked: Ended,
     /// Whether every server is known to refuse them.
     pub(in crate::web) settled: bool,
 }
@@ -87,6 +87,9 @@ impl App {
         settle: Settle,
     ) -> Result<Revocations, Refusal> {
         staff.demand(self, selection.right())?;
+        if !self.can_end() {
+            return Err(Refusal::cannot_end());
+        }
         let act = why.of(Act::new("end_sessions")).with("selection", selection.name());
         let act = match selection {
             Selection::One(id) => {
@@ -113,9 +116,9 @@ impl App {
                 Ok(revoked) => (revoked, None),
                 Err((revoked, error)) => (revoked, Some(error)),
             };
-            done.say("revoked", revoked);
+            done.say("revoked", revoked.in_log());
             if let Some(error) = failure {
-                return Err(error.member("revoked", revoked));
+                return Err(error.member("revoked", revoked.count()));
             }
             if settle == Settle::Wait {
                 self.sessions.settle().await;
@@ -131,7 +134,7 @@ impl App {
         staff: &Staff,
         selection: &Selection,
         why: &Why,
-    ) -> Result<u64, (u64, Refusal)> {
+    ) -> Result<Ended, (Ended, Refusal)> {
         let selectors = match selection {
             Selection::One(id) => vec![Selector::One(*id)],
             Selection::Many(ids) => ids.iter().copied().map(Selector::One).collect(),
@@ -141,15 +144,15 @@ impl App {
             Selection::IssuedBefore(instant) => vec![Selector::IssuedBefore(*instant)],
             Selection::All => vec![Selector::All],
         };
-        let mut revoked = 0_u64;
+        let mut revoked = Ended::NONE;
         for selector in selectors {
             let revocation = Revocation::new(why.reason, staff.actor());
             match self.sessions.revoke(&selector, revocation).await {
-                Ok(ended) => revoked = revoked.saturating_add(ended.count()),
-                Err(error) if error.kind() == ErrorKind::Unsupported => {
+                Ok(ended) => revoked = revoked.plus(Ended::of(&self.sessions, &ended)),
+                Err(error) if error.kind() == ErrorKind::Unsupported && self.can_end() => {
                     return Err((revoked, Refusal::of_list(error)));
                 }
-                Err(error) => return Err((revoked, Rejection::from(error).into())),
+                Err(error) => return Err((revoked, Refusal::of_end(error))),
             }
         }
         Ok(revoked)
@@ -159,13 +162,11 @@ impl App {
     ///
     /// A store that cannot find a session by its id leaves that to the end itself: for whoever may end everybody's.
     async fn owner_to_act_on(&self, staff: &Staff, id: SessionId) -> Result<Option<PrincipalId>, Refusal> {
-        let found = match self.sessions.find(id).await {
-            Ok(found) => found.ok_or_else(Refusal::not_found)?,
-            Err(error) if error.kind() == ErrorKind::Unsupported && staff.duty.has(Right::EndOfMany) => {
-                return Ok(None);
-            }
-            Err(error) => return Err(Refusal::of_list(error)),
-        };
+        if !self.can_list() && staff.duty.has(Right::EndOfMany) {
+            return Ok(None);
+        }
+        let found = self.sessions.find(id).await.map_err(Refusal::of_list)?;
+        let found = found.ok_or_else(Refusal::not_found)?;
         let owner = owner(&found);
         if let Some(owner) = &owner {
             self.guard_principal(staff, owner).await?;

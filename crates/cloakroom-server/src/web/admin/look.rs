@@ -16,8 +16,10 @@ use crate::web::staff::{Right, Sight, Staff};
 /// One session.
 #[derive(Clone, Debug)]
 pub(in crate::web) struct SessionLook {
-    /// What the store knows of it; `None` where only the log remembers it.
+    /// What the store knows of it; `None` where only the log remembers it, or the store cannot be asked for it.
     pub(in crate::web) item: Option<ListItem>,
+    /// Whether the store cannot be asked for one session.
+    pub(in crate::web) is_unseen: bool,
     /// The application's data, by name.
     pub(in crate::web) attributes: Vec<AttributeSize>,
     /// What happened to it, the latest first; `None` where the log cannot be read.
@@ -75,7 +77,8 @@ impl App {
         if values == Values::Shown {
             staff.demand(self, Right::SeeValues)?;
         }
-        let item = self.sessions.find(id).await.map_err(Refusal::of_list)?;
+        let is_unseen = !self.can_list();
+        let item = if is_unseen { None } else { self.sessions.find(id).await.map_err(Refusal::of_list)? };
         let mut about = AuditQuery::latest();
         about.session = Some(id);
         about.limit = HISTORY;
@@ -95,7 +98,7 @@ impl App {
         let mut items: Vec<ListItem> = item.into_iter().collect();
         let attributes = items.first().map(|item| attributes(item, values)).unwrap_or_default();
         hide_from(staff, &mut items);
-        Ok(SessionLook { item: items.pop(), attributes, history, sight: staff.sight() })
+        Ok(SessionLook { item: items.pop(), is_unseen, attributes, history, sight: staff.sight() })
     }
 
     /// A page of the audit log.

@@ -32,8 +32,8 @@ pub(in crate::web) struct PrincipalLook {
     pub(in crate::web) id: PrincipalId,
     /// Their account, where they have a built-in one.
     pub(in crate::web) account: Option<Account>,
-    /// Their sessions.
-    pub(in crate::web) sessions: Found,
+    /// Their sessions; `None` where sessions cannot be listed.
+    pub(in crate::web) sessions: Option<Found>,
     /// What happened to them and what they did, the latest first; `None` where the log cannot be read.
     pub(in crate::web) events: Option<AuditPage>,
     /// Whether addresses are hidden from whoever looks.
@@ -44,7 +44,8 @@ impl App {
     /// One principal, by their exact name: as their account spells it, or as their sessions do. The look is recorded.
     ///
     /// # Errors
-    /// `not_found` where there is no account, no session and no event of that name; `protected_principal`; what keeps
+    /// `not_found` where there is no account, no session and no event of that name, as far as these can be seen;
+    /// `protected_principal`; what keeps
     /// the store from answering.
     pub(in crate::web) async fn look_at_principal(
         &self,
@@ -61,41 +62,53 @@ impl App {
             }
         };
         self.guard_principal(staff, &id).await?;
-        let mut search = Search::default();
-        search.filter.principal = Some(id.clone());
-        search.filter.state = query.state;
-        search.after = query.after;
-        search.limit = query.limit;
-        let mut sessions = self.sessions.search(&search).await.map_err(Refusal::of_list)?;
+        let mut sessions = self.sessions_of(&id, query).await?;
         let mut about = AuditQuery::latest();
         about.principal = Some(id.clone());
         about.limit = EVENTS;
         let events = history(self, staff, &about).await;
         let is_known = account.is_some()
             || query.after.is_some()
-            || !sessions.items.is_empty()
+            || sessions.as_ref().is_some_and(|found| !found.items.is_empty())
             || events.as_ref().is_none_or(|page| !page.events.is_empty());
         let read = staff.draft(names::SENSITIVE_READ, self.sessions.now()).about(Some(id.clone()));
         self.audit.note(read.with("what", "principal"));
         if !is_known {
             return Err(Refusal::not_found());
         }
-        hide_from(staff, &mut sessions.items);
+        sessions.iter_mut().for_each(|found| hide_from(staff, &mut found.items));
         Ok(PrincipalLook { id, account, sessions, events, sight: staff.sight() })
+    }
+
+    async fn sessions_of(&self, id: &PrincipalId, query: &PrincipalQuery) -> Result<Option<Found>, Refusal> {
+        if !self.can_list() {
+            return Ok(None);
+        }
+        let mut search = Search::default();
+        search.filter.principal = Some(id.clone());
+        search.filter.state = query.state;
+        search.after = query.after;
+        search.limit = query.limit;
+        Ok(Some(self.sessions.search(&search).await.map_err(Refusal::of_list)?))
     }
 
     /// Keeps those who help one person at a time from looking at, and acting on, other staff: otherwise support could
     /// sign administrators out while something goes on that they should see.
     ///
-    /// Staff is whose account, or any live session, has a role of staff. Who cannot be told apart counts as staff.
+    /// Staff is whose account, or any live session, has a role of staff. Who cannot be told apart counts as staff: where
+    /// sessions cannot be listed, everybody without an account here.
     pub(super) async fn guard_principal(&self, staff: &Staff, id: &PrincipalId) -> Result<(), Refusal> {
         if staff.duty.has(Right::SeeAll) || *id == staff.id {
             return Ok(());
         }
         let protected = || Err(self.refused_at(staff, id, PROTECTED_PRINCIPAL));
         let account = self.accounts.get(id.as_str()).await?;
+        let has_account = account.is_some();
         if account.is_some_and(|account| Duty::of_roles(account.roles.as_slice()).is_some()) {
             return protected();
+        }
+        if !self.can_list() {
+            return if has_account { Ok(()) } else { protected() };
         }
         let mut filter = ListFilter::default();
         filter.principal = Some(id.clone());

@@ -187,8 +187,8 @@ impl App {
         let took = self.sessions.clock().monotonic().saturating_sub(asked);
         let health = Health::of(&answered);
         let sessions = match health {
-            Health::Ok => self.sessions.count().await.ok(),
-            Health::Unavailable => None,
+            Health::Ok if self.can_list() => self.sessions.count().await.ok(),
+            Health::Ok | Health::Unavailable => None,
         };
         let counts = self.audit.counts(since).await;
         if let Err(error) = &counts {

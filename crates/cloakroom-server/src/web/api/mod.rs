@@ -7,7 +7,7 @@ pub(super) mod sign_in;
 
 use axum::extract::Query;
 use axum::extract::rejection::QueryRejection;
-use axum::response::{IntoResponse as _, Response};
+use axum::response::{IntoResponse, Response};
 use cloakroom::ActiveSession;
 use cloakroom_axum::Session;
 use serde::{Deserialize, Serialize};
@@ -31,7 +31,8 @@ pub(super) struct SessionAnswer {
 /// How many sessions ended.
 #[derive(Serialize, ToSchema)]
 pub(super) struct RevokedAnswer {
-    revoked: u64,
+    /// `null` where sessions are sealed in their cookies: they ended, and nobody knows how many there were.
+    revoked: Option<u64>,
     /// Whether every server is known to refuse them: always, where the call asked for `settled=true`. Otherwise they do
     /// within the lease (one second, unless configured), and normally within milliseconds.
     settled: bool,
@@ -39,7 +40,35 @@ pub(super) struct RevokedAnswer {
 
 impl From<Revocations> for RevokedAnswer {
     fn from(ended: Revocations) -> Self {
-        Self { revoked: ended.revoked, settled: ended.settled }
+        Self { revoked: ended.revoked.count(), settled: ended.settled }
+    }
+}
+
+/// Something that was done without ending what it should have ended: sessions are sealed in their cookies, and no list says
+/// what was ended.
+#[derive(Serialize, ToSchema)]
+pub(super) struct LivesOnAnswer {
+    /// Always `true`.
+    sessions_live_on: bool,
+    /// What that means, in a sentence.
+    detail: &'static str,
+}
+
+impl LivesOnAnswer {
+    /// After a sign-out.
+    const fn token() -> Self {
+        Self { sessions_live_on: true, detail: TOKEN_LIVES_ON }
+    }
+
+    /// After a change that should have ended others.
+    const fn others() -> Self {
+        Self { sessions_live_on: true, detail: OTHERS_LIVE_ON }
+    }
+}
+
+impl IntoResponse for LivesOnAnswer {
+    fn into_response(self) -> Response {
+        axum::Json(self).into_response()
     }
 }
 
@@ -82,3 +111,7 @@ async fn renewed_answer(session: &Session) -> Result<Response, Refusal> {
 fn object(active: &ActiveSession) -> SessionObject {
     SessionObject::live(active.record(), active.last_seen_at()).current()
 }
+
+const TOKEN_LIVES_ON: &str = "forget the token: this server keeps no list of what was ended, so a copy of it is good until its time is over";
+const OTHERS_LIVE_ON: &str = "the other sessions were not ended: this server keeps no list of what was ended, so they go on until \
+                              their time is over";

@@ -13,9 +13,10 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::{RevokedAnswer, Settling, settling};
+use crate::ended::Ended;
 use crate::web::App;
 use crate::web::extract::MALFORMED;
-use crate::web::refusal::Refusal;
+use crate::web::refusal::{Refusal, UNSUPPORTED_BY_STORE};
 use crate::wire::SessionObject;
 
 /// Which page of sessions.
@@ -89,7 +90,7 @@ pub(in crate::web) async fn list(
     (status = 401, description = "Why there is no session"),
     (status = 403, description = "`reauthentication_required`"),
     (status = 404, description = "`not_found`: no such session of whoever asks"),
-    (status = 501, description = "`unsupported_by_store`: where sessions live, one of them cannot be found")))]
+    (status = 501, description = "`unsupported_by_store`: where sessions live, nobody can tell whose another one is; the one that asks can be ended")))]
 pub(in crate::web) async fn end_one(
     State(app): State<App>,
     session: Session,
@@ -101,7 +102,7 @@ pub(in crate::web) async fn end_one(
     let id = id.parse::<SessionId>().map_err(|_| Refusal::not_found())?;
     let revoked = app.end_own(&session, &active, id).await?;
     settling.settle(&app).await;
-    Ok(axum::Json(RevokedAnswer { revoked, settled: settling.settled }).into_response())
+    Ok(axum::Json(RevokedAnswer { revoked: revoked.count(), settled: settling.settled }).into_response())
 }
 
 /// Ends all sessions of whoever asks, or all but the one that asks.
@@ -109,7 +110,8 @@ pub(in crate::web) async fn end_one(
     (status = 200, description = "They have ended", body = RevokedAnswer),
     (status = 400, description = "`malformed_request`"),
     (status = 401, description = "Why there is no session"),
-    (status = 403, description = "`reauthentication_required`")))]
+    (status = 403, description = "`reauthentication_required`"),
+    (status = 501, description = "`unsupported_by_store`: sessions are sealed, and no list says what was ended")))]
 pub(in crate::web) async fn end_many(
     State(app): State<App>,
     session: Session,
@@ -126,12 +128,15 @@ pub(in crate::web) async fn end_many(
         Some(_) => return Err(malformed()),
     };
     let mut revoked = app.end_others(&active, EndReason::RevokedByUser).await?;
+    if revoked == Ended::LiveOn {
+        return Err(Refusal::cannot_end());
+    }
     if !spares_current {
         session.sign_out().await?;
-        revoked = revoked.saturating_add(1);
+        revoked = revoked.plus(Ended::Counted(1));
     }
     Settling { settled }.settle(&app).await;
-    Ok(axum::Json(RevokedAnswer { revoked, settled }).into_response())
+    Ok(axum::Json(RevokedAnswer { revoked: revoked.count(), settled }).into_response())
 }
 
 impl App {
@@ -141,10 +146,15 @@ impl App {
         session: &Session,
         active: &ActiveSession,
         id: SessionId,
-    ) -> Result<u64, Refusal> {
+    ) -> Result<Ended, Refusal> {
         if id == active.id() {
             session.sign_out().await?;
-            return Ok(1);
+            return Ok(if self.can_end() { Ended::Counted(1) } else { Ended::LiveOn });
+        }
+        if !self.can_list() {
+            let detail = "this server cannot look sessions up, so nobody can tell whose that one is; all others can be ended at \
+                          once";
+            return Err(Refusal::new(UNSUPPORTED_BY_STORE).detail(detail));
         }
         let owner = active.principal().map(|principal| principal.id().clone());
         let theirs = self.sessions.find(id).await.map_err(Refusal::of_list)?;
@@ -159,7 +169,7 @@ impl App {
         }
         let revocation = Revocation::new(EndReason::RevokedByUser, Actor::User(owner));
         let revoked = self.sessions.revoke(&Selector::One(id), revocation).await.map_err(Rejection::from)?;
-        Ok(revoked.count())
+        Ok(Ended::of(&self.sessions, &revoked))
     }
 }
 

@@ -9,7 +9,8 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 use zeroize::Zeroizing;
 
-use super::{SessionAnswer, renewed_answer};
+use super::{LivesOnAnswer, SessionAnswer, renewed_answer};
+use crate::ended::Ended;
 use crate::web::App;
 use crate::web::context::Context;
 use crate::web::door::{Credentials, PasswordChange, TokenCarrier};
@@ -99,7 +100,8 @@ pub(in crate::web) async fn reauthenticate(
 
 /// Changes the password, and ends every other session of its owner. A browser's session gets another token.
 #[utoipa::path(post, path = "/v1/password", tag = "session", request_body = PasswordRequest, responses(
-    (status = 204, description = "Changed"),
+    (status = 200, description = "Changed; sessions are sealed and no list says what was ended, so the other sessions go on", body = LivesOnAnswer),
+    (status = 204, description = "Changed; every other session has ended"),
     (status = 401, description = "`invalid_credentials`: the current password is wrong; or why there is no session"),
     (status = 403, description = "`reauthentication_required`"),
     (status = 422, description = "`weak_password`: the rules refuse the new one"),
@@ -110,13 +112,16 @@ pub(in crate::web) async fn password(
     session: Session,
     Json(request): Json<PasswordRequest>,
 ) -> Result<Response, Refusal> {
-    match app.change_password(&session, &context, request.current, request.new).await? {
+    let ended = match app.change_password(&session, &context, request.current, request.new).await? {
         PasswordChange::Weak(why) => return Err(Refusal::new(WEAK_PASSWORD).detail(why)),
-        PasswordChange::Changed => {}
-    }
+        PasswordChange::Changed(ended) => ended,
+    };
     // The answer has no body to bring a bearer its new token in, so its token stays.
     if session.bearer_token().await?.is_none() {
         session.reauthenticate(AuthLevel::One, Method::password()).await?;
+    }
+    if ended == Ended::LiveOn {
+        return Ok(LivesOnAnswer::others().into_response());
     }
     Ok(StatusCode::NO_CONTENT.into_response())
 }

@@ -19,11 +19,12 @@ use super::setup::sentence;
 use super::view::{Expiry, Notice, Page, SessionCard, User, When};
 use super::{address, render, render_with, see_other, user};
 use crate::accounts::Password;
+use crate::ended::Ended;
 use crate::web::App;
 use crate::web::api::sessions::own;
 use crate::web::context::Context;
 use crate::web::door::PasswordChange;
-use crate::web::refusal::Refusal;
+use crate::web::refusal::{Refusal, UNSUPPORTED_BY_STORE};
 
 #[derive(Template)]
 #[template(path = "account.html")]
@@ -36,6 +37,8 @@ struct AccountPage<'a> {
     sessions: Vec<SessionCard>,
     others: usize,
     others_sentence: String,
+    /// Whether a session can be ended before its time.
+    can_end: bool,
     more: Option<String>,
     events: Option<Vec<Happening>>,
     password_changed_at: When,
@@ -90,11 +93,14 @@ pub(in crate::web) async fn change_password(
 ) -> Result<Response, Response> {
     ensure_fresh(&app, &session, "/account").await?;
     let problem = match app.change_password(&session, &context, form.current, form.new).await {
-        Ok(PasswordChange::Changed) => {
+        Ok(PasswordChange::Changed(ended)) => {
             // Proved just now: another token, and the cookie with it.
             let proved = session.reauthenticate(AuthLevel::One, Method::password()).await;
             proved.map_err(axum::response::IntoResponse::into_response)?;
-            return Ok(see_other("/account?notice=password_changed"));
+            return Ok(see_other(match ended {
+                Ended::LiveOn => "/account?notice=password_changed_alone",
+                Ended::Counted(_) | Ended::Uncounted => "/account?notice=password_changed",
+            }));
         }
         Ok(PasswordChange::Weak(why)) => Notice::bad("weak_password", sentence(&why)),
         Err(refusal) => match refusal.code() {
@@ -121,11 +127,19 @@ pub(in crate::web) async fn ask_end_session(
 ) -> Result<Response, Refusal> {
     let active = session.require_signed_in().await?;
     let id: SessionId = id.parse().map_err(|_| Refusal::not_found())?;
-    let found = app.sessions.find(id).await.map_err(Refusal::of_list)?;
-    let Some(ListItem::Live(live)) = found.filter(|item| is_own(item, &active)) else {
-        return Ok(see_other("/account?notice=session_gone"));
+    let now = app.sessions.now();
+    let card = if id == active.id() {
+        SessionCard::new(active.record(), active.last_seen_at(), now, true)
+    } else {
+        if !app.can_list() {
+            return Err(Refusal::new(UNSUPPORTED_BY_STORE));
+        }
+        let found = app.sessions.find(id).await.map_err(Refusal::of_list)?;
+        let Some(ListItem::Live(live)) = found.filter(|item| is_own(item, &active)) else {
+            return Ok(see_other("/account?notice=session_gone"));
+        };
+        SessionCard::new(&live.record, live.last_seen_at, now, false)
     };
-    let card = SessionCard::new(&live.record, live.last_seen_at, app.sessions.now(), id == active.id());
     let user = user(&session, &active).await?;
     Ok(render(&EndSessionPage { page: Page::new(&app, &context), user, session: card }))
 }
@@ -139,7 +153,7 @@ pub(in crate::web) async fn end_session(
     let id: SessionId = id.parse().map_err(|_| Refusal::not_found().into_response())?;
     let active = ensure_fresh(&app, &session, &format!("/account/sessions/{id}/end")).await?;
     match app.end_own(&session, &active, id).await {
-        Ok(_) if id == active.id() => Ok(signed_out()),
+        Ok(_) if id == active.id() => Ok(signed_out(&app)),
         Ok(_) => Ok(see_other("/account?notice=session_ended")),
         Err(refusal) if refusal.code().status() == StatusCode::NOT_FOUND => {
             Ok(see_other("/account?notice=session_gone"))
@@ -154,6 +168,9 @@ pub(in crate::web) async fn ask_end_others(
     session: Session,
 ) -> Result<Response, Refusal> {
     let active = session.require_signed_in().await?;
+    if !app.can_end() {
+        return Err(Refusal::cannot_end());
+    }
     let others_sentence = app.own_sessions(&active).await?.others_sentence();
     let user = user(&session, &active).await?;
     Ok(render(&EndOthersPage { page: Page::new(&app, &context), user, others_sentence }))
@@ -166,8 +183,11 @@ pub(in crate::web) async fn end_others(
 ) -> Result<Response, Response> {
     let active = ensure_fresh(&app, &session, "/account/end-others").await?;
     let ended = app.end_others(&active, EndReason::RevokedByUser).await;
-    let ended = ended.map_err(axum::response::IntoResponse::into_response)?;
-    let notice = if ended == 0 { "no_others" } else { "others_ended" };
+    let notice = match ended.map_err(axum::response::IntoResponse::into_response)? {
+        Ended::LiveOn => return Err(Refusal::cannot_end().into_response()),
+        ended if ended.is_none() => "no_others",
+        Ended::Counted(_) | Ended::Uncounted => "others_ended",
+    };
     Ok(see_other(&address("/account", &[("notice", notice)])))
 }
 
@@ -200,6 +220,8 @@ enum Rest {
     More,
     /// Where sessions live they cannot be listed.
     Unseen,
+    /// Nor ended.
+    Unreachable,
 }
 
 impl OwnSessions {
@@ -207,13 +229,14 @@ impl OwnSessions {
     fn others(&self) -> usize {
         match self.rest {
             Rest::Unseen => 1,
+            Rest::Unreachable => 0,
             Rest::None | Rest::More => self.cards.len().saturating_sub(1),
         }
     }
 
     fn others_sentence(&self) -> String {
         match (self.rest, self.others()) {
-            (Rest::Unseen, _) => "Every other session is signed out at once.".to_owned(),
+            (Rest::Unseen | Rest::Unreachable, _) => "Every other session is signed out at once.".to_owned(),
             (Rest::None, 1) => "One other session is signed out at once.".to_owned(),
             (Rest::None, count) => format!("{count} other sessions are signed out at once."),
             (Rest::More, count) => format!("More than {count} other sessions are signed out at once."),
@@ -226,6 +249,10 @@ impl OwnSessions {
             Rest::More => Some(format!("Only the latest {} sessions are shown.", self.cards.len())),
             Rest::Unseen => Some(
                 "This server cannot list your other sessions. You can end all of them at once.".to_owned(),
+            ),
+            Rest::Unreachable => Some(
+                "This server can neither list nor end your other sessions: each goes on until its time is over."
+                    .to_owned(),
             ),
         }
     }
@@ -257,6 +284,7 @@ impl App {
             expiry: Expiry::new(active.record(), active.last_seen_at(), now),
             others: own.others(),
             others_sentence: own.others_sentence(),
+            can_end: self.can_end(),
             more: own.more_sentence(),
             events: self.recent_events(&active).await,
             sessions: own.cards,
@@ -273,8 +301,9 @@ impl App {
         let card =
             |record: &SessionRecord, seen| SessionCard::new(record, seen, now, record.id == active.id());
         let mut cards = vec![card(active.record(), active.last_seen_at())];
-        if !self.sessions.store().capabilities().listing {
-            return Ok(OwnSessions { cards, rest: Rest::Unseen });
+        if !self.can_list() {
+            let rest = if self.can_end() { Rest::Unseen } else { Rest::Unreachable };
+            return Ok(OwnSessions { cards, rest });
         }
         let query = ListQuery::new(own(active)?).with_limit(SHOWN);
         let page = self.sessions.list(&query).await.map_err(Refusal::of_list)?;

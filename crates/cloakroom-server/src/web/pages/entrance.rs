@@ -155,14 +155,18 @@ pub(in crate::web) async fn show_sign_out(
 #[derive(Deserialize)]
 pub(in crate::web) struct Nothing {}
 
-pub(in crate::web) async fn sign_out(session: Session, _: CsrfForm<Nothing>) -> Result<Response, Rejection> {
+pub(in crate::web) async fn sign_out(
+    State(app): State<App>,
+    session: Session,
+    _: CsrfForm<Nothing>,
+) -> Result<Response, Rejection> {
     session.sign_out().await?;
-    Ok(signed_out())
+    Ok(signed_out(&app))
 }
 
 /// Where people find themselves after signing out.
-pub(super) fn signed_out() -> Response {
-    see_other("/sign-in?notice=signed_out")
+pub(super) fn signed_out(app: &App) -> Response {
+    see_other(if app.can_end() { "/sign-in?notice=signed_out" } else { "/sign-in?notice=signed_out_here" })
 }
 
 /// A picture of nothing on the page that follows a session's end, whose head makes the browser forget the pages it kept:

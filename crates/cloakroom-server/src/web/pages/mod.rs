@@ -109,7 +109,7 @@ fn sentence(code: ProblemCode) -> &'static str {
             "We cannot look up sessions at the moment. You are not signed out; try again shortly."
         }
         UNSUPPORTED_BY_STORE => {
-            "This server keeps its sessions in a store that cannot list them. All others can still be ended at once."
+            "Where this server keeps its sessions, this cannot be done. Nothing was changed."
         }
         ProblemCode::TOO_MANY_ATTEMPTS => "There were too many attempts. Wait a little, then try again.",
         _ => match code.status() {

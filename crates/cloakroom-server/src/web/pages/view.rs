@@ -142,6 +142,16 @@ impl Notice {
                 "password_changed",
                 "Your password was changed. You were signed out everywhere else.",
             ),
+            "signed_out_here" => Self::bad(
+                "signed_out_here",
+                "This browser has forgotten your session. This server keeps no list of what was ended: if somebody copied the \
+                 cookie, the copy works until its time is over.",
+            ),
+            "password_changed_alone" => Self::bad(
+                "password_changed_alone",
+                "Your password was changed. Your other sessions could not be ended: whoever uses one is signed in until its \
+                 time is over.",
+            ),
             "session_gone" => Self::neutral("session_gone", "That session had ended already."),
             _ => return None,
         })

@@ -37,8 +37,8 @@ pub(in crate::web) struct PrincipalAnswer {
     principal: String,
     /// Its built-in account, where it has one.
     user: Option<UserObject>,
-    /// Its sessions.
-    sessions: Vec<SessionObject>,
+    /// Its sessions; `null` where sessions cannot be listed.
+    sessions: Option<Vec<SessionObject>>,
     /// Pass it back as `cursor`; `null` where this was the last page.
     next_cursor: Option<String>,
     /// What happened to it and what it did, the latest first, at most 20 events; `null` while the audit log cannot be
@@ -53,8 +53,7 @@ pub(in crate::web) struct PrincipalAnswer {
     params(("principal" = String, Path, description = "The whole id, percent-encoded"), PrincipalRequest), responses(
     (status = 200, description = "What is known of it", body = PrincipalAnswer),
     (status = 400, description = "`malformed_request`"),
-    (status = 404, description = "`not_found`: no account, no session and no event has this name"),
-    (status = 501, description = "`unsupported_by_store`: where sessions live, they cannot be listed")))]
+    (status = 404, description = "`not_found`: no account, no session and no event has this name")))]
 pub(in crate::web) async fn show(
     State(app): State<App>,
     session: Session,
@@ -72,8 +71,8 @@ pub(in crate::web) async fn show(
     let answer = PrincipalAnswer {
         principal: look.id.to_string(),
         user: look.account.as_ref().map(UserObject::from),
-        sessions: objects(&staff, &look.sessions.items),
-        next_cursor: look.sessions.next.map(|cursor| cursor.to_string()),
+        next_cursor: look.sessions.as_ref().and_then(|found| found.next).map(|cursor| cursor.to_string()),
+        sessions: look.sessions.map(|found| objects(&staff, &found.items)),
         events: look.events.map(|page| page.events.iter().map(AuditEventObject::from).collect()),
         addresses_hidden: look.sight == Sight::NoAddresses,
     };

@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 
 use super::{malformed, settle};
 use crate::web::App;
-use crate::web::admin::{Selection, Why};
+use crate::web::admin::{Expected, Selection, Why};
 use crate::web::extract::Json;
 use crate::web::refusal::Refusal;
 use crate::web::staff::{Right, Staff};
@@ -47,8 +47,9 @@ pub(in crate::web) struct RevocationRequest {
 /// How many sessions ended, or would.
 #[derive(Serialize, ToSchema)]
 pub(in crate::web) struct RevocationAnswer {
-    /// How many ended by this call.
-    revoked: u64,
+    /// How many ended by this call; `null` where sessions are sealed in their cookies: they ended, and nobody knows how many
+    /// there were.
+    revoked: Option<u64>,
     /// Whether every server is known to refuse them: always, where the call asked for `settled`.
     settled: bool,
     /// With `dry_run`: how many would end.
@@ -59,10 +60,20 @@ pub(in crate::web) struct RevocationAnswer {
 /// How many sessions would end.
 #[derive(Serialize, ToSchema)]
 pub(in crate::web) struct ExpectedObject {
-    /// So many.
-    count: u64,
+    /// So many; `null` where they cannot be counted.
+    count: Option<u64>,
     /// Whether these are all; otherwise there are at least so many.
     exact: bool,
+}
+
+impl From<Expected> for ExpectedObject {
+    fn from(expected: Expected) -> Self {
+        match expected {
+            Expected::Exactly(count) => Self { count: Some(count), exact: true },
+            Expected::AtLeast(count) => Self { count: Some(count), exact: false },
+            Expected::Unknown => Self { count: None, exact: false },
+        }
+    }
 }
 
 impl RevocationRequest {
@@ -132,11 +143,10 @@ async fn end(app: &App, staff: &Staff, request: &RevocationRequest) -> Result<Re
     let why = Why::read(request.reason.as_deref(), request.note.as_deref())?;
     let answer = if request.dry_run {
         let expected = app.count_sessions(staff, &selection).await?;
-        let expected = ExpectedObject { count: expected.count, exact: expected.is_exact };
-        RevocationAnswer { revoked: 0, settled: false, expected: Some(expected) }
+        RevocationAnswer { revoked: Some(0), settled: false, expected: Some(expected.into()) }
     } else {
         let ended = app.end_sessions(staff, &selection, why, settle(request.settled)).await?;
-        RevocationAnswer { revoked: ended.revoked, settled: ended.settled, expected: None }
+        RevocationAnswer { revoked: ended.revoked.count(), settled: ended.settled, expected: None }
     };
     Ok(axum::Json(answer).into_response())
 }

@@ -102,7 +102,7 @@ pub(in crate::web) struct FoundAnswer {
 /// One session and its history.
 #[derive(Serialize, ToSchema)]
 pub(in crate::web) struct SessionLookAnswer {
-    /// `null` where only the audit log remembers it.
+    /// `null` where only the audit log remembers it, or where sessions cannot be found by their ids.
     session: Option<SessionObject>,
     /// Names and sizes of its attributes.
     attribute_sizes: BTreeMap<String, usize>,
@@ -163,8 +163,7 @@ pub(in crate::web) async fn list(
     params(("id" = String, Path, description = "`ses_…`"), LookRequest), responses(
     (status = 200, description = "What is known of it", body = SessionLookAnswer),
     (status = 400, description = "`malformed_request`"),
-    (status = 404, description = "`not_found`: neither store nor audit log know it"),
-    (status = 501, description = "`unsupported_by_store`: where sessions live, one of them cannot be found")))]
+    (status = 404, description = "`not_found`: neither store nor audit log know it")))]
 pub(in crate::web) async fn show(
     State(app): State<App>,
     session: Session,

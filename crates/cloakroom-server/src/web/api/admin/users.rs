@@ -10,6 +10,7 @@ use utoipa::{IntoParams, ToSchema};
 use zeroize::Zeroizing;
 
 use super::{UserObject, malformed, parameters, read_limit, settle};
+use crate::ended::Ended;
 use crate::web::App;
 use crate::web::admin::{AccountChanged, AccountQuery, NewPerson, NewSecret, Why};
 use crate::web::extract::Json;
@@ -104,8 +105,12 @@ pub(in crate::web) struct UserAnswer {
 #[derive(Serialize, ToSchema)]
 pub(in crate::web) struct UserChangedAnswer {
     user: UserObject,
-    /// How many sessions ended for it.
-    sessions_ended: u64,
+    /// How many sessions ended for it; `null` where sessions are sealed in their cookies, and nobody can count them.
+    sessions_ended: Option<u64>,
+    /// `true`: they could not be ended, because no list says what was ended. They go on until their time is over.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[schema(required = false)]
+    sessions_live_on: bool,
     /// The password that was made. It is shown nowhere else, and never again.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
@@ -116,7 +121,8 @@ impl From<AccountChanged> for UserChangedAnswer {
     fn from(changed: AccountChanged) -> Self {
         Self {
             user: UserObject::from(&changed.account),
-            sessions_ended: changed.sessions_ended,
+            sessions_ended: changed.sessions_ended.count(),
+            sessions_live_on: changed.sessions_ended == Ended::LiveOn,
             password: changed.generated,
         }
     }

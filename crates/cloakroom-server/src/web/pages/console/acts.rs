@@ -269,7 +269,7 @@ impl App {
             note: asked.note,
             note_max: Why::NOTE_MAX_CHARS,
             deed: deed(&plan.selection, expected),
-            nothing: expected.count == 0 && expected.is_exact,
+            nothing: expected == Expected::Exactly(0),
         })
     }
 
@@ -316,10 +316,13 @@ fn question(selection: &Selection, expected: Expected) -> String {
 
 fn consequence(selection: &Selection, expected: Expected, now: Timestamp) -> String {
     let count = counted(expected);
-    let (verb, whoever) = match (expected.is_exact, expected.count) {
-        (true, 0) => return "There is nothing to end: no such session is active any more.".to_owned(),
-        (true, 1) => ("ends", "Whoever uses it is signed out at once."),
-        _ => ("end", "Whoever uses them is signed out at once."),
+    let (verb, whoever) = match expected {
+        Expected::Exactly(0) => {
+            return "There is nothing to end: no such session is active any more.".to_owned();
+        }
+        Expected::Exactly(1) => ("ends", "Whoever uses it is signed out at once."),
+        Expected::Unknown => return uncounted(selection, now),
+        Expected::Exactly(_) | Expected::AtLeast(_) => ("end", "Whoever uses them is signed out at once."),
     };
     match selection {
         Selection::IssuedBefore(at) => {
@@ -333,18 +336,40 @@ fn consequence(selection: &Selection, expected: Expected, now: Timestamp) -> Str
     }
 }
 
+/// The same where nobody can say how many there are.
+fn uncounted(selection: &Selection, now: Timestamp) -> String {
+    let which = match selection {
+        Selection::One(_) => {
+            return "Whoever uses it is signed out at once. Whether it is still active is not known."
+                .to_owned();
+        }
+        Selection::Many(ids) => format!("These {} end, as far as they are still active.", ids.len()),
+        Selection::Principal { .. } => "Every session of theirs ends.".to_owned(),
+        Selection::IssuedBefore(at) => {
+            format!("Every session that began before {} ends.", When::new((*at).min(now), now).long)
+        }
+        Selection::All => {
+            "Every session ends: everybody’s, anonymous visitors’ and administrators’ too.".to_owned()
+        }
+    };
+    format!("{which} Whoever uses one is signed out at once. How many there are is not known.")
+}
+
 fn deed(selection: &Selection, expected: Expected) -> String {
-    match (selection, expected.is_exact) {
+    match (selection, expected) {
         (Selection::One(_), _) => "End session".to_owned(),
         (Selection::All, _) => "End every session".to_owned(),
-        (_, true) => format!("End {}", rows::sessions(expected.count)),
-        (_, false) => "End them all".to_owned(),
+        (_, Expected::Exactly(count)) => format!("End {}", rows::sessions(count)),
+        (_, Expected::AtLeast(_) | Expected::Unknown) => "End them all".to_owned(),
     }
 }
 
 fn counted(expected: Expected) -> String {
-    let count = rows::sessions(expected.count);
-    if expected.is_exact { count } else { format!("More than {count}") }
+    match expected {
+        Expected::Exactly(count) => rows::sessions(count),
+        Expected::AtLeast(count) => format!("More than {}", rows::sessions(count)),
+        Expected::Unknown => "them".to_owned(),
+    }
 }
 
 const MANY: &str = "/admin/sessions/end";

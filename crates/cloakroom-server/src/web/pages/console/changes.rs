@@ -15,7 +15,7 @@ use super::rows;
 use super::{Section, Shell};
 use crate::accounts::Account;
 use crate::web::App;
-use crate::web::admin::{AccountChanged, Selection, Settle, Why};
+use crate::web::admin::{AccountChanged, Expected, Selection, Settle, Why};
 use crate::web::context::Context;
 use crate::web::pages::view::{Notice, Page};
 use crate::web::pages::{address, render, render_with, see_other};
@@ -84,14 +84,29 @@ impl Change {
         }
     }
 
-    /// What follows, where `sessions` is how many of the account's sessions end with it.
-    fn consequence(self, sessions: &str) -> String {
+    /// What follows, where `sessions` says how many of the account's sessions end with it; `None`: none can be ended.
+    fn consequence(self, sessions: Option<&str>) -> String {
+        let Some(sessions) = sessions else { return self.consequence_alone() };
         match self {
             Self::Disable => format!("Nobody can sign in to it any more, and {sessions} at once."),
             Self::Enable => "The password is the one it had. Sessions that ended stay ended.".to_owned(),
             Self::Roles => format!("Sessions carry the roles they began with, so {sessions} at once."),
             Self::Password => format!("The present password does not hold any more, and {sessions} at once."),
         }
+    }
+
+    /// The same where sessions are sealed, and no list says what was ended.
+    fn consequence_alone(self) -> String {
+        let first = match self {
+            Self::Disable => "Nobody can sign in to it any more.",
+            Self::Enable => return "The password is the one it had.".to_owned(),
+            Self::Roles => "Whoever signs in from now on has the new roles.",
+            Self::Password => "The present password does not hold any more.",
+        };
+        format!(
+            "{first} But this server keeps no list of what was ended: sessions under way cannot be ended, and go on as they \
+             are until their time is over."
+        )
     }
 }
 
@@ -214,11 +229,15 @@ impl App {
         let account = self.look_at_account(staff, id.as_str()).await?;
         let selection = Selection::Principal { principal: account.name.id().clone(), except: None };
         let expected = self.count_sessions(staff, &selection).await?;
-        let ends = match (expected.is_exact, expected.count) {
-            (true, 0) => "there is no session to end".to_owned(),
-            (true, 1) => "its one session ends".to_owned(),
-            (true, count) => format!("its {} end", rows::sessions(count)),
-            (false, count) => format!("its sessions, more than {}, end", rows::grouped(count)),
+        let ends = match expected {
+            _ if !self.can_end() => None,
+            Expected::Exactly(0) => Some("there is no session to end".to_owned()),
+            Expected::Exactly(1) => Some("its one session ends".to_owned()),
+            Expected::Exactly(count) => Some(format!("its {} end", rows::sessions(count))),
+            Expected::AtLeast(count) => {
+                Some(format!("its sessions, more than {}, end", rows::grouped(count)))
+            }
+            Expected::Unknown => Some("all its sessions end".to_owned()),
         };
         let name = account.name.to_string();
         let filled = problem.is_some().then_some(form);
@@ -227,7 +246,7 @@ impl App {
             page: Page::new(self, visit.context),
             problem,
             question: change.question(&name),
-            consequence: change.consequence(&ends),
+            consequence: change.consequence(ends.as_deref()),
             deed: change.deed(),
             action: paths::person_act(&name, change.act()),
             back: paths::person(&name),

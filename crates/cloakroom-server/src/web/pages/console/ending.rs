@@ -121,6 +121,7 @@ fn instant(text: &str) -> Option<Timestamp> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ended::Ended;
 
     #[test]
     fn an_instant_is_read_as_programs_and_as_forms_write_it() {
@@ -154,7 +155,7 @@ mod tests {
             assert_eq!(back(foreign), "/admin/x", "{foreign:?}");
         }
         assert_eq!(with_notice("/a?q=1&notice=ended:3", Done::NoneLeft), "/a?q=1&notice=none_left");
-        assert_eq!(with_notice("/a", Done::Ended(2)), "/a?notice=ended%3A2");
+        assert_eq!(with_notice("/a", Done::Ended(Ended::Counted(2))), "/a?notice=ended%3A2");
     }
 
     #[test]

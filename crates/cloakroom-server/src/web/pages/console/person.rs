@@ -35,6 +35,10 @@ struct PersonPage<'a> {
     account: Option<AccountFacts>,
     rows: Vec<SessionRow>,
     sessions_sentence: String,
+    /// Whether sessions cannot be listed here.
+    is_unseen: bool,
+    /// Whether everything of theirs can be ended.
+    may_end_all: bool,
     /// Whether ended sessions are shown too.
     with_ended: bool,
     more: Option<String>,
@@ -150,9 +154,11 @@ impl<'a> PersonPage<'a> {
         let id = look.id.to_string();
         let path = paths::person(&id);
         let with_ended = arrival.state == "any";
-        let shown = u64::try_from(look.sessions.items.len()).unwrap_or(u64::MAX);
-        let rows = look.sessions.items.iter().map(|item| SessionRow::new(item, now, staff.active.id()));
-        let more = look.sessions.next.filter(|_| shell.may(Right::SeeAll)).map(|_| {
+        let is_unseen = look.sessions.is_none();
+        let found = look.sessions.unwrap_or_default();
+        let shown = u64::try_from(found.items.len()).unwrap_or(u64::MAX);
+        let rows = found.items.iter().map(|item| SessionRow::new(item, now, staff.active.id()));
+        let more = found.next.filter(|_| shell.may(Right::SeeAll)).map(|_| {
             let state = if with_ended { "any" } else { "active" };
             address("/admin/sessions", &[("principal", &id), ("state", state)])
         });
@@ -169,8 +175,14 @@ impl<'a> PersonPage<'a> {
             notice: Done::read(&arrival.notice).map(Done::notice),
             path,
             account: look.account.as_ref().map(|account| AccountFacts::new(account, now)),
+            may_end_all: shell.may(Right::EndOfOne) && app.can_end() && (is_unseen || shown > 0),
             rows: rows.collect(),
-            sessions_sentence: sessions_sentence(shown, look.sessions.next.is_some()),
+            sessions_sentence: if is_unseen {
+                unseen_sentence(app).to_owned()
+            } else {
+                sessions_sentence(shown, found.next.is_some())
+            },
+            is_unseen,
             with_ended,
             more,
             events,
@@ -193,6 +205,16 @@ impl PersonPage<'_> {
 
     fn audit_href(&self) -> String {
         address("/admin/audit", &[("principal", &self.id)])
+    }
+}
+
+/// What is said in the place of a list that cannot be made.
+pub(super) fn unseen_sentence(app: &App) -> &'static str {
+    if app.can_end() {
+        "This server cannot list sessions. Ending them works: one by its id, everything of one person, everything there is."
+    } else {
+        "This server can neither list nor end sessions: they are sealed in their cookies, and no list says what was ended. Each \
+         goes on until its time is over."
     }
 }
 

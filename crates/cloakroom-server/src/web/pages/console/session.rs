@@ -12,6 +12,7 @@ use super::events::EventRow;
 use super::filter::LIVE;
 use super::notices::Done;
 use super::paths::Which;
+use super::person::unseen_sentence;
 use super::rows::{SessionRow, grouped};
 use super::{Section, Shell};
 use crate::web::App;
@@ -32,6 +33,8 @@ struct SessionPage<'a> {
     id: String,
     /// `None` where only the log remembers it.
     row: Option<SessionRow>,
+    /// What is said in its place, where sessions cannot be found by their ids.
+    unseen: Option<&'static str>,
     facts: Option<Facts>,
     attributes: Vec<AttributeSize>,
     attributes_total: String,
@@ -77,7 +80,13 @@ pub(in crate::web) async fn show(
     let now = app.sessions.now();
     Ok(render(&SessionPage {
         page: Page::new(&app, &context),
-        may_end: shell.may(Right::EndOfOne) && matches!(look.item, Some(ListItem::Live(_))),
+        may_end: match look.item {
+            Some(ListItem::Live(_)) => shell.may(Right::EndOfOne),
+            // Whose it is cannot be asked: for whoever may end everybody's.
+            None => look.is_unseen && app.can_end() && shell.may(Right::EndOfMany),
+            Some(ListItem::Ended { .. }) => false,
+        },
+        unseen: look.is_unseen.then(|| unseen_sentence(&app)),
         shell,
         notice,
         id: id.to_string(),

@@ -9,14 +9,27 @@ use cloakroom_core::Timestamp;
 
 use super::filter::{Asked, Column, LIVE, Sort, Understood};
 use super::notices::Done;
+use super::paths;
+use super::person::unseen_sentence;
 use super::rows::{self, SessionRow};
 use super::{Section, Shell};
 use crate::web::App;
 use crate::web::context::Context;
 use crate::web::pages::view::{Notice, Page};
-use crate::web::pages::{address, render};
+use crate::web::pages::{address, render, see_other};
 use crate::web::refusal::Refusal;
 use crate::web::staff::{Right, Staff};
+
+/// What stands in the place of a list that cannot be made.
+#[derive(Template)]
+#[template(path = "console/unseen.html")]
+struct UnseenPage<'a> {
+    page: Page<'a>,
+    shell: Shell,
+    notice: Option<Notice>,
+    sentence: &'static str,
+    can_end: bool,
+}
 
 #[derive(Template)]
 #[template(path = "console/sessions.html")]
@@ -72,6 +85,15 @@ pub(in crate::web) async fn list(
         session.not_activity();
     }
     let staff = Staff::require(&app, &session, Right::SeeAll).await?;
+    if !app.can_list() {
+        if let Ok(id) = asked.q.trim().parse::<SessionId>() {
+            return Ok(see_other(&paths::session(id)));
+        }
+        let shell = Shell::new(&session, &staff, Section::Sessions).await?;
+        let notice = Done::read(&asked.notice).map(Done::notice);
+        let (sentence, can_end) = (unseen_sentence(&app), app.can_end() && shell.may(Right::EndOfMany));
+        return Ok(render(&UnseenPage { page: Page::new(&app, &context), shell, notice, sentence, can_end }));
+    }
     let now = app.sessions.now();
     let results = app.results(&staff, &asked, now).await?;
     if !asked.part.is_empty() {
