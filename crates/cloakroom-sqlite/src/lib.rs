@@ -58,11 +58,13 @@ mod epoch;
 mod error;
 mod feed;
 mod follower;
+mod hints;
 mod map;
 mod options;
 mod patience;
 mod queue;
 mod reader;
+mod revocations;
 mod schema;
 mod store;
 mod threads;
@@ -71,6 +73,7 @@ mod verb;
 mod writer;
 
 pub use options::SqliteOptions;
+pub use revocations::SqliteRevocations;
 pub use store::SqliteStore;
 
 /// The name of this store in errors, logs and metrics.

@@ -70,14 +70,15 @@ impl Stamp {
 }
 
 /// One file for each version of the schema, in order; released ones never change.
-const MIGRATIONS: [&str; 4] = [
+const MIGRATIONS: [&str; 5] = [
     include_str!("../schema/001_sessions.sql"),
     include_str!("../schema/002_end_of_all.sql"),
     include_str!("../schema/003_changes.sql"),
     include_str!("../schema/004_lists.sql"),
+    include_str!("../schema/005_revocations.sql"),
 ];
 /// The version this code reads and writes: the number of migrations.
-const VERSION: i64 = 4;
+const VERSION: i64 = 5;
 /// `clkr`: what `file(1)` and this code know the file by.
 const APPLICATION: i64 = 0x636C_6B72;
 
@@ -121,7 +122,7 @@ mod tests {
         connection.pragma_update(None, "user_version", VERSION + 1).unwrap();
         for result in [applied(&connection, Fresh::Allowed), check(&connection)] {
             let message = result.unwrap_err().to_string();
-            assert!(message.contains("schema 5") && message.contains("schema 4"), "{message}");
+            assert!(message.contains("schema 6") && message.contains("schema 5"), "{message}");
         }
     }
 

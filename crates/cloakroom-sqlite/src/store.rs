@@ -33,11 +33,11 @@ use crate::writer::{Call, Operation, Writer};
 pub struct SqliteStore {
     options: Arc<SqliteOptions>,
     writes: Arc<Queue<Box<dyn Operation>>>,
-    lookups: Arc<Queue<Question>>,
+    pub(crate) lookups: Arc<Queue<Question>>,
     browsing: Arc<Queue<Question>>,
     patience: Arc<Patience>,
     feeds: Arc<Feeds>,
-    threads: Threads,
+    pub(crate) threads: Threads,
     /// The number of this handle among all on the file: who holds the sweeping lease.
     handle: i64,
 }
@@ -112,7 +112,7 @@ impl SqliteStore {
         self.threads.start(name, move || reader.run())
     }
 
-    async fn write<T, F>(&self, verb: Verb, work: F) -> Result<T, StoreError>
+    pub(crate) async fn write<T, F>(&self, verb: Verb, work: F) -> Result<T, StoreError>
     where
         T: Send + 'static,
         F: FnOnce(&mut Transaction<'_>) -> Result<T, Problem> + Send + 'static,
@@ -124,7 +124,12 @@ impl SqliteStore {
         self.patience.answer(verb, answer, Applied::Unknown).await
     }
 
-    async fn read<T, F>(&self, queue: &Queue<Question>, verb: Verb, find: F) -> Result<T, StoreError>
+    pub(crate) async fn read<T, F>(
+        &self,
+        queue: &Queue<Question>,
+        verb: Verb,
+        find: F,
+    ) -> Result<T, StoreError>
     where
         T: Send + 'static,
         F: FnOnce(&Transaction<'_>) -> Result<T, Problem> + Send + 'static,

@@ -7,6 +7,7 @@ mod find;
 mod insert;
 mod list;
 mod moving;
+mod revoke;
 mod sweep;
 mod touch;
 
@@ -17,5 +18,6 @@ pub(crate) use find::get;
 pub(crate) use insert::{Limit, insert};
 pub(crate) use list::list;
 pub(crate) use moving::{Arrival, export, import};
+pub(crate) use revoke::{EntryRow, forget_revoked, last_revoked, revoke, revoked};
 pub(crate) use sweep::{ping, sweep};
 pub(crate) use touch::{sorted, touch};

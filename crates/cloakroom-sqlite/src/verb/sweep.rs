@@ -165,6 +165,6 @@ fn remove(transaction: &Transaction<'_>, sql: &str, parameters: impl Params) -> 
     Ok(transaction.statement(sql)?.execute(parameters)?)
 }
 
-fn sql_limit(limit: usize) -> i64 {
+pub(super) fn sql_limit(limit: usize) -> i64 {
     i64::try_from(limit).unwrap_or(i64::MAX)
 }
