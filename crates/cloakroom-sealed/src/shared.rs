@@ -26,7 +26,8 @@ pub struct SharedRing {
 #[derive(Debug)]
 struct Source {
     file: KeyFile,
-    /// When an unknown key last made somebody look at the file. Held while looking: who comes meanwhile waits for what is found.
+    /// When an unknown key last made somebody look at the file. Held from looking until the ring is replaced, so that what
+    /// was read first is never put in the place of what was read last, and who comes meanwhile has what was found.
     looked_at: Mutex<Option<Timestamp>>,
 }
 
@@ -73,9 +74,8 @@ impl SharedRing {
     /// One `stat`; a read where that tells of a change. Blocks for as long as that takes.
     pub fn reload_if_changed(&self) -> Result<bool, KeyFileError> {
         let Some(source) = &self.source else { return Ok(false) };
-        let Some(ring) = source.file.reload_if_changed()? else { return Ok(false) };
-        self.replace(ring);
-        Ok(true)
+        let _alone = source.looked_at.lock().unwrap_or_else(PoisonError::into_inner);
+        self.reload(source)
     }
 
     pub(crate) fn load(&self) -> Guard<Arc<KeyRing>> {
@@ -90,10 +90,16 @@ impl SharedRing {
         if is_due {
             *looked_at = Some(now);
             // What is wrong with the file is told to whoever looks at it by the clock, which comes soon.
-            let _ = self.reload_if_changed();
+            let _ = self.reload(source);
         }
         drop(looked_at);
         !Arc::ptr_eq(missed, &self.ring.load())
+    }
+
+    fn reload(&self, source: &Source) -> Result<bool, KeyFileError> {
+        let Some(ring) = source.file.reload_if_changed()? else { return Ok(false) };
+        self.replace(ring);
+        Ok(true)
     }
 }
 

@@ -71,3 +71,6 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<(SealedContents, Format), SealRefus
     let contents = read::contents(&mut Reader::new(rest))?;
     Ok((contents, format))
 }
+
+#[cfg(test)]
+mod tests;

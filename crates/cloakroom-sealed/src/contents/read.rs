@@ -49,6 +49,11 @@ impl<'a> Reader<'a> {
         Err(SealRefusal::Format)
     }
 
+    #[cfg(test)]
+    pub(super) fn number_for_tests(mut self) -> Read<u64> {
+        self.number()
+    }
+
     fn blob(&mut self) -> Read<&'a [u8]> {
         let length = usize::try_from(self.number()?).map_err(|_| SealRefusal::Format)?;
         let (blob, rest) = self.bytes.split_at_checked(length).ok_or(SealRefusal::Format)?;

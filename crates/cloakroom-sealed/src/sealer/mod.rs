@@ -123,6 +123,8 @@ impl Sealing for Sealer {
             .cipher()
             .seal_in_place_separate_tag(nonce, self.aad(key.id), inside)
             .expect("a cookie is shorter than what AES-GCM-SIV can seal");
+        // What was to be wiped is encrypted by now.
+        let mut bytes = std::mem::take(&mut *bytes);
         bytes.extend_from_slice(tag.as_ref());
         Ok(SessionToken::from_sealed(&bytes))
     }
@@ -172,3 +174,6 @@ const HEAD: usize = KeyId::LENGTH + NONCE_BYTES;
 const TAG: usize = 16;
 /// Most bytes of contents for which there could ever be room.
 const CONTENTS_MAX: usize = SessionToken::SEALED_BYTES_MAX - HEAD - TAG;
+
+#[cfg(test)]
+mod tests;
