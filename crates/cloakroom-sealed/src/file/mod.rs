@@ -130,6 +130,15 @@ impl KeyFile {
         self.change(|ring| ring.revoked(stolen, key, rotation).map(Some))
     }
 
+    /// Replaces all keys by `key`, which seals at once: for a file that was stolen. Whatever was sealed before opens nowhere
+    /// any more, as soon as a node has read the file again: everybody signs in anew.
+    ///
+    /// # Errors
+    /// As [`rotate`](Self::rotate).
+    pub fn replace_all(&self, key: NewKey, now: Timestamp) -> Result<KeyRing, KeyFileError> {
+        self.change(|_| Ok(Some(KeyRing::first(key, now))))
+    }
+
     /// Removes keys that are over at `now`, so that whoever gets hold of the file later cannot read what was sealed with
     /// them. Writes nothing where there is none.
     ///

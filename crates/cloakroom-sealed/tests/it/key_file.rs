@@ -221,6 +221,19 @@ fn a_stolen_key_leaves_the_file() {
 }
 
 #[test]
+fn a_stolen_file_is_worth_nothing_once_its_keys_are_replaced() {
+    let home = Home::with_key(1);
+    home.file().rotate(new_key(2), &rotation(NOW)).unwrap();
+    let node = sealer(Arc::new(SharedRing::of_file(home.file()).unwrap()));
+    let token = node.seal(&typical(), NONCE, NOW).unwrap();
+    let replaced = home.file().replace_all(new_key(3), NOW).unwrap();
+    assert_eq!((ids(&replaced), replaced.list(NOW)[0].state), (vec![3], KeyState::Seals));
+    assert!(node.open(&token, NOW).is_ok(), "until the file is read again");
+    assert!(node.ring().reload_if_changed().unwrap());
+    assert_eq!(node.open(&token, NOW).unwrap_err(), SealRefusal::UnknownKey);
+}
+
+#[test]
 fn two_who_change_the_keys_at_once_never_undo_each_other() {
     let home = Home::with_key(1);
     let start = Barrier::new(4);
