@@ -104,7 +104,7 @@ async fn a_role_that_does_not_suffice_is_refused_and_remembered() {
     let told = desk.server.events(names::AUTHZ_FAIL).await;
     // What one of them asks for within seconds is summed up behind the first.
     for (kind, id, right) in
-        [("admin", "sam", "end_of_many"), ("user", "ada", "end_of_one"), ("user", "dora", "see_all")]
+        [("admin", "sam", "end_of_many"), ("admin", "ada", "end_of_one"), ("user", "dora", "see_all")]
     {
         let event = told.iter().find(|event| event.principal.as_deref() == Some(id));
         let event = event.unwrap_or_else(|| panic!("{id} in {told:?}"));
