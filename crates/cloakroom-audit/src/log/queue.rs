@@ -77,7 +77,8 @@ impl Queue {
 
     pub(super) fn push(&mut self, entry: Entry) -> Pushed {
         let is_noise = entry.done.is_none() && names::is_noise(entry.draft.event);
-        if is_noise && self.noise.takes(&entry.draft) {
+        let is_repetitive = entry.done.is_none() && names::is_repetitive(entry.draft.event);
+        if is_noise && self.noise.takes(&entry.draft) || is_repetitive && self.noise.repeats(&entry.draft) {
             return Pushed::Summed;
         }
         let room = match (is_noise, self.on_full) {
@@ -178,7 +179,7 @@ struct NoiseKey {
     network: Option<IpAddr>,
     actor: Actor,
     /// What was asked for, where the event says so.
-    right: Option<String>,
+    asked: [Option<String>; ASKED.len()],
 }
 
 #[derive(Debug)]
@@ -193,6 +194,14 @@ impl Noise {
     /// Whether `draft` is a repeat, which is then summed up.
     fn takes(&mut self, draft: &Draft) -> bool {
         self.kinds.entry((draft.event, draft.actor.kind())).or_default().takes(draft)
+    }
+
+    /// The same, but what differs from all that is told apart is no repeat.
+    fn repeats(&mut self, draft: &Draft) -> bool {
+        let kind = self.kinds.entry((draft.event, draft.actor.kind())).or_default();
+        let has_room = kind.seen.len() < NOISES;
+        let key = NoiseKey::of(draft);
+        (has_room || kind.seen.contains_key(&key)) && kind.takes(draft)
     }
 
     /// The sums of this window; the next one begins.
@@ -240,7 +249,7 @@ impl NoiseKey {
             session: draft.session,
             network: draft.device.as_ref().and_then(Device::ip).map(network),
             actor: draft.actor.clone(),
-            right: draft.detail.get(RIGHT).and_then(|right| right.as_str()).map(str::to_owned),
+            asked: ASKED.map(|key| draft.detail.get(key).map(ToString::to_string)),
         }
     }
 }
@@ -270,8 +279,8 @@ impl Sum {
 
 /// Different noises of one kind told apart within one window.
 const NOISES: usize = 64;
-/// The key of an event's detail that says what somebody asked for and must not have.
-const RIGHT: &str = "right";
+/// The keys of an event's detail that say what somebody asked for.
+const ASKED: [&str; 3] = ["right", "what", "values"];
 /// How many times the queue's capacity may wait where requests under way, and whoever waits for an answer, are admitted
 /// beyond it: memory stays bounded.
 const CEILING: usize = 4;

@@ -494,6 +494,36 @@ async fn the_oldest_of_too_many_events_go() {
     assert!((100..=102).contains(&kept.len()), "{}", kept.len());
     assert!(matches!(bench.verdict().await, Verdict::Intact(_)));
     bench.close().await;
+    let told = kept.iter().find(|event| event.event == names::PRUNED_EARLY).expect("that is never silent");
+    assert_eq!((&told.detail["early"], &told.detail["count"]), (&301.into(), &301.into()));
+    assert!(told.detail["age_seconds"].as_u64() < Some(120), "how long they were kept: {told:?}");
+    assert!(kept.iter().all(|event| event.event != names::PRUNED), "nothing was old enough");
+}
+
+/// Looking at the same once more tells nothing new; at another session, it does, however many there are.
+#[tokio::test(start_paused = true)]
+async fn repeated_looks_are_one_event_and_looks_at_many_are_all_told() {
+    let mut bench = Bench::new(|_| ());
+    let look = |n: u8| {
+        let by_staff =
+            bench.draft(names::SENSITIVE_READ).by(cloakroom::Actor::Admin(PrincipalId::new("sam").unwrap()));
+        by_staff.of_session(SessionId::from_bytes([n; 16])).with("what", "session")
+    };
+    for n in 0..200 {
+        for _ in 0..3 {
+            bench.log.note(look(n).with("values", false));
+        }
+    }
+    bench.log.note(look(0).with("values", true));
+    bench.start();
+    bench.later(Duration::from_secs(10)).await;
+    bench.close().await;
+    let events = bench.events().await;
+    let looked: BTreeSet<_> = events.iter().filter_map(|event| event.session).collect();
+    assert_eq!(looked.len(), 200, "each session that was looked at is named");
+    assert_eq!(events.iter().map(AuditEvent::times).sum::<u64>(), 601, "each look counts");
+    assert_eq!(events.iter().filter(|event| event.detail["values"] == true).count(), 1);
+    assert_eq!(events.iter().filter(|event| event.times() > 1).count(), 64, "repeats are summed up");
 }
 
 #[tokio::test(start_paused = true)]
