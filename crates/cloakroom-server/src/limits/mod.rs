@@ -15,6 +15,7 @@
 //! Memory is bounded: each table forgets first what no longer matters, then what matters least.
 
 mod buckets;
+mod pace;
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
@@ -24,6 +25,8 @@ use std::time::Duration;
 use cloakroom_core::Timestamp;
 use parking_lot::Mutex;
 use sha2::{Digest as _, Sha256};
+
+pub(crate) use self::pace::Pace;
 
 use self::buckets::{Buckets, Rate, evict_lowest, micros};
 use crate::accounts::account_key;

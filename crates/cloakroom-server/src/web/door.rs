@@ -6,6 +6,7 @@ use cloakroom::{ActiveSession, Actor, AuthLevel, EndReason, Method, Persistence,
 use cloakroom_axum::{Rejection, Session, SignIn};
 use cloakroom_core::{Device, PrincipalId};
 use cloakroom_http::ProblemCode;
+use http::StatusCode;
 use zeroize::Zeroizing;
 
 use super::App;
@@ -119,6 +120,7 @@ impl App {
     ) -> Result<(), Refusal> {
         let active = session.require_unproven().await?;
         let name = principal_name(&active)?;
+        self.admit_renewal(&active)?;
         if let Err(refusal) = self.check_password(&name, password, context.client.ip()).await {
             self.proof_refused(refusal.code().as_str(), attempt_of(&active, &session.device()));
             return Err(refusal);
@@ -141,6 +143,7 @@ impl App {
     ) -> Result<PasswordChange, Refusal> {
         let active = session.require_fresh(&self.fresh()).await?;
         let name = principal_name(&active)?;
+        self.admit_renewal(&active)?;
         let account = match self.check_password(&name, current, context.client.ip()).await {
             Ok(account) => account,
             Err(refusal) => {
@@ -169,6 +172,15 @@ impl App {
         self.password_changed(attempt_of(&active, &session.device()));
         let ended = self.end_others(&active, EndReason::PasswordChanged).await?;
         Ok(PasswordChange::Changed(ended))
+    }
+
+    /// Lets the holder of a session ask for another token, so often and no more: each time is an event that lasts, and what
+    /// is recorded has its limit.
+    pub(super) fn admit_renewal(&self, active: &ActiveSession) -> Result<(), Refusal> {
+        self.renewals.spend(active.id(), self.sessions.now()).map_err(|wait| {
+            let seconds = wait.as_secs().saturating_add(1);
+            Refusal::new(TOO_MANY_RENEWALS).retry_after(seconds)
+        })
     }
 
     /// Ends all sessions of a session's principal but itself, where sessions can be ended.
@@ -251,3 +263,9 @@ fn outcome_of(refusal: &Refusal) -> SignInOutcome {
         _ => SignInOutcome::Unavailable,
     }
 }
+
+pub(super) const TOO_MANY_RENEWALS: ProblemCode = ProblemCode::new(
+    "too_many_renewals",
+    StatusCode::TOO_MANY_REQUESTS,
+    "This session had its token exchanged too often just now",
+);

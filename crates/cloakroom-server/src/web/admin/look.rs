@@ -77,6 +77,7 @@ impl App {
         if values == Values::Shown {
             staff.demand(self, Right::SeeValues)?;
         }
+        self.admit_look(staff)?;
         let is_unseen = !self.can_list();
         let item = if is_unseen { None } else { self.sessions.find(id).await.map_err(Refusal::of_list)? };
         let mut about = AuditQuery::latest();
