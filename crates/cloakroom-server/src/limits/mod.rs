@@ -9,7 +9,8 @@
 //! | of an account from everywhere | 10 × that | many machines that try one account |
 //!
 //! **The owner is not locked out.** From an address where the account signed in lately, only the second budget counts:
-//! whatever others do to the account or from elsewhere, that door stays open. An attempt is counted when it begins, so
+//! whatever others do to the account or from elsewhere, that door stays open. Who proves identity inside of a live session has a
+//! budget of that session alone: as much as one address has for one account, wherever they are by now. An attempt is counted when it begins, so
 //! that parallel guesses cannot slip through; success gives it back.
 //!
 //! Memory is bounded: each table forgets first what no longer matters, then what matters least.
@@ -22,7 +23,7 @@ use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use cloakroom_core::Timestamp;
+use cloakroom_core::{SessionId, Timestamp};
 use parking_lot::Mutex;
 use sha2::{Digest as _, Sha256};
 
@@ -72,7 +73,18 @@ pub struct Attempt {
     shared: Arc<Shared>,
     pair: Pair,
     at: Timestamp,
-    known: bool,
+    spent: Spent,
+}
+
+/// Which budgets an attempt was taken from.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Spent {
+    /// That of the account at this address, and those of the address and the account.
+    All,
+    /// That of the account at this address, where it is known.
+    Known,
+    /// That of a live session.
+    Session(SessionId),
 }
 
 impl SignInLimits {
@@ -89,9 +101,33 @@ impl SignInLimits {
     pub fn admit(&self, account: &str, address: IpAddr, now: Timestamp) -> Admission {
         let pair = Pair { account: AccountHash::of(account), group: AddressGroup::of(address) };
         let mut state = self.shared.state.lock();
-        let known = state.known.contains(&pair, now);
-        match state.charge(pair, known, now) {
-            Ok(()) => Admission::Allowed(Attempt { shared: self.shared.clone(), pair, at: now, known }),
+        let spent = if state.known.contains(&pair, now) { Spent::Known } else { Spent::All };
+        let charged = state.charge(pair, spent, now);
+        drop(state);
+        self.admission(pair, spent, charged, now)
+    }
+
+    /// The same for whoever holds a live session of `account`, and proves identity inside of it.
+    ///
+    /// # Security
+    /// Whatever others guess, from wherever, spends nothing of this budget: only who has the session's token does. A thief of a
+    /// token has it, too: as many guesses as one address has, whichever address they come from.
+    pub fn admit_within(
+        &self,
+        session: SessionId,
+        account: &str,
+        address: IpAddr,
+        now: Timestamp,
+    ) -> Admission {
+        let pair = Pair { account: AccountHash::of(account), group: AddressGroup::of(address) };
+        let spent = Spent::Session(session);
+        let charged = self.shared.state.lock().charge(pair, spent, now);
+        self.admission(pair, spent, charged, now)
+    }
+
+    fn admission(&self, pair: Pair, spent: Spent, charged: Result<(), Duration>, at: Timestamp) -> Admission {
+        match charged {
+            Ok(()) => Admission::Allowed(Attempt { shared: self.shared.clone(), pair, at, spent }),
             Err(retry_after) => Admission::Refused { retry_after },
         }
     }
@@ -109,6 +145,7 @@ impl SignInLimits {
             addresses: Buckets::new(Rate::new(config.attempts_per_address, config.window), capacity),
             pairs: Buckets::new(Rate::new(config.attempts_per_account, config.window), capacity),
             accounts: Buckets::new(Rate::new(per_account_everywhere, config.window), capacity),
+            sessions: Buckets::new(Rate::new(config.attempts_per_account, config.window), capacity),
             known: Known { last_success: HashMap::new(), capacity },
         };
         Self { shared: Arc::new(Shared { state: Mutex::new(state) }) }
@@ -121,7 +158,10 @@ impl Attempt {
     pub fn succeeded(self) {
         let mut state = self.shared.state.lock();
         state.give_back(&self);
-        state.pairs.forget(&self.pair);
+        match &self.spent {
+            Spent::All | Spent::Known => state.pairs.forget(&self.pair),
+            Spent::Session(session) => state.sessions.forget(session),
+        }
         state.known.insert(self.pair, self.at);
     }
 
@@ -141,33 +181,46 @@ struct State {
     addresses: Buckets<AddressGroup>,
     pairs: Buckets<Pair>,
     accounts: Buckets<AccountHash>,
+    sessions: Buckets<SessionId>,
     known: Known,
 }
 
 impl State {
     /// Takes one from every budget that counts, or from none.
-    fn charge(&mut self, pair: Pair, known: bool, now: Timestamp) -> Result<(), Duration> {
-        let mut wait = self.pairs.wait(&pair, now);
-        if !known {
-            wait =
-                wait.max(self.addresses.wait(&pair.group, now)).max(self.accounts.wait(&pair.account, now));
-        }
+    fn charge(&mut self, pair: Pair, spent: Spent, now: Timestamp) -> Result<(), Duration> {
+        let wait = match spent {
+            Spent::Session(session) => self.sessions.wait(&session, now),
+            Spent::Known => self.pairs.wait(&pair, now),
+            Spent::All => {
+                let elsewhere =
+                    self.addresses.wait(&pair.group, now).max(self.accounts.wait(&pair.account, now));
+                self.pairs.wait(&pair, now).max(elsewhere)
+            }
+        };
         if !wait.is_zero() {
             return Err(wait);
         }
-        self.pairs.take(pair, now);
-        if !known {
-            self.addresses.take(pair.group, now);
-            self.accounts.take(pair.account, now);
+        match spent {
+            Spent::Session(session) => self.sessions.take(session, now),
+            Spent::Known => self.pairs.take(pair, now),
+            Spent::All => {
+                self.pairs.take(pair, now);
+                self.addresses.take(pair.group, now);
+                self.accounts.take(pair.account, now);
+            }
         }
         Ok(())
     }
 
     fn give_back(&mut self, attempt: &Attempt) {
-        self.pairs.give_back(&attempt.pair);
-        if !attempt.known {
-            self.addresses.give_back(&attempt.pair.group);
-            self.accounts.give_back(&attempt.pair.account);
+        match &attempt.spent {
+            Spent::Session(session) => self.sessions.give_back(session),
+            Spent::Known => self.pairs.give_back(&attempt.pair),
+            Spent::All => {
+                self.pairs.give_back(&attempt.pair);
+                self.addresses.give_back(&attempt.pair.group);
+                self.accounts.give_back(&attempt.pair.account);
+            }
         }
     }
 }
@@ -351,6 +404,26 @@ mod tests {
         assert!(!sign_in(&limits, "alice", ip("192.0.2.1"), NOW), "a new place has to wait");
         assert!(sign_in(&limits, "alice", ip(HOME), NOW), "the owner at home");
         assert!(sign_in(&limits, "bob", ip("192.0.2.1"), NOW), "other accounts");
+    }
+
+    /// A roaming administrator, signed in, has to prove identity at an address that nobody knows, while the account is attacked.
+    #[test]
+    fn whoever_is_signed_in_proves_identity_whatever_others_guess_meanwhile() {
+        let limits = limits(MAX_TRACKED);
+        let (session, other) = (SessionId::from_bytes([1; 16]), SessionId::from_bytes([2; 16]));
+        while (0..2_000).any(|n| guess(&limits, "alice", numbered(n), NOW)) {}
+        let roaming = ip("192.0.2.1");
+        assert!(!guess(&limits, "alice", roaming, NOW), "nobody signs in from there now");
+        let within = |session| match limits.admit_within(session, "alice", roaming, NOW) {
+            Admission::Allowed(attempt) => Some(attempt),
+            Admission::Refused { .. } => None,
+        };
+        within(session).expect("but who is signed in is asked").succeeded();
+        // Who stole the token guesses no more often than at one address, wherever they come from.
+        assert_eq!((0..100).filter(|_| within(session).is_some()).count(), 10);
+        assert!(within(other).is_some(), "each session for itself");
+        assert!(sign_in(&limits, "alice", roaming, NOW), "the place is known by now");
+        assert_eq!((0..100).filter(|_| guess(&limits, "alice", roaming, NOW)).count(), 10);
     }
 
     #[test]
