@@ -13,7 +13,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
-use super::admin::{LiveStreams, StatsMemory};
+use super::admin::{OpenStreams, StatsMemory};
 use crate::accounts::Accounts;
 use crate::config::{Config, EffectiveKey};
 use crate::detection::Detection;
@@ -78,7 +78,9 @@ pub struct Inner {
     /// How things stood a moment ago.
     pub(super) stats: StatsMemory,
     /// Who follows the audit log.
-    pub(super) live: LiveStreams,
+    pub(super) live: OpenStreams,
+    /// Who takes it away.
+    pub(super) exports: OpenStreams,
 }
 
 impl App {
@@ -95,7 +97,8 @@ impl App {
             form_targets,
             ready_at: Mutex::new(None),
             stats: StatsMemory::default(),
-            live: LiveStreams::default(),
+            live: OpenStreams::of_live_views(),
+            exports: OpenStreams::of_exports(),
             cookie: config.cookie.clone(),
             guard: OriginGuard::new([public.clone()]).trusting(trust.origins.iter().cloned()),
             proxies: TrustedProxies::new(trust.proxies.iter().copied()).reading(trust.forwarding_header),
@@ -126,6 +129,7 @@ impl App {
     /// Ends every stream that would go on for as long as somebody reads it: before a server waits for what is under way.
     pub fn close_streams(&self) {
         self.live.close();
+        self.exports.close();
     }
 
     /// Whether sessions can be listed, counted and found.
