@@ -7,24 +7,16 @@ use std::time::Duration;
 
 use cloakroom_store::{StoreError, Verb};
 use futures_util::future::join_all;
-use redis::{Cmd, Pipeline, RedisError, Value};
+use redis::{Pipeline, RedisError, Value};
 
 use crate::answer::Answer;
+pub(crate) use crate::call::Call;
 use crate::error::{Problem, never_began};
-use crate::keys::{Bucket, Layout};
+use crate::keys::Layout;
 use crate::link::{Connection, is_answer};
 use crate::node::{Lane, Node, Topology};
 use crate::options::{Host, RedisOptions, Replicas};
-use crate::script::{Access, Script};
-
-/// What a script is called with, in which bucket.
-#[derive(Clone, Debug)]
-pub(crate) struct Call {
-    pub(crate) bucket: Bucket,
-    pub(crate) script: &'static Script,
-    pub(crate) arguments: Vec<Vec<u8>>,
-    pub(crate) lane: Lane,
-}
+use crate::script::Access;
 
 /// The servers of a store.
 #[derive(Debug)]
@@ -75,7 +67,7 @@ impl Progress {
 
 /// What came of one attempt.
 enum Attempt {
-    Answered(Value),
+    Answered(Value, Arc<Node>),
     /// The server never began: asked again, somebody may.
     Refused(RedisError, Arc<Node>),
     /// Nobody knows what became of it.
@@ -135,11 +127,22 @@ impl Client {
 
     /// Calls a script in one bucket.
     pub(crate) async fn call(&self, progress: &Progress, call: &Call) -> Result<Answer, Problem> {
+        self.call_somebody(progress, call).await.map(|(answer, _)| answer)
+    }
+
+    /// The same, and who answered.
+    pub(crate) async fn call_somebody(
+        &self,
+        progress: &Progress,
+        call: &Call,
+    ) -> Result<(Answer, Arc<Node>), Problem> {
         // A call that waits for replicas would wait in vain for a script that the server has yet to be taught.
         let (mut is_loaded, mut hops, mut losses) = (call.lane == Lane::Commands, 0, 0);
         loop {
             match self.attempt(progress, call, is_loaded).await {
-                Attempt::Answered(value) => return Ok(Answer { of: call.script.name, value }),
+                Attempt::Answered(value, node) => {
+                    return Ok((Answer { of: call.script.name, value }, node));
+                }
                 Attempt::Refused(error, node) => match error.code() {
                     Some("NOSCRIPT") if is_loaded => is_loaded = false,
                     Some("MOVED") => {
@@ -265,7 +268,7 @@ impl Client {
         for (position, (_, call)) in calls.iter().enumerate() {
             // The first one teaches the server the script where those behind it must not come back for it: whoever waits
             // for replicas waits once.
-            pipeline.add_command(self.command(call, position > 0 || call.lane == Lane::Commands));
+            pipeline.add_command(call.command(&self.layout, position > 0 || call.lane == Lane::Commands));
             progress.sends(call, node, &connection);
         }
         self.add_wait(&mut pipeline, first);
@@ -301,7 +304,7 @@ impl Client {
             Ok(connection) => connection,
             Err(problem) => return Attempt::Unreachable(problem, node),
         };
-        let command = self.command(call, is_loaded);
+        let command = call.command(&self.layout, is_loaded);
         progress.sends(call, &node, &connection);
         let answer = match call.lane {
             Lane::Commands => connection.ask(&command).await,
@@ -324,7 +327,7 @@ impl Client {
         };
         progress.hears(&connection);
         match answer {
-            Ok(value) => Attempt::Answered(value),
+            Ok(value) => Attempt::Answered(value, node),
             Err(error) if never_began(&error) => {
                 progress.was_refused(call);
                 Attempt::Refused(error, node)
@@ -336,26 +339,6 @@ impl Client {
                 Attempt::Lost(link.problem(error))
             }
         }
-    }
-
-    fn command(&self, call: &Call, is_loaded: bool) -> Cmd {
-        let is_read = call.script.access == Access::Reads;
-        let mut command = Cmd::new();
-        match is_loaded {
-            true => command.arg(if is_read { "EVALSHA_RO" } else { "EVALSHA" }).arg(call.script.digest()),
-            false => command.arg(if is_read { "EVAL_RO" } else { "EVAL" }).arg(call.script.source),
-        };
-        let epoch = self.layout.key(call.bucket, "epoch", "current");
-        if self.layout.is_clustered() {
-            command.arg(2).arg(epoch).arg(self.layout.key(call.bucket, "none", "never"));
-        } else {
-            command.arg(1).arg(epoch);
-        }
-        command.arg(self.layout.prefix()).arg(self.layout.tag(call.bucket));
-        for argument in &call.arguments {
-            command.arg(argument.as_slice());
-        }
-        command
     }
 
     /// Makes the server answer once replicas have what was done before.

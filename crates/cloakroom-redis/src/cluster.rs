@@ -4,11 +4,13 @@ use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
+use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use redis::{Value, cmd};
 
 use crate::error::{Problem, said};
 use crate::keys::Bucket;
-use crate::link::Dialer;
+use crate::link::{Dialer, prose};
+use crate::neighbours::{Neighbours, is_agreed};
 use crate::node::Node;
 use crate::options::{Host, RedisOptions};
 use crate::sentinel::text;
@@ -95,6 +97,38 @@ impl Cluster {
     pub(crate) async fn redraw(&self, node: &Node) -> Result<(), Problem> {
         let owners = self.ask(node).await?;
         self.replace(&owners, node.host.clone())
+    }
+
+    /// Whether most primaries say, now, that `node` serves a bucket and is well. Where they do not, the map is drawn anew
+    /// before it is used again.
+    pub(crate) async fn confirm(&self, bucket: Bucket, node: &Arc<Node>) -> Result<(), Problem> {
+        let primaries = self.primaries().await?;
+        let ask = async |voter: &Arc<Node>| (Arc::ptr_eq(voter, node), self.neighbours(voter).await);
+        let mut answers: FuturesUnordered<_> = primaries.iter().map(ask).collect();
+        let (mut own, mut all, mut failure) = (None, Vec::new(), None);
+        while let Some((is_own, answer)) = answers.next().await {
+            match answer {
+                Ok(neighbours) => {
+                    if is_own {
+                        own = Some(neighbours.clone());
+                    }
+                    all.push(neighbours);
+                }
+                Err(problem) => failure = Some(problem),
+            }
+            if own.as_ref().is_some_and(|own| is_agreed(own, &all, bucket.slot())) {
+                return Ok(());
+            }
+        }
+        self.lost(node);
+        Err(failure.unwrap_or(Problem::Unconfirmed))
+    }
+
+    async fn neighbours(&self, node: &Node) -> Result<Neighbours, Problem> {
+        let mut question = cmd("CLUSTER");
+        question.arg("NODES");
+        let answer = node.ask(&question, self.patience).await?;
+        prose(answer).and_then(|text| Neighbours::read(&text)).ok_or(Problem::Answer("CLUSTER NODES"))
     }
 
     /// Takes note that a node is gone: the map is drawn anew before it is used again.

@@ -47,6 +47,8 @@ pub(crate) enum Problem {
     Contested { address: String, agreed: usize, detail: String },
     #[error("{address} leads to another server than the one whose changes are followed")]
     Elsewhere { address: String },
+    #[error("{address} leads to two servers: what one acknowledged the other does not know")]
+    Ambiguous { address: String },
     #[error("no node of the cluster is confirmed by most of its primaries to serve what it says")]
     Unconfirmed,
     #[error("{0}")]

@@ -9,6 +9,7 @@ use redis::{Cmd, Value, cmd};
 use crate::client::Client;
 use crate::error::Problem;
 use crate::feed::try_to_follow;
+use crate::keys::Bucket;
 use crate::link::{field, prose};
 use crate::node::{Lane, Node};
 use crate::options::RedisOptions;
@@ -65,6 +66,17 @@ impl RedisFacts {
     /// What somebody who runs this should know, a sentence each with its remedy; nothing where all is well.
     #[must_use]
     pub fn warnings(&self) -> Vec<String> {
+        let mut warnings = self.warnings_of_way();
+        for server in &self.servers {
+            let about = server.warnings(self.replicas_demanded);
+            warnings.extend(about.into_iter().map(|warning| format!("{}: {warning}", server.address)));
+        }
+        warnings
+    }
+}
+
+impl RedisFacts {
+    fn warnings_of_way(&self) -> Vec<String> {
         let mut warnings = Vec::new();
         if self.is_in_clear {
             warnings.push(
@@ -79,8 +91,16 @@ impl RedisFacts {
                     .to_owned(),
             );
         }
+        warnings
+    }
+
+    /// The same where what is kept there is a list of what was ended ([`RedisRevocations`](crate::RedisRevocations)): whatever
+    /// it loses, lets sessions live again that were ended.
+    #[must_use]
+    pub fn warnings_of_list(&self) -> Vec<String> {
+        let mut warnings = self.warnings_of_way();
         for server in &self.servers {
-            let about = server.warnings(self.replicas_demanded);
+            let about = server.warnings_of_list(self.replicas_demanded);
             warnings.extend(about.into_iter().map(|warning| format!("{}: {warning}", server.address)));
         }
         warnings
@@ -120,12 +140,7 @@ impl ServerFacts {
                     .to_owned(),
             );
         }
-        if self.max_memory == 0 {
-            warnings.push(
-                "maxmemory is not set: a server that grows beyond the machine's memory is killed; set it"
-                    .to_owned(),
-            );
-        }
+        warnings.extend(self.warning_of_memory());
         if self.replicas > 0 && demanded == 0 {
             warnings.push(format!(
                 "{} replicas and no wait_replicas: a fail-over revives what ended just before it; add ?wait_replicas={} to \
@@ -133,20 +148,85 @@ impl ServerFacts {
                 self.replicas, self.replicas
             ));
         }
-        if self.replicas < u64::from(demanded) {
+        warnings.extend(self.warning_of_missing(demanded));
+        warnings
+    }
+
+    fn warnings_of_list(&self, demanded: u32) -> Vec<String> {
+        let mut warnings = Vec::new();
+        match self.append_fsync.as_deref() {
+            _ if !self.append_only => warnings.push(
+                "no append-only file: a restart forgets what ended, and whoever was signed out is let in again; set \
+                 appendonly yes"
+                    .to_owned(),
+            ),
+            None => warnings.push(
+                "could not ask how often the append-only file is written (CONFIG is denied): see that appendfsync is always, \
+                 or a crash forgets what ended in the last second"
+                    .to_owned(),
+            ),
+            Some("always") => {}
+            Some(other) => warnings.push(format!(
+                "appendfsync is {other}: a crash of the machine forgets what ended in the last second or more; set it to \
+                 always, or accept that"
+            )),
+        }
+        if may_evict_everything(&self.eviction_policy) {
             warnings.push(format!(
-                "{demanded} replicas are demanded and {} are there: signing out fails; start the others, or demand fewer",
-                self.replicas
+                "maxmemory-policy is {}: a full server may forget the whole list of ends, and whoever was signed out is let in \
+                 again; set it to noeviction",
+                self.eviction_policy
             ));
         }
+        if !self.tells_changes {
+            warnings.push(
+                "the user may not follow changes: other nodes hear of an end at their next reading only; allow it \
+                 +client|tracking +ping"
+                    .to_owned(),
+            );
+        }
+        warnings.extend(self.warning_of_memory());
+        if self.replicas > 0 && demanded == 0 {
+            warnings.push(format!(
+                "{} replicas and no wait_replicas: a fail-over forgets what ended just before it; add ?wait_replicas={} to \
+                 the list's URL",
+                self.replicas, self.replicas
+            ));
+        }
+        warnings.extend(self.warning_of_missing(demanded));
         warnings
+    }
+
+    fn warning_of_memory(&self) -> Option<String> {
+        (self.max_memory == 0).then(|| {
+            "maxmemory is not set: a server that grows beyond the machine's memory is killed; set it"
+                .to_owned()
+        })
+    }
+
+    fn warning_of_missing(&self, demanded: u32) -> Option<String> {
+        (self.replicas < u64::from(demanded)).then(|| {
+            format!(
+                "{demanded} replicas are demanded and {} are there: signing out fails; start the others, or demand fewer",
+                self.replicas
+            )
+        })
     }
 }
 
-/// Asks every server that keeps sessions.
-pub(crate) async fn facts(client: &Client, exposure: Exposure) -> Result<RedisFacts, Problem> {
+/// Whether keys without a time to live may be evicted: the list of ends is one.
+pub(crate) fn may_evict_everything(policy: &str) -> bool {
+    policy != NO_EVICTION && !policy.starts_with("volatile-")
+}
+
+/// Asks every server that keeps one of these buckets.
+pub(crate) async fn facts(
+    client: &Client,
+    exposure: Exposure,
+    buckets: impl Iterator<Item = Bucket>,
+) -> Result<RedisFacts, Problem> {
     let mut nodes: Vec<Arc<Node>> = Vec::new();
-    for bucket in client.layout.buckets() {
+    for bucket in buckets {
         let node = client.topology.node(bucket).await?;
         if !nodes.iter().any(|other| Arc::ptr_eq(other, &node)) {
             nodes.push(node);
@@ -270,6 +350,28 @@ mod tests {
             assert!(warnings.len() == 1 && warnings[0].contains(name), "{name}: {warnings:?}");
         }
         assert!(!of(ServerFacts { append_fsync: None, ..sound() }, 0).survives_a_crash());
+    }
+
+    #[test]
+    fn what_can_make_a_list_forget_is_warned_of_and_what_cannot_is_not() {
+        assert_eq!(of(sound(), 0).warnings_of_list(), Vec::<String>::new());
+        let volatile = ServerFacts { eviction_policy: "volatile-ttl".to_owned(), ..sound() };
+        assert_eq!(of(volatile, 0).warnings_of_list(), Vec::<String>::new(), "the list has no time to live");
+        for (facts, name) in [
+            (of(ServerFacts { append_only: false, ..sound() }, 0), "appendonly yes"),
+            (of(ServerFacts { append_fsync: Some("everysec".to_owned()), ..sound() }, 0), "everysec"),
+            (of(ServerFacts { append_fsync: None, ..sound() }, 0), "CONFIG is denied"),
+            (of(ServerFacts { eviction_policy: "allkeys-lru".to_owned(), ..sound() }, 0), "the whole list"),
+            (of(ServerFacts { eviction_policy: "unknown".to_owned(), ..sound() }, 0), "the whole list"),
+            (of(ServerFacts { tells_changes: false, ..sound() }, 0), "+client|tracking"),
+            (of(ServerFacts { max_memory: 0, ..sound() }, 0), "maxmemory is not set"),
+            (of(ServerFacts { replicas: 2, ..sound() }, 0), "?wait_replicas=2"),
+            (of(ServerFacts { replicas: 1, ..sound() }, 2), "signing out fails"),
+            (RedisFacts { is_in_clear: true, ..of(sound(), 0) }, "rediss://"),
+        ] {
+            let warnings = facts.warnings_of_list();
+            assert!(warnings.len() == 1 && warnings[0].contains(name), "{name}: {warnings:?}");
+        }
     }
 
     #[test]

@@ -1,8 +1,11 @@
 //! What a store finds out about its servers before it uses them.
 
+use cloakroom_store::{ListStanding, Place};
+
 use crate::client::{Client, Progress};
+use crate::ends;
 use crate::error::Problem;
-use crate::facts::Information;
+use crate::facts::{Information, may_evict_everything};
 use crate::verb;
 
 /// Whether the servers are what the options say, and can do what this store asks of them.
@@ -15,6 +18,18 @@ pub(crate) async fn greet(client: &Client, progress: &Progress) -> Result<(), Pr
     verb::ping(client, progress).await?;
     verb::count(client, progress).await?;
     Ok(())
+}
+
+/// The same for a list of ends; what can be relied on there.
+pub(crate) async fn greet_list(client: &Client, progress: &Progress) -> Result<ListStanding, Problem> {
+    let node = client.topology.node(client.layout.bucket_of_ends()).await?;
+    let information = Information::of(&node).await?;
+    information.check(&node.host.to_string(), client.layout.is_clustered())?;
+    ends::ping(client, progress).await?;
+    ends::read(client, progress, Place::START, 1).await?;
+    let may_be_evicted = information.field("maxmemory_policy").is_none_or(may_evict_everything);
+    let durable = information.field("aof_enabled") == Some("1") && !may_be_evicted;
+    Ok(ListStanding { durable, shared: true, tells: ends::is_told(client, &node).await? })
 }
 
 impl Information {

@@ -50,6 +50,11 @@ impl Layout {
         Bucket(if self.is_clustered { first } else { 0 })
     }
 
+    /// The bucket that the list of ends lies in, whole.
+    pub(crate) fn bucket_of_ends(&self) -> Bucket {
+        Bucket(0)
+    }
+
     /// What stands between the class of a key and its name: the hash tag by which a Cluster chooses the slot.
     pub(crate) fn tag(&self, bucket: Bucket) -> String {
         if self.is_clustered { format!("{{{}}}:", bucket.text()) } else { String::new() }
@@ -122,6 +127,8 @@ pub(crate) const RECORDS: &str = "record";
 pub(crate) const EPOCHS: &str = "epoch";
 /// The class of keys that are written and removed at once: whoever follows them hears of it.
 pub(crate) const NEWS: &str = "news";
+/// The class of the list of ends.
+pub(crate) const ENDS: &str = "ends";
 /// Letters of a digest; the scripts count on it.
 pub(crate) const DIGEST_TEXT: usize = 46;
 /// Letters of a session id.

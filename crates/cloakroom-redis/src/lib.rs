@@ -93,8 +93,10 @@
 //! `redis-cli DEL cloakroom:record:DIGEST` signs that session out, and no other.
 
 mod answer;
+mod call;
 mod client;
 mod cluster;
+mod ends;
 mod epoch;
 mod error;
 mod facts;
@@ -103,6 +105,7 @@ mod greeting;
 mod keys;
 mod link;
 mod map;
+mod neighbours;
 mod node;
 mod nonce;
 mod options;
@@ -112,6 +115,7 @@ mod store;
 mod url;
 mod verb;
 
+pub use ends::RedisRevocations;
 pub use facts::{RedisFacts, ServerFacts};
 pub use options::RedisOptions;
 pub use store::RedisStore;

@@ -116,6 +116,14 @@ impl Topology {
         }
     }
 
+    /// Whether whoever decides who serves a bucket says, now, that it is this one.
+    pub(crate) async fn vouch(&self, bucket: Bucket, node: &Arc<Node>) -> Result<(), Problem> {
+        match self {
+            Self::Cluster(cluster) => cluster.confirm(bucket, node).await,
+            Self::Standalone(_) | Self::Sentinel(_) => self.confirm(node).await,
+        }
+    }
+
     /// Takes note that a server is gone, or no primary any more: the next call looks where its place is now.
     pub(crate) fn lost(&self, node: &Arc<Node>) {
         match self {

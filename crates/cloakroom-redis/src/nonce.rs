@@ -2,6 +2,7 @@
 
 use std::hash::{BuildHasher as _, RandomState};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 /// A source of numbers that have to differ from all others, and need not be secret.
 ///
@@ -17,6 +18,12 @@ impl Nonces {
     /// The next number.
     pub(crate) fn fresh(&self) -> [u8; 8] {
         self.state.hash_one(self.count.fetch_add(1, Ordering::Relaxed)).to_be_bytes()
+    }
+
+    /// Between half of it and all of it: nodes that lost the same server do not come back at the same instant.
+    pub(crate) fn jittered(&self, pause: Duration) -> Duration {
+        let [chance, ..] = self.fresh();
+        pause / 2 + pause / 2 * u32::from(chance) / u32::from(u8::MAX)
     }
 }
 

@@ -64,7 +64,8 @@ impl RedisStore {
     /// Two commands for each server that keeps sessions, and a connection to find out whether it tells of changes.
     pub async fn facts(&self) -> Result<RedisFacts, StoreError> {
         let progress = Progress::default();
-        self.client.within(Verb::Ping, &progress, facts(&self.client, self.exposure)).await
+        let buckets = self.client.layout.buckets();
+        self.client.within(Verb::Ping, &progress, facts(&self.client, self.exposure, buckets)).await
     }
 }
 

@@ -11,6 +11,7 @@ use cloakroom_servers::{Redis, RedisCluster, RedisSentinel};
 use cloakroom_store::Store;
 
 mod damage;
+mod reach;
 
 /// Servers at an address; each place is a prefix of its own.
 struct OnServers {

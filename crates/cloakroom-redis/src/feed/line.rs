@@ -74,7 +74,7 @@ impl Line {
             }
             _ => {}
         };
-        let wire = follow(link, layout, listen).await?;
+        let wire = follow(link, &names_followed(layout), listen).await?;
         Ok(Self { number, wire, broken, is_clustered: layout.is_clustered(), _open: open })
     }
 
@@ -111,7 +111,7 @@ impl Line {
 /// Whether a server would tell this user of changes; asked on a connection of its own.
 pub(crate) async fn try_to_follow(link: &Link, layout: &Layout, patience: Duration) -> Result<(), Problem> {
     let trial = async {
-        let mut wire = follow(link, layout, |_| {}).await?;
+        let mut wire = follow(link, &names_followed(layout), |_| {}).await?;
         let mut questions = Pipeline::with_capacity(2);
         questions.cmd("PING");
         if layout.is_clustered() {
@@ -127,24 +127,30 @@ pub(crate) async fn try_to_follow(link: &Link, layout: &Layout, patience: Durati
     tokio::time::timeout(patience, trial).await.unwrap_or(Err(Problem::Overdue(patience)))
 }
 
-/// A connection on which the server tells of every change of what `get` decides by.
-async fn follow(
+/// What the keys begin with that `get` decides by.
+fn names_followed(layout: &Layout) -> [String; 3] {
+    FOLLOWED.map(|class| layout.class(class))
+}
+
+/// A connection on which the server tells of every change of keys that begin with one of these.
+pub(crate) async fn follow(
     link: &Link,
-    layout: &Layout,
+    names: &[String],
     listen: impl Fn(PushInfo) + Send + Sync + 'static,
 ) -> Result<MultiplexedConnection, Problem> {
     let mut wire = link.open(listen).await?;
     let mut question = cmd("CLIENT");
     question.arg("TRACKING").arg("ON").arg("BCAST");
-    for class in FOLLOWED {
-        question.arg("PREFIX").arg(layout.class(class));
+    for name in names {
+        question.arg("PREFIX").arg(name);
     }
     let answer = wire.send_packed_command(&question).await.and_then(Value::extract_error);
     answer.map_err(|error| refused(link, error))?;
     Ok(wire)
 }
 
-fn refused(link: &Link, error: RedisError) -> Problem {
+/// A problem of this server on a connection that follows.
+pub(crate) fn refused(link: &Link, error: RedisError) -> Problem {
     match error.code() {
         Some("NOPERM") => Problem::Deaf { address: link.address().to_owned(), source: error.into() },
         _ => link.problem(error),
@@ -205,7 +211,7 @@ struct Names {
 
 impl Names {
     fn of(layout: &Layout) -> Self {
-        let [records, epochs, news] = FOLLOWED.map(|class| layout.class(class));
+        let [records, epochs, news] = names_followed(layout);
         Self { records, epochs, news, is_clustered: layout.is_clustered() }
     }
 

@@ -30,7 +30,7 @@ use crate::feed::tracker::{Surroundings, Tracker};
 use crate::feed::view::{View, covered, who_knows_others};
 use crate::node::{Lane, Node, Topology};
 
-pub(crate) use line::try_to_follow;
+pub(crate) use line::{follow, refused, try_to_follow};
 
 /// The news of every server that keeps sessions, and where these are.
 #[derive(Debug)]

@@ -131,7 +131,7 @@ impl Work {
                 Err(problem) => self.refuse_all(problem),
             };
             changed.notify_one();
-            self.refusing(&next, sleep(self.jittered(pause))).await;
+            self.refusing(&next, sleep(self.jitter.jittered(pause))).await;
             failure = Some(next);
             pause = (pause * 2).min(LONGEST_PAUSE);
         }
@@ -204,12 +204,6 @@ impl Work {
         let failure = Failure::of(&problem);
         refuse(waiting, problem, &failure, self.node.link(Lane::Commands));
         failure
-    }
-
-    /// Between half of it and all of it: nodes that lost the same server do not come back at the same instant.
-    fn jittered(&self, pause: Duration) -> Duration {
-        let [chance, ..] = self.jitter.fresh();
-        pause / 2 + pause / 2 * u32::from(chance) / u32::from(u8::MAX)
     }
 }
 

@@ -1,12 +1,10 @@
 //! What servers say of themselves and of each other, and which parts that proves.
 
-use std::sync::LazyLock;
-
 use cloakroom_store::Parts;
 
 use super::coverage::{LineNumber, Standing};
-use crate::keys::Layout;
 use crate::link::field;
+use crate::neighbours::{Neighbour, Neighbours, Vote};
 
 /// What a server said on a line, after the line had been asked.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -76,20 +74,10 @@ pub(super) fn covered(views: &[View]) -> Vec<(Standing, Parts)> {
 fn confirmed(view: &View, views: &[View]) -> Parts {
     let Some(cluster) = &view.cluster else { return Parts::ALL };
     let Some(own) = cluster.own() else { return Parts::NONE };
-    let voters = cluster.nodes.iter().filter(|node| node.is_voter()).count();
-    let mut opinions: Vec<(&str, Parts)> = Vec::new();
-    for other in views.iter().filter_map(|other| other.cluster.as_ref()) {
-        let Some(voter) = other.own().filter(|voter| voter.is_voter()) else { continue };
-        // Two lines to one node are one opinion.
-        if opinions.iter().all(|(id, _)| *id != voter.id) {
-            let said = other.nodes.iter().find(|node| node.id == own.id && node.is_well);
-            opinions.push((&voter.id, said.map_or(Parts::NONE, Neighbour::parts)));
-        }
-    }
-    let is_agreed = |number: &u8| {
-        let count = opinions.iter().filter(|(_, parts)| parts.contains(*number)).count();
-        count > voters / 2
-    };
+    let vote = Vote::on(cluster, views.iter().filter_map(|other| other.cluster.as_ref()));
+    let opinions: Vec<Parts> = vote.opinions.iter().map(|said| said.parts()).collect();
+    let is_agreed =
+        |number: &u8| vote.carries(opinions.iter().filter(|parts| parts.contains(*number)).count());
     own.parts().without(cluster.moving()).numbers().filter(is_agreed).collect()
 }
 
@@ -99,98 +87,17 @@ pub(super) fn who_knows_others(views: &[View]) -> Option<LineNumber> {
         views.iter().filter_map(|view| Some(view.cluster.as_ref()?.own()?.id.as_str())).collect();
     let known = views.iter().filter_map(|view| Some((view, view.cluster.as_ref()?)));
     let knows = |cluster: &Neighbours| {
-        cluster.nodes.iter().any(|node| !node.parts().is_empty() && !ids.contains(&node.id.as_str()))
+        cluster.nodes().iter().any(|node| !node.parts().is_empty() && !ids.contains(&node.id.as_str()))
     };
-    let latest = |cluster: &Neighbours| cluster.nodes.iter().map(|node| node.epoch).max();
+    let latest = |cluster: &Neighbours| cluster.nodes().iter().map(|node| node.epoch).max();
     let known = known.filter(|(_, cluster)| knows(cluster));
     known.max_by_key(|(_, cluster)| latest(cluster)).map(|(view, _)| view.line)
-}
-
-/// The nodes of a Cluster as one of them has them.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) struct Neighbours {
-    nodes: Vec<Neighbour>,
-    /// The one that was asked.
-    own: String,
-    /// Slots that are on their way, away from the one that was asked or to it.
-    moving: Vec<u16>,
-}
-
-/// A node, as a node has it.
-#[derive(Clone, PartialEq, Eq, Debug)]
-struct Neighbour {
-    id: String,
-    is_primary: bool,
-    is_well: bool,
-    epoch: u64,
-    slots: Vec<(u16, u16)>,
-}
-
-impl Neighbours {
-    /// Lines of `CLUSTER NODES`: id, address, flags, primary, ping, pong, epoch, link, slots.
-    fn read(text: &str) -> Option<Self> {
-        let (mut nodes, mut moving, mut own) = (Vec::new(), Vec::new(), None);
-        for line in text.lines().filter(|line| !line.trim().is_empty()) {
-            let mut words = line.split_whitespace();
-            let (id, _address, flags) = (words.next()?, words.next()?, words.next()?);
-            let epoch = words.nth(3)?.parse().ok()?;
-            let _link = words.next()?;
-            let mut slots = Vec::new();
-            for word in words {
-                // `[93->-ID]` leaves, `[77-<-ID]` comes; only the one that was asked says so of itself.
-                if let Some(word) = word.strip_prefix('[') {
-                    let (slot, _) = word.split_once('-')?;
-                    moving.push(slot.parse().ok()?);
-                } else {
-                    let (first, last) = word.split_once('-').unwrap_or((word, word));
-                    slots.push((first.parse().ok()?, last.parse().ok()?));
-                }
-            }
-            let has = |flag: &str| flags.split(',').any(|word| word == flag);
-            if has("myself") {
-                own = Some(id.to_owned());
-            }
-            nodes.push(Neighbour {
-                id: id.to_owned(),
-                is_primary: has("master"),
-                is_well: !has("fail") && !has("fail?") && !has("noaddr") && !has("handshake"),
-                epoch,
-                slots,
-            });
-        }
-        Some(Self { nodes, own: own?, moving })
-    }
-
-    /// The one that was asked.
-    fn own(&self) -> Option<&Neighbour> {
-        self.nodes.iter().find(|node| node.id == self.own)
-    }
-
-    fn moving(&self) -> Parts {
-        parts_in(|slot| self.moving.contains(&slot))
-    }
-}
-
-impl Neighbour {
-    fn is_voter(&self) -> bool {
-        self.is_primary && !self.slots.is_empty()
-    }
-
-    fn parts(&self) -> Parts {
-        parts_in(|slot| self.slots.iter().any(|(first, last)| (*first..=*last).contains(&slot)))
-    }
-}
-
-fn parts_in(has: impl Fn(u16) -> bool) -> Parts {
-    /// The slot of each bucket of a Cluster; a part is a bucket there.
-    static SLOTS: LazyLock<Vec<u16>> =
-        LazyLock::new(|| Layout::new("", true).buckets().map(crate::keys::Bucket::slot).collect());
-    (0..=u8::MAX).zip(SLOTS.iter()).filter(|(_, slot)| has(**slot)).map(|(number, _)| number).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::keys::Layout;
 
     const INFORMATION: &str = "# Server\r\nrun_id:aa\r\n# Stats\r\nevicted_keys:0\r\n# Replication\r\nrole:master\r\nmaster_replid:r\r\n";
 

@@ -22,14 +22,14 @@ pub(crate) async fn ping(client: &Client, progress: &Progress) -> Result<Option<
     }
     let mut first = None;
     for answer in client.call_all(progress, &calls).await? {
-        let time = instant(answer.parts()?)?;
+        let time = clock(answer.parts()?)?;
         first.get_or_insert(time);
     }
     Ok(first)
 }
 
 /// Seconds and microseconds, as texts.
-fn instant(mut parts: Parts) -> Result<Timestamp, Problem> {
+pub(crate) fn clock(mut parts: Parts) -> Result<Timestamp, Problem> {
     let mut number = || parts.word()?.parse::<i64>().map_err(|_| Problem::Answer("TIME"));
     let (seconds, micros) = (number()?, number()?);
     Ok(Timestamp::from_millis(seconds.saturating_mul(1_000).saturating_add(micros / 1_000)))

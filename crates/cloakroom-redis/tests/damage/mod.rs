@@ -3,8 +3,9 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use cloakroom_core::TokenDigest;
-use redis::aio::MultiplexedConnection;
-use redis::{Client, Value, cmd};
+use redis::{Value, cmd};
+
+use super::reach::{connect, servers};
 
 /// Puts bytes that are no record in the place of the one filed under `digest`, on whichever server it is.
 pub(crate) async fn damage(url: &str, prefix: &str, digest: TokenDigest) {
@@ -28,24 +29,4 @@ pub(crate) async fn damage(url: &str, prefix: &str, digest: TokenDigest) {
         }
     }
     panic!("the digest names a session");
-}
-
-async fn connect(address: &str) -> MultiplexedConnection {
-    let client = Client::open(format!("redis://{address}")).expect("an address");
-    client.get_multiplexed_async_connection().await.expect("a server that runs")
-}
-
-/// The addresses of the servers that keep sessions.
-async fn servers(url: &str) -> Vec<String> {
-    let (_, rest) = url.split_once("://").expect("a URL");
-    let (hosts, name) = rest.split_once('/').unwrap_or((rest, ""));
-    let hosts: Vec<String> = hosts.split(',').map(str::to_owned).collect();
-    if !url.starts_with("redis+sentinel") {
-        return hosts;
-    }
-    let mut question = cmd("SENTINEL");
-    question.arg("GET-MASTER-ADDR-BY-NAME").arg(name);
-    let mut sentinel = connect(hosts.first().expect("a sentinel")).await;
-    let (host, port): (String, u16) = question.query_async(&mut sentinel).await.expect("a known primary");
-    vec![format!("{host}:{port}")]
 }

@@ -13,7 +13,7 @@ use cloakroom_store::{
 use super::{alice, end, end_one, file, is_live, lasting, open, run, touch};
 
 /// What the book tells operators to allow, and no more.
-const RIGHTS: &str = include_str!("rights.txt");
+pub(crate) const RIGHTS: &str = include_str!("rights.txt");
 
 const BOOK: &str = include_str!("../../../../docs/book/stores/redis.md");
 

@@ -19,7 +19,7 @@ const FROM_CLIENTS: [&str; 7] =
     ["evalsha", "evalsha_ro", "eval", "eval_ro", "wait", "cluster|slots", "script|load"];
 
 /// Calls by command since the last time.
-fn calls(server: &Redis) -> BTreeMap<String, u64> {
+pub(crate) fn calls(server: &Redis) -> BTreeMap<String, u64> {
     let text = server.command(&["INFO", "commandstats"]).unwrap();
     server.command(&["CONFIG", "RESETSTAT"]).unwrap();
     let line = |line: &str| {

@@ -8,6 +8,7 @@
 mod access;
 mod clock;
 mod cost;
+mod ends;
 mod failover;
 mod fault;
 mod feed;

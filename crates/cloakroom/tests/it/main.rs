@@ -11,7 +11,6 @@ mod measured;
 mod near;
 mod outage;
 mod rotation;
-mod sealed;
 mod searching;
 mod spans;
 mod streams;

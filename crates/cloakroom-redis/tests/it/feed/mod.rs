@@ -3,7 +3,7 @@
 mod cluster;
 mod loss;
 mod order;
-mod pipe;
+pub(crate) mod pipe;
 mod sentinel;
 mod standalone;
 

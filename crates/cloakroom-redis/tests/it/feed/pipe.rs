@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 
 /// Connections that were made stay where they lead; new ones lead to the present target.
-pub(super) struct Pipe {
+pub(crate) struct Pipe {
     port: u16,
     to: Arc<AtomicU16>,
     valve: Arc<Valve>,
@@ -19,7 +19,7 @@ struct Valve {
 }
 
 impl Pipe {
-    pub(super) fn to(port: u16) -> Self {
+    pub(crate) fn to(port: u16) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let own = listener.local_addr().unwrap().port();
         let (to, valve) = (Arc::new(AtomicU16::new(port)), Arc::<Valve>::default());
@@ -41,22 +41,22 @@ impl Pipe {
         Self { port: own, to, valve }
     }
 
-    pub(super) fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         format!("redis://127.0.0.1:{}", self.port)
     }
 
     /// From now on new connections lead to another server.
-    pub(super) fn lead_to(&self, port: u16) {
+    pub(crate) fn lead_to(&self, port: u16) {
         self.to.store(port, Ordering::Release);
     }
 
     /// Holds back whatever servers say; they hear everything.
-    pub(super) fn hold_answers(&self) {
+    pub(crate) fn hold_answers(&self) {
         *self.valve.is_shut.lock().unwrap() = true;
     }
 
     /// Passes on what was held back, then everything.
-    pub(super) fn pass_answers(&self) {
+    pub(crate) fn pass_answers(&self) {
         *self.valve.is_shut.lock().unwrap() = false;
         self.valve.changed.notify_all();
     }

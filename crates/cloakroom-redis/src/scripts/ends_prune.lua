@@ -1,0 +1,23 @@
+-- Removes entries that are over; answers how many.
+--
+-- ARGV[3] now        [4] most to remove
+
+local now, limit = ARGV[3], tonumber(ARGV[4])
+local last = newest()
+-- It is the place of everybody who has read everything, and what numbers go on from.
+local spared = last and sub(last, 2, 9)
+local removed = 0
+for _, due in ipairs(call('ZRANGE', list, '[U', '[U' .. now .. '\255', 'BYLEX', 'LIMIT', 0, limit + 1)) do
+    local number = sub(due, 10)
+    if number ~= spared and removed < limit then
+        local entry = call('ZRANGE', list, '[L' .. number, '(M', 'BYLEX', 'LIMIT', 0, 1)[1]
+        -- What an operator removed by hand leaves its mark here.
+        if entry and sub(entry, 2, 9) == number then
+            call('ZREM', list, entry, due)
+        else
+            call('ZREM', list, due)
+        end
+        removed = removed + 1
+    end
+end
+return removed

@@ -1,0 +1,148 @@
+//! The list's slot in a Cluster: its owner is replaced, and it moves to another node, while it is in use.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use cloakroom_conformance::Ends;
+use cloakroom_redis::{RedisOptions, RedisRevocations};
+use cloakroom_servers::{Redis, RedisCluster, Role};
+use cloakroom_store::{ErrorKind, Place, RevocationList as _};
+
+use super::super::{eventually, run};
+use super::crowd::Crowd;
+use super::{Copy, open, open_hasty};
+
+fn slot(cluster: &RedisCluster) -> u16 {
+    cluster.slot_of("{00}").unwrap()
+}
+
+/// A primary that does not have the list.
+fn another(cluster: &RedisCluster) -> u16 {
+    let (nodes, slot) = (cluster.nodes().unwrap(), slot(cluster));
+    nodes.iter().find(|node| !node.owns(slot) && node.role == Role::Primary).unwrap().port
+}
+
+/// The replica of the primary on this port.
+fn replica_of(cluster: &RedisCluster, port: u16) -> &Redis {
+    let is_its = |server: &&Redis| {
+        server.info("role").unwrap() == "slave" && server.info("master_port").unwrap() == port.to_string()
+    };
+    cluster.servers().iter().find(is_its).unwrap()
+}
+
+/// Until the others know of another owner than the one that is stopped, and cannot be asked.
+async fn wait_for_promotion(cluster: &RedisCluster, slot: u16, old: u16) {
+    let others = || cluster.servers().iter().filter(|server| server.port() != old);
+    super::until("another owner", async || others().all(|server| owner_seen_by(server, slot) != Some(old)))
+        .await;
+}
+
+/// The port of whoever serves a slot: in `CLUSTER NODES` the second word is the address, slots begin with the ninth.
+fn owner_seen_by(server: &Redis, slot: u16) -> Option<u16> {
+    let nodes = server.command(&["CLUSTER", "NODES"]).unwrap();
+    let serves = |range: &str| {
+        let (first, last) = range.split_once('-').unwrap_or((range, range));
+        (first.parse::<u16>().unwrap()..=last.parse().unwrap()).contains(&slot)
+    };
+    let owner = nodes.lines().find(|line| line.split_whitespace().skip(8).any(serves))?;
+    owner.split_once('@')?.0.rsplit_once(':')?.1.parse().ok()
+}
+
+#[test]
+fn while_the_owner_is_replaced_every_read_finds_what_was_acknowledged_or_is_an_error() {
+    let cluster = RedisCluster::start().unwrap();
+    run(async {
+        let writer = Arc::new(open(&format!("{}?wait_replicas=1", cluster.url())).await);
+        let reader = Arc::new(open(&cluster.url()).await);
+        let crowd = Crowd::start(&writer, &reader);
+        crowd.goes_on(50).await;
+        let slot = slot(&cluster);
+        let owner = cluster.primary_of(slot).unwrap();
+        owner.pause();
+        wait_for_promotion(&cluster, slot, owner.port()).await;
+        // It believes for a moment to be the owner.
+        owner.resume();
+        crowd.goes_on(50).await;
+        let acknowledged = crowd.finish().await;
+        let known = Copy::of(&reader).await.known;
+        for entry in acknowledged {
+            assert!(known.contains(&entry), "the replica had it: {entry:?}");
+        }
+    });
+}
+
+#[test]
+fn what_the_replica_had_not_heard_of_when_it_took_over_is_lost_and_said_to_whoever_had_read_it() {
+    let cluster = RedisCluster::start().unwrap();
+    run(async {
+        let (list, mut ends) = (open(&cluster.url()).await, Ends::new(1));
+        let durable = open(&format!("{}?wait_replicas=1", cluster.url())).await;
+        let kept = ends.some(3);
+        durable.add(&kept).await.unwrap();
+        let mut early = Copy::of(&list).await;
+        let slot = slot(&cluster);
+        let owner = cluster.primary_of(slot).unwrap();
+        let replica = replica_of(&cluster, owner.port());
+        replica.pause();
+        owner.command(&["CLIENT", "KILL", "TYPE", "replica"]).unwrap();
+        list.add(&ends.some(2)).await.unwrap();
+        let mut late = early.clone();
+        assert!(late.read(&list).await.unwrap());
+        assert_eq!(late.known.len(), 5, "on the primary it is");
+        let old = cluster.kill_primary_of(slot).unwrap();
+        replica.resume();
+        cluster.wait_for_promotion(slot, old).unwrap();
+        assert!(!eventually("reading", async || late.clone().read(&list).await).await, "its place is gone");
+        let next = ends.some(5);
+        list.add(&next).await.unwrap();
+        assert!(!late.read(&list).await.unwrap());
+        assert!(early.read(&list).await.unwrap());
+        assert_eq!(early.known, [kept, next].concat());
+    });
+}
+
+#[test]
+fn while_its_slot_moves_every_read_finds_what_was_acknowledged_and_hints_follow_it() {
+    let cluster = RedisCluster::start().unwrap();
+    run(async {
+        let patient = async || {
+            let options = RedisOptions::from_url(&cluster.url()).unwrap();
+            RedisRevocations::connect(options.with_deadline(Duration::from_secs(20))).await.unwrap()
+        };
+        let (writer, reader) = (Arc::new(patient().await), Arc::new(patient().await));
+        let told = reader.changed();
+        let crowd = Crowd::start(&writer, &reader);
+        crowd.goes_on(20).await;
+        told.await.unwrap();
+        cluster.migrate_slot(slot(&cluster), another(&cluster)).unwrap();
+        crowd.goes_on(20).await;
+        let acknowledged = crowd.finish().await;
+        assert_eq!(
+            Copy::of(&reader).await.known.len(),
+            acknowledged.len(),
+            "each of them once, and nothing in doubt"
+        );
+        let mut ends = Ends::new(1);
+        super::hint::hears(&reader, &writer, &mut ends).await;
+    });
+}
+
+#[test]
+fn a_slot_that_is_half_way_is_waited_for_within_the_deadline() {
+    let cluster = RedisCluster::start().unwrap();
+    run(async {
+        let (list, mut ends) = (open_hasty(&cluster.url()).await, Ends::new(1));
+        list.add(&ends.some(3)).await.unwrap();
+        let mut copy = Copy::of(&list).await;
+        let migration = cluster.begin_migration(slot(&cluster), another(&cluster)).unwrap();
+        assert!(copy.read(&list).await.unwrap(), "the list is one key: it is still here");
+        while migration.move_keys(100).unwrap() > 0 {}
+        for place in [copy.place, Place::START] {
+            assert_eq!(list.read(place, 10).await.unwrap_err().kind(), ErrorKind::Timeout);
+        }
+        assert_eq!(list.add(&ends.some(1)).await.unwrap_err().kind(), ErrorKind::Timeout);
+        migration.finish().unwrap();
+        assert!(copy.read(&list).await.unwrap());
+        assert_eq!(copy.known.len(), 3, "nothing was written where it was not any more");
+    });
+}

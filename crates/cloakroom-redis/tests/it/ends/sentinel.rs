@@ -1,0 +1,126 @@
+//! The primary behind sentinels is replaced, or said to be.
+
+use std::sync::Arc;
+
+use cloakroom_conformance::Ends;
+use cloakroom_servers::{Redis, RedisSentinel};
+use cloakroom_store::{Applied, ErrorKind, RevocationList as _};
+
+use super::super::failover::{known, sentinel_that_says};
+use super::super::{eventually, run};
+use super::crowd::Crowd;
+use super::{Copy, open};
+
+#[test]
+fn while_primaries_are_replaced_every_read_finds_what_was_acknowledged_or_is_an_error() {
+    let servers = RedisSentinel::start().unwrap();
+    run(async {
+        let writer = Arc::new(open(&format!("{}?wait_replicas=2", servers.url())).await);
+        let reader = Arc::new(open(&servers.url()).await);
+        let crowd = Crowd::start(&writer, &reader);
+        crowd.goes_on(50).await;
+        // It answers throughout.
+        let first = servers.primary_port().unwrap();
+        servers.sentinels()[0].command(&["SENTINEL", "FAILOVER", "mymaster"]).unwrap();
+        let second = servers.wait_for_failover(first).unwrap();
+        crowd.goes_on(50).await;
+        servers.heal().unwrap();
+        // It believes for a moment to be the primary, once it is woken.
+        servers.server(second).unwrap().pause();
+        servers.wait_for_failover(second).unwrap();
+        servers.server(second).unwrap().resume();
+        crowd.goes_on(50).await;
+        let acknowledged = crowd.finish().await;
+        let known = Copy::of(&reader).await.known;
+        for entry in acknowledged {
+            assert!(known.contains(&entry), "both replicas had it: {entry:?}");
+        }
+    });
+}
+
+#[test]
+fn what_no_replica_had_heard_of_when_one_took_over_is_lost_and_said_to_whoever_had_read_it() {
+    let servers = RedisSentinel::start().unwrap();
+    run(async {
+        let (list, mut ends) = (open(&servers.url()).await, Ends::new(1));
+        let durable = open(&format!("{}?wait_replicas=2&wait_timeout=300ms", servers.url())).await;
+        let kept = ends.some(3);
+        durable.add(&kept).await.unwrap();
+        let mut early = Copy::of(&list).await;
+        let primary = servers.primary().unwrap();
+        let replicas = servers.replicas().unwrap();
+        for port in &replicas {
+            servers.server(*port).unwrap().pause();
+        }
+        primary.command(&["CLIENT", "KILL", "TYPE", "replica"]).unwrap();
+        let error = durable.add(&ends.some(1)).await.unwrap_err();
+        assert_eq!((error.kind(), error.applied()), (ErrorKind::Unavailable, Applied::Unknown));
+        list.add(&ends.some(1)).await.unwrap();
+        let mut late = early.clone();
+        assert!(late.read(&list).await.unwrap());
+        assert_eq!(late.known.len(), 5, "on the primary it is");
+        let old = servers.kill_primary().unwrap();
+        for port in &replicas {
+            servers.server(*port).unwrap().resume();
+        }
+        servers.wait_for_failover(old).unwrap();
+        assert!(!eventually("reading", async || late.clone().read(&list).await).await, "its place is gone");
+        assert!(eventually("reading", async || early.clone().read(&list).await).await);
+        // Past the place, by others.
+        let next = ends.some(5);
+        list.add(&next).await.unwrap();
+        assert!(!late.read(&list).await.unwrap());
+        assert!(early.read(&list).await.unwrap());
+        assert_eq!(early.known, [kept, next].concat());
+    });
+}
+
+#[test]
+fn nothing_is_read_without_most_sentinels() {
+    let servers = RedisSentinel::start().unwrap();
+    run(async {
+        let (list, mut ends) = (open(&servers.url()).await, Ends::new(1));
+        list.add(&ends.some(2)).await.unwrap();
+        let mut copy = Copy::of(&list).await;
+        for sentinel in &servers.sentinels()[..2] {
+            sentinel.pause();
+        }
+        // They may have been cut off together with a primary that they chose.
+        let error = copy.read(&list).await.unwrap_err();
+        assert!(matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::Timeout), "{error:?}");
+        let error = list.add(&ends.some(1)).await.unwrap_err();
+        assert_eq!(error.applied(), Applied::Unknown, "whether that was the primary, nobody says");
+        servers.sentinels()[0].resume();
+        assert!(eventually("reading", async || copy.clone().read(&list).await).await);
+        servers.sentinels()[1].resume();
+    });
+}
+
+#[test]
+fn one_sentinel_that_knows_of_another_primary_is_enough_for_nothing_to_be_read_from_this_one() {
+    let [old, new] = [Redis::start().unwrap(), Redis::start().unwrap()];
+    let [old_port, new_port] = [&old, &new].map(|server| server.url().rsplit(':').next().unwrap().to_owned());
+    let knowledge = [(); 3].map(|()| known(old_port.clone(), 1));
+    let sentinels = [0, 1, 2].map(|number: usize| sentinel_that_says(&knowledge[number]));
+    let hosts = sentinels.map(|port| format!("127.0.0.1:{port}")).join(",");
+    run(async {
+        let (list, mut ends) = (open(&format!("redis+sentinel://{hosts}/mymaster")).await, Ends::new(1));
+        list.add(&ends.some(2)).await.unwrap();
+        let copy = Copy::of(&list).await;
+        *knowledge[2].lock().unwrap() = (new_port.clone(), 2, "master");
+        for _ in 0..10 {
+            let known = copy.clone().read(&list).await;
+            assert!(!matches!(known, Ok(true)), "the old one answered for the new one");
+        }
+        // The others hear of it.
+        for knowledge in &knowledge[..2] {
+            *knowledge.lock().unwrap() = (new_port.clone(), 2, "master");
+        }
+        assert!(!eventually("reading", async || copy.clone().read(&list).await).await);
+        for knowledge in &knowledge[1..] {
+            knowledge.lock().unwrap().2 = "master,s_down";
+        }
+        let error = list.add(&ends.some(1)).await.unwrap_err();
+        assert_eq!(error.applied(), Applied::Unknown, "most of them do not find it well");
+    });
+}
