@@ -6,7 +6,9 @@
 //! core         16 bytes
 //! session id   16 bytes
 //! created at   number: milliseconds since 1970
-//! version, known by the list, last seen, rotated    number, number, instant, instant
+//! version      number
+//! known        of the revocation list: the distance from `created at` in microseconds, where lists begin to count
+//! last seen, rotated                                instants
 //! idle timeout, absolute instant, retention         in seconds where all three are whole ones, else in milliseconds
 //! principal    text; then, where there are some, a number of roles, and each as text
 //! methods      a number of them, and of each its name and its instant
@@ -16,7 +18,7 @@
 //! ```
 //! A number takes seven bits a byte, the lowest first (LEB128). An instant is the distance from `created at`, the sign in the
 //! lowest bit. A text is preceded by its length. Frequent words of user agents, labels and methods take one byte
-//! ([`words`]). A signed-in session without attributes takes some ninety bytes.
+//! ([`words`]). A signed-in session without attributes takes some 110 bytes.
 //!
 //! Of later parts, an even tag is skipped by who does not know it, and an odd one makes the token unreadable: so does a
 //! flag that is not known. Durations shorter than a millisecond are lost, as in every store.

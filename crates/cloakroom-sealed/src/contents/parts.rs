@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use cloakroom_core::{AuthLevel, Lifetime, Persistence, SessionRecord, Timestamp};
-use cloakroom_store::SealRefusal;
+use cloakroom_store::{SealRefusal, SealedContents};
 
 /// Which parts there are, as bits.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -24,12 +24,15 @@ impl Flags {
     pub(super) const USER_AGENT: u16 = 1 << 7;
     pub(super) const LABEL: u16 = 1 << 8;
     pub(super) const ATTRIBUTES: u16 = 1 << 9;
+    /// Something of the revocation list was known.
+    pub(super) const LISTED: u16 = 1 << 10;
     /// Two bits: the level of authentication, zero for none.
-    const LEVEL_SHIFT: u32 = 10;
+    const LEVEL_SHIFT: u32 = 11;
     const LEVEL_MASK: u16 = 0b11;
-    const KNOWN: u16 = (1 << 12) - 1;
+    const DEFINED: u16 = (1 << 13) - 1;
 
-    pub(super) fn of(record: &SessionRecord, spans: &Spans) -> Self {
+    pub(super) fn of(contents: &SealedContents, spans: &Spans) -> Self {
+        let record = &*contents.record;
         let device = record.device.as_deref();
         let ip = device.and_then(cloakroom_core::Device::ip);
         let level = record.authentication.as_ref().map_or(0, |proof| u16::from(proof.level().as_u8()));
@@ -44,6 +47,7 @@ impl Flags {
             (Self::USER_AGENT, device.is_some_and(|device| device.user_agent().is_some())),
             (Self::LABEL, device.is_some_and(|device| device.label().is_some())),
             (Self::ATTRIBUTES, !record.attributes.is_empty()),
+            (Self::LISTED, contents.known != 0),
         ];
         let level = level << Self::LEVEL_SHIFT;
         Self(bits.iter().fold(level, |bits, (bit, is_there)| if *is_there { bits | bit } else { bits }))
@@ -56,7 +60,7 @@ impl Flags {
     /// Refuses a bit that is not known: what it stands for would be read as something else.
     pub(super) fn from_bytes(bytes: [u8; Self::LENGTH]) -> Result<Self, SealRefusal> {
         let bits = u16::from_be_bytes(bytes);
-        if bits & !Self::KNOWN == 0 { Ok(Self(bits)) } else { Err(SealRefusal::Format) }
+        if bits & !Self::DEFINED == 0 { Ok(Self(bits)) } else { Err(SealRefusal::Format) }
     }
 
     pub(super) const fn has(self, bit: u16) -> bool {
@@ -113,6 +117,11 @@ impl Spans {
         let retention = Duration::from_millis(unit(self.retention)?);
         Some(Lifetime::new(idle, absolute, retention).with_persistence(persistence))
     }
+}
+
+/// What numbers of a revocation list are near to: lists count from the clock on, in microseconds.
+pub(super) const fn microseconds(at: Timestamp) -> i64 {
+    at.as_millis().wrapping_mul(1_000)
 }
 
 fn millis(duration: Duration) -> u64 {

@@ -9,7 +9,7 @@ use cloakroom_core::{
 };
 use cloakroom_store::{SealRefusal, SealedContents, Version};
 
-use super::parts::{Flags, Spans};
+use super::parts::{Flags, Spans, microseconds};
 use super::words::{self, Words};
 
 /// What an answer is while reading: the bytes are authentic, so what cannot be read is of a format that is not read.
@@ -93,7 +93,11 @@ pub(super) fn contents(input: &mut Reader<'_>) -> Read<SealedContents> {
     let created_at = Timestamp::from_millis(input.number()?.cast_signed());
     input.from = created_at;
     let version = Version::from_u64(input.number()?);
-    let known = input.number()?;
+    let known = if flags.has(Flags::LISTED) {
+        input.distance()?.wrapping_add(microseconds(created_at)).cast_unsigned()
+    } else {
+        0
+    };
     let last_seen_at = input.instant()?;
     let rotated_at = input.instant()?;
     let spans = Spans { idle: input.number()?, absolute: input.distance()?, retention: input.number()? };

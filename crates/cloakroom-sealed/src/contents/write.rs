@@ -7,7 +7,7 @@ use cloakroom_core::{Device, Timestamp};
 use cloakroom_store::SealedContents;
 use zeroize::Zeroizing;
 
-use super::parts::{Flags, Spans};
+use super::parts::{Flags, Spans, microseconds};
 use super::{Encoded, words};
 use crate::format::Format;
 
@@ -118,12 +118,14 @@ pub(super) fn contents<'a>(out: &mut Writer<'a>, contents: &'a SealedContents, f
     let spans = Spans::of(record);
     out.part(Part::Frame, |out| {
         out.put(&[format.as_byte()]);
-        out.put(&Flags::of(record, &spans).to_bytes());
+        out.put(&Flags::of(contents, &spans).to_bytes());
         out.put(contents.core.expose());
         out.put(record.id.as_bytes());
         out.number(record.created_at.as_millis().cast_unsigned());
         out.number(contents.version.as_u64());
-        out.number(contents.known);
+        if contents.known != 0 {
+            out.distance(contents.known.cast_signed().wrapping_sub(microseconds(record.created_at)));
+        }
         out.instant(contents.last_seen_at);
         out.instant(record.rotated_at);
         let spans = spans.shortest();

@@ -68,7 +68,12 @@ pub(crate) fn typical() -> SealedContents {
     };
     set(&mut record, "cart", "umbrella,hat,coat,gloves,scarf,boots");
     set(&mut record, "locale", "en-GB");
-    SealedContents { record: Arc::new(record), known: 7, last_seen_at: NOW.plus(MINUTE), ..bare() }
+    SealedContents {
+        record: Arc::new(record),
+        known: 1_799_999_000_000_123,
+        last_seen_at: NOW.plus(MINUTE),
+        ..bare()
+    }
 }
 
 /// The typical session, with a change.
