@@ -37,6 +37,9 @@ pub const SHUTDOWN: &str = "sys_shutdown";
 pub const DROPPED: &str = "audit_events_dropped";
 /// Old events were removed: `detail.through` is the last of them.
 pub const PRUNED: &str = "audit_pruned";
+/// Events were removed before their time, since there were too many: `detail.through` is the last of them, `detail.age_seconds`
+/// how long it was kept.
+pub const PRUNED_EARLY: &str = "audit_pruned_early";
 
 /// How much an event asks for attention, by the levels of OWASP's vocabulary.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -79,7 +82,8 @@ pub fn severity(event: &str) -> Severity {
         | AUTHZ_FAIL
         | "authn_token_reuse"
         | "session_use_after_expire"
-        | "malicious_extraneous" => Severity::Critical,
+        | "malicious_extraneous"
+        | PRUNED_EARLY => Severity::Critical,
         SIGN_IN_SUCCESS | PASSWORD_CHANGE => Severity::Info,
         "session_created"
         | "session_renewed"
@@ -97,6 +101,13 @@ pub fn severity(event: &str) -> Severity {
 #[must_use]
 pub fn is_noise(event: &str) -> bool {
     NOISE.contains(&event)
+}
+
+/// Whether repeats of it tell nothing new: the same person looked at the same once more. They are summed up as noise is, but
+/// each first of them is an event, however many there are.
+#[must_use]
+pub fn is_repetitive(event: &str) -> bool {
+    event == SENSITIVE_READ
 }
 
 const NOISE: [&str; 12] = [
@@ -165,6 +176,7 @@ mod tests {
             (SIGNAL, Warn),
             (DROPPED, Warn),
             (PRUNED, Info),
+            (PRUNED_EARLY, Critical),
         ];
         let table: BTreeMap<&str, Severity> = of_owasp.into_iter().chain(ours).collect();
         for (name, expected) in &table {

@@ -340,6 +340,11 @@ pub enum PolicyError {
         /// The idle timeout.
         idle: Duration,
     },
+    /// Sessions of which no store keeps a record cannot be counted.
+    #[error(
+        "session.per_principal_max: sealed sessions cannot be counted, so their number cannot be limited; keep them in a store, or set no limit"
+    )]
+    LimitWithoutRecords,
     /// Sessions are no database.
     #[error("session.attributes_max_bytes ({bytes}) is more than 1 MiB")]
     AttributesTooLarge {

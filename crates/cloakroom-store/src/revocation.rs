@@ -133,7 +133,8 @@ pub enum Scope {
     Token {
         /// Which session goes on under another token.
         session: SessionId,
-        /// The first sixteen bytes of SHA-256 of the token's core.
+        /// The first sixteen bytes of the hash in the digest of what stands for the token's core
+        /// ([`TokenCore::token`](cloakroom_core::TokenCore::token)).
         core: [u8; 16],
     },
     /// Tokens of a session that hold a version before this one: its state then counts for nothing any more.

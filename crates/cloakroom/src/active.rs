@@ -4,10 +4,12 @@ use std::sync::Arc;
 
 use cloakroom_core::{
     Attribute, AttributeError, Attributes, Authentication, Device, FreshnessDemand, Persistence, Principal,
-    SessionId, SessionRecord, Timestamp, TokenDigest, idle_expires_at,
+    SessionId, SessionRecord, SessionToken, Timestamp, TokenDigest, idle_expires_at,
 };
 use cloakroom_store::{Live, Version};
 use serde::de::DeserializeOwned;
+
+use crate::sealed::Seal;
 
 /// A session that was alive when it was looked up, as it was then.
 ///
@@ -17,12 +19,19 @@ use serde::de::DeserializeOwned;
 pub struct ActiveSession {
     digest: TokenDigest,
     live: Live,
+    /// Where no store keeps it.
+    seal: Option<Arc<Seal>>,
 }
 
 impl ActiveSession {
     #[inline]
     pub(crate) fn new(digest: TokenDigest, live: Live) -> Self {
-        Self { digest, live }
+        Self { digest, live, seal: None }
+    }
+
+    /// A session that travels in its token. Inside the server it goes by the digest of what stands for the token's core.
+    pub(crate) fn sealed(live: Live, seal: Seal) -> Self {
+        Self { digest: seal.binding.digest(), live, seal: Some(Arc::new(seal)) }
     }
 
     /// The public name of this session.
@@ -111,10 +120,35 @@ impl ActiveSession {
         self.live.version
     }
 
-    /// The digest it was found under.
+    /// The digest it was found under. Of a sealed session, that of its [`binding`](Self::binding).
     #[must_use]
     pub fn digest(&self) -> TokenDigest {
         self.digest
+    }
+
+    /// What stands for a sealed session's token inside the server: the same for as long as the token is not exchanged,
+    /// though its text changes with each sealing. `None` where a store keeps the session, whose token does not change.
+    ///
+    /// # Security
+    /// For what is bound to a token, such as CSRF tokens. It opens nothing and is never handed out.
+    #[must_use]
+    pub fn binding(&self) -> Option<&SessionToken> {
+        self.seal.as_ref().map(|seal| &seal.binding)
+    }
+
+    /// What the client of a sealed session has to carry from now on to have it as it is here: after activity that was due,
+    /// after a change, after keys were exchanged. `None` where it carries that already, and where a store keeps the session.
+    ///
+    /// Whoever answers the client hands it out, in the manner in which the token came, and only in an answer that succeeds in
+    /// what it says. Where it never arrives, the client has the session as it was before.
+    #[must_use]
+    pub fn replacement(&self) -> Option<&SessionToken> {
+        self.seal.as_ref()?.replacement.as_ref()
+    }
+
+    #[inline]
+    pub(crate) fn seal(&self) -> Option<&Seal> {
+        self.seal.as_deref()
     }
 
     #[inline]

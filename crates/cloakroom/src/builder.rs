@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use cloakroom_core::{Policy, PolicyError};
-use cloakroom_store::Store;
+use cloakroom_store::{RevocationList, Sealing, Store};
 
 use crate::near::Harm;
-use crate::sessions::{Parts, Sessions};
+use crate::sealed::{MirrorHarm, SealedParts, SealedPolicy};
+use crate::sessions::{Keeping, Parts, Sessions};
 use crate::{Clock, EventSink, NearCachePolicy, OsRandom, Random, StreamPolicy, SystemClock};
 
 /// What an engine is made of. Only the store has to be chosen; everything else has a safe default.
@@ -18,9 +19,18 @@ pub struct SessionsBuilder {
 
 impl SessionsBuilder {
     pub(crate) fn new(store: Arc<dyn Store>) -> Self {
+        Self::keeping(Keeping::Store(store))
+    }
+
+    pub(crate) fn sealed(sealing: Arc<dyn Sealing>) -> Self {
+        let (policy, harm) = (SealedPolicy::default(), MirrorHarm::default());
+        Self::keeping(Keeping::Sealed(SealedParts { sealing, list: None, policy, harm }))
+    }
+
+    fn keeping(keeping: Keeping) -> Self {
         Self {
             parts: Parts {
-                store,
+                keeping,
                 policy: Policy::default(),
                 clock: Arc::new(SystemClock::default()),
                 random: Arc::new(OsRandom),
@@ -54,6 +64,29 @@ impl SessionsBuilder {
     /// store.
     pub fn near_cache(mut self, policy: NearCachePolicy) -> Self {
         self.parts.near_cache = policy;
+        self
+    }
+
+    /// Writes ends of sealed sessions down in `list`, and reads there what other nodes have ended.
+    ///
+    /// All nodes that share keys use the same list, with the same [lease](Self::near_cache). Without effect where a store keeps the
+    /// sessions: it knows itself what has ended.
+    ///
+    /// # Security
+    /// Without a list a sealed session ends by time alone: signing out removes the cookie from one browser, and whoever has
+    /// copied it stays signed in.
+    pub fn revocations(mut self, list: Arc<dyn RevocationList>) -> Self {
+        if let Keeping::Sealed(parts) = &mut self.parts.keeping {
+            parts.list = Some(list);
+        }
+        self
+    }
+
+    /// Keeps sealed sessions by `policy` instead of the default. Without effect where a store keeps the sessions.
+    pub fn sealed_policy(mut self, policy: SealedPolicy) -> Self {
+        if let Keeping::Sealed(parts) = &mut self.parts.keeping {
+            parts.policy = policy;
+        }
         self
     }
 
@@ -91,9 +124,12 @@ impl SessionsBuilder {
     /// The engine. It looks its metrics up now: install the recorder of metrics before.
     ///
     /// # Errors
-    /// [`PolicyError`] where the policy's rules cannot be kept together.
+    /// [`PolicyError`] where the policy's rules cannot be kept together, or not without records.
     pub fn build(self) -> Result<Sessions, PolicyError> {
         self.parts.policy.check()?;
+        if matches!(self.parts.keeping, Keeping::Sealed(_)) && self.parts.policy.limit().is_some() {
+            return Err(PolicyError::LimitWithoutRecords);
+        }
         Ok(Sessions::new(self.parts))
     }
 }

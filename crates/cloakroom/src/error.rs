@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use cloakroom_core::{AttributeError, InvalidName};
-use cloakroom_store::StoreError;
+use cloakroom_store::{SealError, StoreError};
 
 use crate::{RandomError, Refused};
 
@@ -34,6 +34,9 @@ pub enum SessionError {
         /// How often it was tried.
         attempts: usize,
     },
+    /// The session cannot travel in its token: it is too large, or there is no key. The client's token holds what it held.
+    #[error("the session could not be sealed")]
+    Seal(#[source] SealError),
     /// The generator gave no random bytes, so there is no token.
     #[error("no token could be made")]
     Random(#[source] RandomError),
@@ -43,10 +46,14 @@ impl SessionError {
     /// Whether trying again later may help, without anything being changed first.
     #[must_use]
     pub fn is_unavailable(&self) -> bool {
-        matches!(self, Self::Store(_) | Self::Contended { .. } | Self::Random(_))
+        matches!(
+            self,
+            Self::Store(_) | Self::Contended { .. } | Self::Random(_) | Self::Seal(SealError::NoKey)
+        )
     }
 
-    /// When trying again may help, where a [`GuardedStore`](crate::GuardedStore) knows.
+    /// When trying again may help, where a [`GuardedStore`](crate::GuardedStore) knows, or whoever reads the list of
+    /// revocations.
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
         match self {

@@ -16,18 +16,19 @@ use crate::{ActiveSession, Actor, Event, EventKind, SessionError, Sessions};
 #[derive(Clone, Debug)]
 #[must_use = "pass it to `Sessions::issue`"]
 pub struct Issue {
-    principal: Option<(Principal, Authentication)>,
-    device: Option<Device>,
+    pub(crate) principal: Option<(Principal, Authentication)>,
+    pub(crate) device: Option<Device>,
     persistence: Persistence,
-    attributes: Attributes,
-    replaced: Option<Replacing>,
-    actor: Option<Actor>,
+    pub(crate) attributes: Attributes,
+    pub(crate) replaced: Option<Replacing>,
+    pub(crate) actor: Option<Actor>,
 }
 
 #[derive(Clone, Debug)]
-struct Replacing {
-    session: SessionId,
-    principal: Option<PrincipalId>,
+pub(crate) struct Replacing {
+    pub(crate) session: SessionId,
+    pub(crate) principal: Option<PrincipalId>,
+    pub(crate) absolute_expires_at: Timestamp,
 }
 
 /// Which attributes a sign-in carries over from the session it replaces.
@@ -90,7 +91,8 @@ impl Issue {
             }
         }
         let principal = old.principal().map(|principal| principal.id().clone());
-        self.replaced = Some(Replacing { session: old.id(), principal });
+        let absolute_expires_at = old.absolute_expires_at();
+        self.replaced = Some(Replacing { session: old.id(), principal, absolute_expires_at });
         self
     }
 
@@ -99,11 +101,11 @@ impl Issue {
         Self { actor: Some(actor), ..self }
     }
 
-    fn principal_id(&self) -> Option<&PrincipalId> {
+    pub(crate) fn principal_id(&self) -> Option<&PrincipalId> {
         self.principal.as_ref().map(|(principal, _)| principal.id())
     }
 
-    fn record(&self, id: SessionId, sessions: &Sessions, now: Timestamp) -> SessionRecord {
+    pub(crate) fn record(&self, id: SessionId, sessions: &Sessions, now: Timestamp) -> SessionRecord {
         let roles = self.principal.as_ref().map_or(&[][..], |(principal, _)| principal.roles());
         let mut record =
             SessionRecord::new(id, now, sessions.policy().lifetime(roles, self.persistence, now));
@@ -170,6 +172,9 @@ impl Sessions {
     #[tracing::instrument(name = "engine.issue", level = "debug", skip_all)]
     pub async fn issue(&self, issue: Issue) -> Result<IssueOutcome, SessionError> {
         self.check_size(issue.attributes.size())?;
+        if let Some(seals) = self.seals() {
+            return self.issue_sealed(seals, issue).await;
+        }
         let now = self.now();
         let (token, record, ended) = match self.file(&issue, now).await? {
             Filed::Done { token, record, ended } => (token, record, ended),
@@ -188,17 +193,22 @@ impl Sessions {
                 return Err(SessionError::Store(error));
             }
         }
-        let principal = issue.principal_id().cloned();
-        let actor = issue.actor.unwrap_or_else(|| Actor::User(principal.clone()));
-        let event = Event::new(EventKind::Issued, now).about(record.id, principal).from_device(issue.device);
-        self.report(&event.by(actor.clone()));
-        for ended in &all_ended {
-            let by = if ended.reason == EndReason::Replaced { &actor } else { &Actor::System };
-            self.report_end(ended, by);
-        }
+        self.report_issue(issue, record.id, &all_ended, now);
         let live = Live { record: Arc::new(record), version: Version::FIRST, last_seen_at: now };
         let session = ActiveSession::new(token.digest(), live);
         Ok(IssueOutcome::Issued(Issued { token, session, ended: all_ended }))
+    }
+
+    /// Reports a session that was started, and those that ended for it.
+    pub(crate) fn report_issue(&self, issue: Issue, session: SessionId, all_ended: &[Ended], now: Timestamp) {
+        let principal = issue.principal_id().cloned();
+        let actor = issue.actor.unwrap_or_else(|| Actor::User(principal.clone()));
+        let event = Event::new(EventKind::Issued, now).about(session, principal).from_device(issue.device);
+        self.report(&event.by(actor.clone()));
+        for ended in all_ended {
+            let by = if ended.reason == EndReason::Replaced { &actor } else { &Actor::System };
+            self.report_end(ended, by);
+        }
     }
 
     async fn file(&self, issue: &Issue, now: Timestamp) -> Result<Filed, SessionError> {

@@ -139,6 +139,11 @@ impl Metrics {
         }
     }
 
+    /// Begins to measure a look at a session that no store is asked for, if it is one of those that are measured.
+    pub(crate) fn begin_look(&self, clock: &dyn Clock) -> Begun {
+        Begun(is_timed().then(|| clock.monotonic()))
+    }
+
     /// Counts a proof of the watch that failed. Logged is what comes of it: that trust is lost.
     pub(crate) fn proof_failed(&self, error: &StoreError) {
         let (op, kind) = (error.verb().as_str(), error.kind().as_str());
@@ -229,7 +234,14 @@ pub(crate) struct Validated {
 }
 
 impl Validated {
-    fn from(source: &'static str) -> Self {
+    /// Notes how long a look took, where that was measured.
+    pub(crate) fn took(&self, clock: &dyn Clock, begun: Begun) {
+        if let Begun(Some(begun)) = begun {
+            self.seconds.record(clock.monotonic().saturating_sub(begun).as_secs_f64());
+        }
+    }
+
+    pub(crate) fn from(source: &'static str) -> Self {
         let validated = |outcome| metrics::counter!(VALIDATIONS, "outcome" => outcome, "source" => source);
         Self {
             active: validated("active"),
@@ -342,6 +354,7 @@ pub fn describe_metrics() {
     );
     crate::guard::describe();
     crate::near::describe();
+    crate::sealed::describe();
     crate::streams::describe();
 }
 

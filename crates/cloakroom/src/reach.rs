@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use cloakroom_store::Parts;
+use cloakroom_store::{ListStanding, Parts};
 
-use crate::Sessions;
+use crate::sealed::{Mirror, Seals};
+use crate::{Sessions, WhenUnreachable};
 
 /// How an engine stands to what happens in its store elsewhere.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -17,6 +18,36 @@ pub enum Reach {
     },
     /// Validations are answered from memory while it may be believed.
     NearCache(NearCacheState),
+    /// Sessions travel in their tokens: what was ended is looked up in this node's copy of the list of revocations.
+    Sealed(SealedState),
+}
+
+/// How sealed sessions stand to what was ended elsewhere.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub struct SealedState {
+    /// How this node's copy of the list stands; `None` where there is no list, so that sessions end by time alone.
+    pub list: Option<ListState>,
+}
+
+/// How a node's copy of the list of revocations stands.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub struct ListState {
+    /// The kind of store it is kept in.
+    pub kind: &'static str,
+    /// What can be relied on of it.
+    pub standing: ListStanding,
+    /// A session is refused by every node with this lease once so much time has passed since its end was acknowledged.
+    pub lease: Duration,
+    /// Whether the copy may be believed now.
+    pub trusted: bool,
+    /// How long ago the newest complete reading was sent; `None` before the first.
+    pub read_ago: Option<Duration>,
+    /// Ends that are known here.
+    pub entries: usize,
+    /// What becomes of requests while the list cannot be read.
+    pub when_unreachable: WhenUnreachable,
 }
 
 /// Why every validation asks the store.
@@ -66,6 +97,11 @@ impl Sessions {
     #[must_use]
     pub fn reach(&self) -> Reach {
         let policy = self.near_cache_policy();
+        if let Some(seals) = self.seals() {
+            return Reach::Sealed(SealedState {
+                list: seals.mirror().map(|mirror| list_state(seals, mirror)),
+            });
+        }
         let capabilities = self.store().capabilities();
         let Some(near) = self.near() else {
             let because = if !capabilities.shared {
@@ -86,5 +122,17 @@ impl Sessions {
             bytes: near.bytes(),
             max_bytes: policy.max_bytes(),
         })
+    }
+}
+
+fn list_state(seals: &Seals, mirror: &Mirror) -> ListState {
+    ListState {
+        kind: mirror.list().name(),
+        standing: mirror.list().standing(),
+        lease: mirror.lease(),
+        trusted: mirror.is_trusted(),
+        read_ago: mirror.read_ago(),
+        entries: mirror.entries(),
+        when_unreachable: seals.policy().when_unreachable(),
     }
 }

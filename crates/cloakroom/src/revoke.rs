@@ -5,29 +5,52 @@ use std::future::{Future, IntoFuture};
 use std::pin::Pin;
 use std::time::Duration;
 
-use cloakroom_core::EndReason;
+use cloakroom_core::{EndReason, PrincipalId, SessionId, Timestamp};
 use cloakroom_store::{EndRequest, Ended, News, Parts, Selector, StoreError, Verb};
 
-use crate::{Actor, Sessions};
+use crate::{ActiveSession, Actor, Sessions};
 
 /// Why sessions are ended, and by whom.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Revocation {
-    reason: EndReason,
-    actor: Actor,
+    pub(crate) reason: EndReason,
+    pub(crate) actor: Actor,
+    pub(crate) known: Option<Known>,
+}
+
+/// What is known of a session that is to be ended, or in whose name others are.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Known {
+    pub(crate) session: SessionId,
+    pub(crate) principal: Option<PrincipalId>,
+    pub(crate) absolute_expires_at: Timestamp,
 }
 
 impl Revocation {
     /// For this reason, by `actor`.
     #[must_use]
     pub fn new(reason: EndReason, actor: Actor) -> Self {
-        Self { reason, actor }
+        Self { reason, actor, known: None }
     }
 
     /// For this reason, by nobody in particular.
     #[must_use]
     pub fn by_system(reason: EndReason) -> Self {
         Self::new(reason, Actor::System)
+    }
+
+    /// The same, by way of `session`: the one that signs out, or in which somebody ends others.
+    ///
+    /// No store needs that. Of a [sealed](Sessions::sealed) session nothing is known but what is at hand: its end is remembered
+    /// only for as long as it could have lived, and is told with its principal's name.
+    #[must_use]
+    pub fn of(self, session: &ActiveSession) -> Self {
+        let known = Known {
+            session: session.id(),
+            principal: session.principal().map(|principal| principal.id().clone()),
+            absolute_expires_at: session.absolute_expires_at(),
+        };
+        Self { known: Some(known), ..self }
     }
 }
 
@@ -38,10 +61,27 @@ pub struct Revoked {
     pub ended: Vec<Ended>,
     /// How many more are refused from now on, without being named here: everything was ended at once.
     pub swept_later: u64,
+    is_counted: bool,
 }
 
 impl Revoked {
-    /// How many sessions that is.
+    pub(crate) fn counted(ended: Vec<Ended>, swept_later: u64) -> Self {
+        Self { ended, swept_later, is_counted: true }
+    }
+
+    /// `ended`, and nobody knows how many more.
+    pub(crate) fn uncounted(ended: Vec<Ended>) -> Self {
+        Self { ended, swept_later: 0, is_counted: false }
+    }
+
+    /// Whether [`count`](Self::count) is how many sessions ended. Not where they travel in their tokens and more than one was
+    /// meant: nobody knows how many there are.
+    #[must_use]
+    pub fn is_counted(&self) -> bool {
+        self.is_counted
+    }
+
+    /// How many sessions that is, as far as it is [known](Self::is_counted).
     #[must_use]
     pub fn count(&self) -> u64 {
         self.swept_later.saturating_add(u64::try_from(self.ended.len()).unwrap_or(u64::MAX))
@@ -131,13 +171,16 @@ impl Sessions {
 
     #[tracing::instrument(name = "engine.revoke", level = "debug", skip_all)]
     async fn end(&self, selector: &Selector, revocation: Revocation) -> Result<Revoked, StoreError> {
-        let Revocation { reason, actor } = revocation;
         let now = self.now();
         let clamped = match selector {
             // An instant in the future would end sessions that do not exist yet: every sign-in until then.
             Selector::IssuedBefore(instant) if *instant > now => Some(Selector::IssuedBefore(now)),
             _ => None,
         };
+        if let Some(seals) = self.seals() {
+            return self.end_sealed(seals, clamped.as_ref().unwrap_or(selector), revocation, now).await;
+        }
+        let Revocation { reason, actor, .. } = revocation;
         let request = EndRequest { selector: clamped.as_ref().unwrap_or(selector), reason, now };
         let ending = self.ask(Verb::End, self.asked().end(request)).await?;
         for ended in &ending.ended {
@@ -147,7 +190,7 @@ impl Sessions {
             // Not named one by one: every open stream here has its session looked up, on stores without a feed too.
             self.streams().told(News::Anything(Parts::ALL));
         }
-        Ok(Revoked { ended: ending.ended, swept_later: ending.swept_later })
+        Ok(Revoked::counted(ending.ended, ending.swept_later))
     }
 
     /// Returns once every node is known to refuse whatever had ended before this was called: for ends that came about

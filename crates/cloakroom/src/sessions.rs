@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use cloakroom_core::{Policy, Route, SessionId, SessionToken, Timestamp};
 use cloakroom_store::{
-    Counts, Ended, ListFilter, ListItem, ListPage, ListQuery, StateFilter, Store, StoreError, Verb,
+    Counts, Ended, ListFilter, ListItem, ListPage, ListQuery, Sealing, StateFilter, Store, StoreError, Verb,
 };
 use tracing::Instrument as _;
 use zeroize::Zeroize as _;
@@ -13,6 +13,7 @@ use zeroize::Zeroize as _;
 use crate::hub::Hub;
 use crate::near::{Harm, NearCachePolicy, NearStore};
 use crate::observe::{Metrics, store_span, told};
+use crate::sealed::{Mirror, SealedParts, SealedStore, Seals};
 use crate::streams::{StreamPolicy, Streams};
 use crate::touch::TouchQueue;
 use crate::{Actor, Clock, Event, EventSink, Random, RandomError, SessionError, SessionsBuilder};
@@ -30,7 +31,7 @@ pub struct Sessions {
 
 #[derive(Debug)]
 pub(crate) struct Parts {
-    pub(crate) store: Arc<dyn Store>,
+    pub(crate) keeping: Keeping,
     pub(crate) policy: Policy,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) random: Arc<dyn Random>,
@@ -40,9 +41,20 @@ pub(crate) struct Parts {
     pub(crate) harm: Harm,
 }
 
+/// Where sessions are.
+#[derive(Debug)]
+pub(crate) enum Keeping {
+    /// In a store.
+    Store(Arc<dyn Store>),
+    /// In their tokens.
+    Sealed(SealedParts),
+}
+
 #[derive(Debug)]
 struct Inner {
     parts: Parts,
+    store: Arc<dyn Store>,
+    seals: Option<Arc<Seals>>,
     metrics: Metrics,
     touches: TouchQueue,
     hub: Arc<Hub>,
@@ -60,11 +72,39 @@ impl Sessions {
         SessionsBuilder::new(store)
     }
 
+    /// Begins an engine whose sessions travel in their tokens, sealed by `sealing`: no store keeps them.
+    ///
+    /// Add a list of [revocations](SessionsBuilder::revocations), so that sessions can be ended: without one they end by time alone,
+    /// and [`revoke`](Self::revoke) is unsupported.
+    pub fn sealed(sealing: impl Sealing) -> SessionsBuilder {
+        SessionsBuilder::sealed(Arc::new(sealing))
+    }
+
+    /// As [`sealed`](Self::sealed), by what was chosen at run time.
+    pub fn sealed_shared(sealing: Arc<dyn Sealing>) -> SessionsBuilder {
+        SessionsBuilder::sealed(sealing)
+    }
+
     pub(crate) fn new(parts: Parts) -> Self {
-        let metrics = Metrics::new(parts.store.name());
         let streams = Streams::new(parts.streams);
-        let hub = Arc::new(Hub::new(near_of(&parts), Arc::clone(&streams)));
-        Self { inner: Arc::new(Inner { parts, metrics, touches: TouchQueue::default(), hub, streams }) }
+        let (store, seals) = match &parts.keeping {
+            Keeping::Store(store) => (Arc::clone(store), None),
+            Keeping::Sealed(sealed) => {
+                let seals = Arc::new(seals_of(&parts, sealed, &streams));
+                let store: Arc<dyn Store> = Arc::new(SealedStore::new(Arc::clone(&seals)));
+                (store, Some(seals))
+            }
+        };
+        let metrics = Metrics::new(store.name());
+        let hub = Arc::new(Hub::new(near_of(&parts, &store), Arc::clone(&streams)));
+        let inner = Inner { parts, store, seals, metrics, touches: TouchQueue::default(), hub, streams };
+        Self { inner: Arc::new(inner) }
+    }
+
+    /// Whether sessions travel in their tokens, and no store keeps them.
+    #[must_use]
+    pub fn is_sealed(&self) -> bool {
+        self.inner.seals.is_some()
     }
 
     /// The instant by the engine's clock.
@@ -79,10 +119,11 @@ impl Sessions {
         &self.inner.parts.policy
     }
 
-    /// Where sessions are kept.
+    /// Where sessions are kept. Of [sealed](Self::sealed) ones a store of the name `sealed`, which can end them, if there is a
+    /// list of revocations, and nothing else.
     #[must_use]
     pub fn store(&self) -> &Arc<dyn Store> {
-        &self.inner.parts.store
+        &self.inner.store
     }
 
     /// The engine's clock.
@@ -165,8 +206,14 @@ impl Sessions {
     pub(crate) fn asked(&self) -> &dyn Store {
         match self.near() {
             Some(near) => near,
-            None => &*self.inner.parts.store,
+            None => &*self.inner.store,
         }
+    }
+
+    /// What this engine has instead of records, where its sessions are sealed.
+    #[inline]
+    pub(crate) fn seals(&self) -> Option<&Seals> {
+        self.inner.seals.as_deref()
     }
 
     pub(crate) fn near(&self) -> Option<&NearStore> {
@@ -236,11 +283,20 @@ impl Sessions {
 }
 
 /// The near cache, where the policy wants one and the store is one that others change, and that tells of it.
-fn near_of(parts: &Parts) -> Option<NearStore> {
-    let capabilities = parts.store.capabilities();
+fn near_of(parts: &Parts, store: &Arc<dyn Store>) -> Option<NearStore> {
+    let capabilities = store.capabilities();
     if !(parts.near_cache.is_on() && capabilities.watch && capabilities.shared) {
         return None;
     }
-    let (store, clock) = (Arc::clone(&parts.store), Arc::clone(&parts.clock));
+    let (store, clock) = (Arc::clone(store), Arc::clone(&parts.clock));
     Some(NearStore::new(store, parts.near_cache, clock, parts.harm))
+}
+
+fn seals_of(parts: &Parts, sealed: &SealedParts, streams: &Arc<Streams>) -> Seals {
+    let (clock, random) = (&parts.clock, &parts.random);
+    let mirror = sealed.list.as_ref().map(|list| {
+        let (list, streams, lease) = (Arc::clone(list), Arc::clone(streams), parts.near_cache.lease());
+        Arc::new(Mirror::new(list, Arc::clone(clock), Arc::clone(random), streams, lease, sealed.harm))
+    });
+    Seals::new(sealed, &parts.policy, Arc::clone(random), mirror)
 }

@@ -10,6 +10,7 @@ use tracing::field::Empty;
 use tracing::{Instrument as _, Span, debug_span};
 
 use crate::observe::{Validated, store_span, told};
+use crate::sealed::By;
 use crate::{ActiveSession, Event, EventKind, SessionError, Sessions};
 
 /// What a token stands for.
@@ -69,7 +70,7 @@ impl Sessions {
         activity: Activity,
     ) -> Result<Validation, SessionError> {
         let span = debug_span!("engine.validate", outcome = Empty);
-        let answer = self.in_near_or_store(&span, self.question(token, activity, None));
+        let answer = self.in_near_or_store(&span, token, activity, None);
         answer.under(span).await
     }
 
@@ -88,12 +89,22 @@ impl Sessions {
         presenter: &dyn Presenter,
     ) -> Result<Validation, SessionError> {
         let span = debug_span!("engine.validate", outcome = Empty);
-        let answer = self.in_near_or_store(&span, self.question(token, activity, Some(presenter)));
+        let answer = self.in_near_or_store(&span, token, activity, Some(presenter));
         answer.under(span).await
     }
 
     #[inline]
-    fn in_near_or_store<'a>(&'a self, span: &Span, question: Question<'a>) -> Answer<'a> {
+    fn in_near_or_store<'a>(
+        &'a self,
+        span: &Span,
+        token: &SessionToken,
+        activity: Activity,
+        presenter: Option<&'a dyn Presenter>,
+    ) -> Answer<'a> {
+        if let Some(seals) = self.seals() {
+            return self.open_sealed(seals, span, token, self.asked_now(activity, presenter), By::Memory);
+        }
+        let question = self.question(token, activity, presenter);
         let _entered = span.enter();
         self.ask_near(&question).unwrap_or_else(|| self.ask_store(question))
     }
@@ -115,7 +126,7 @@ impl Sessions {
         activity: Activity,
     ) -> Result<Validation, SessionError> {
         let span = debug_span!("engine.validate", outcome = Empty);
-        let answer = self.in_store(&span, self.question(token, activity, None));
+        let answer = self.in_store(&span, token, activity, None);
         answer.under(span).await
     }
 
@@ -133,14 +144,33 @@ impl Sessions {
         presenter: &dyn Presenter,
     ) -> Result<Validation, SessionError> {
         let span = debug_span!("engine.validate", outcome = Empty);
-        let answer = self.in_store(&span, self.question(token, activity, Some(presenter)));
+        let answer = self.in_store(&span, token, activity, Some(presenter));
         answer.under(span).await
     }
 
     #[inline]
-    fn in_store<'a>(&'a self, span: &Span, question: Question<'a>) -> Answer<'a> {
+    fn in_store<'a>(
+        &'a self,
+        span: &Span,
+        token: &SessionToken,
+        activity: Activity,
+        presenter: Option<&'a dyn Presenter>,
+    ) -> Answer<'a> {
+        if let Some(seals) = self.seals() {
+            return self.open_sealed(seals, span, token, self.asked_now(activity, presenter), By::List);
+        }
+        let question = self.question(token, activity, presenter);
         let _entered = span.enter();
         self.ask_store(question)
+    }
+
+    #[cold]
+    fn asked_now<'a>(
+        &self,
+        activity: Activity,
+        presenter: Option<&'a dyn Presenter>,
+    ) -> crate::sealed::Question<'a> {
+        crate::sealed::Question { activity, now: self.now(), presenter }
     }
 
     #[inline]
@@ -327,7 +357,7 @@ impl Question<'_> {
 }
 
 /// A validation: there already, or on its way.
-enum Answer<'a> {
+pub(crate) enum Answer<'a> {
     There(Result<Validation, SessionError>),
     Coming(Pin<Box<dyn Future<Output = Result<Validation, SessionError>> + Send + 'a>>),
 }

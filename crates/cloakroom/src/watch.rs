@@ -12,6 +12,7 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 use crate::Sessions;
 use crate::hub::Hub;
 use crate::near::NearStore;
+use crate::sealed::Seals;
 use crate::system::timer_now;
 
 impl Sessions {
@@ -21,6 +22,9 @@ impl Sessions {
     /// At most one proof is on its way, and it is given up after a lease: then it is worth nothing. The next one begins a
     /// quarter of a lease after the last, or at once where one is wanted, unless the last one failed.
     pub(crate) async fn keep_watch(&self) -> Infallible {
+        if let Some(mirror) = self.seals().and_then(Seals::mirror) {
+            return mirror.keep().await;
+        }
         if !self.store().capabilities().watch {
             return pending().await;
         }

@@ -77,7 +77,7 @@ impl Renewal {
         Self { roles: Some(roles), ..self }
     }
 
-    fn apply(
+    pub(crate) fn apply(
         &mut self,
         record: &mut SessionRecord,
         sessions: &Sessions,
@@ -123,6 +123,9 @@ impl Sessions {
         session: &ActiveSession,
         mut changes: Changes,
     ) -> Result<Written, SessionError> {
+        if let Some(seals) = self.seals() {
+            return self.apply_sealed(seals, session, changes).await;
+        }
         let digest = session.digest();
         let mut current = Live {
             record: Arc::clone(session.record()),
@@ -174,6 +177,9 @@ impl Sessions {
         session: &ActiveSession,
         mut renewal: Renewal,
     ) -> Result<Renewed, SessionError> {
+        if let Some(seals) = self.seals() {
+            return self.rotate_sealed(seals, session, renewal).await;
+        }
         let old = session.digest();
         let mut record = Arc::clone(session.record());
         let mut version = session.version();
@@ -231,7 +237,7 @@ impl Sessions {
         self.rotate(session, Renewal::new().reauthenticated(level, method)).await
     }
 
-    fn report_renewal(&self, session: &ActiveSession, renewal: &Renewal, now: Timestamp) {
+    pub(crate) fn report_renewal(&self, session: &ActiveSession, renewal: &Renewal, now: Timestamp) {
         let kind = if renewal.proof.is_some() { EventKind::Reauthenticated } else { EventKind::Rotated };
         let principal = session.principal().map(|principal| principal.id().clone());
         let event = Event::new(kind, now).about(session.id(), principal.clone());
@@ -239,7 +245,7 @@ impl Sessions {
         self.report(&event.by(Actor::User(principal)).from_device(device));
     }
 
-    fn refuse_resurrection(&self, tombstone: &Tombstone, now: Timestamp) {
+    pub(crate) fn refuse_resurrection(&self, tombstone: &Tombstone, now: Timestamp) {
         let event = Event::new(EventKind::ResurrectionBlocked, now);
         self.report(&event.about(tombstone.session, tombstone.principal.clone()));
     }

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use cloakroom_core::Timestamp;
+
 use super::{AuditLog, metrics};
 use crate::anchor::Anchor;
 use crate::verify::Follower;
@@ -236,25 +238,72 @@ impl Keeper {
         let walk = Walk { along: Along::Log, span, order: Order::OldestFirst, limit: STEP };
         let rows = store.walk(walk).await?;
         let mut follower = Follower::from(start);
+        let mut early = Early::default();
         for row in &rows {
             if row.at >= oldest && row.seq.saturating_sub(start.seq) > surplus {
                 break;
             }
             // What was changed stays where it is: `verify` has to find it.
             follower.check(row).map_err(|broken| AuditError::new("prune", broken))?;
+            if row.at >= oldest {
+                early.add(row.at);
+            }
         }
         let through = follower.head();
         let count = through.seq.saturating_sub(start.seq);
         if count == 0 {
             return Ok(None);
         }
-        let draft = Draft::new(names::PRUNED, now).with("through", through.seq).with("count", count);
+        let draft = early.draft(now).with("through", through.seq).with("count", count);
         let prune = Prune {
             follows: present.map(|checkpoint| checkpoint.through),
             checkpoint: Checkpoint::new(through, removed.saturating_add(count), now, key),
             batch: Batch { writer, number, at: now, drafts: vec![draft] },
         };
-        store.prune(Arc::new(prune)).await
+        let appended = store.prune(Arc::new(prune)).await?;
+        if appended.is_some() {
+            early.tell(count, now, options.events_max);
+        }
+        Ok(appended)
+    }
+}
+
+/// Events that are removed before their time, since there are too many.
+#[derive(Default)]
+struct Early {
+    count: u64,
+    /// The youngest of them.
+    last_at: Option<Timestamp>,
+}
+
+impl Early {
+    fn add(&mut self, at: Timestamp) {
+        self.count = self.count.saturating_add(1);
+        self.last_at = self.last_at.max(Some(at));
+    }
+
+    /// What the log tells of a removal: whether it came before its time is not to be overlooked.
+    fn draft(&self, now: Timestamp) -> Draft {
+        match self.last_at {
+            None => Draft::new(names::PRUNED, now),
+            Some(at) => Draft::new(names::PRUNED_EARLY, now)
+                .with("early", self.count)
+                .with("age_seconds", now.since(at).as_secs()),
+        }
+    }
+
+    fn tell(&self, of: u64, now: Timestamp, events_max: u64) {
+        metrics::removed(of.saturating_sub(self.count), self.count);
+        if let Some(at) = self.last_at {
+            tracing::warn!(
+                event = names::PRUNED_EARLY,
+                count = self.count,
+                age_seconds = now.since(at).as_secs(),
+                events_max,
+                "events of the audit log were removed before their time, since there were too many: \
+                 raise `audit.events_max`, and look who causes them"
+            );
+        }
     }
 }
 

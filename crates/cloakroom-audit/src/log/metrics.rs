@@ -17,6 +17,12 @@ pub(super) fn dropped(count: u64) {
     metrics::counter!(EVENTS, "result" => "dropped").increment(count);
 }
 
+/// Events removed: since they were old enough, and before their time since there were too many.
+pub(super) fn removed(by_age: u64, by_number: u64) {
+    metrics::counter!(REMOVED, "reason" => "age").increment(by_age);
+    metrics::counter!(REMOVED, "reason" => "number").increment(by_number);
+}
+
 pub(super) fn failed() {
     metrics::counter!(FAILURES).increment(1);
 }
@@ -40,6 +46,11 @@ pub fn describe_metrics() {
         metrics::counter!(EVENTS, "result" => result).increment(0);
     }
     metrics::counter!(FAILURES).increment(0);
+    removed(0, 0);
+    metrics::describe_counter!(
+        REMOVED,
+        "Events removed from the audit log: by age, or by number before they were old enough"
+    );
     metrics::describe_counter!(
         EVENTS,
         "Events for the audit log, by result: written, summed (repeats), dropped"
@@ -58,6 +69,7 @@ pub fn describe_metrics() {
 }
 
 const EVENTS: &str = "cloakroom_audit_events_total";
+const REMOVED: &str = "cloakroom_audit_removed_total";
 const FAILURES: &str = "cloakroom_audit_write_failures_total";
 const QUEUE: &str = "cloakroom_audit_queue";
 const SECONDS: &str = "cloakroom_audit_write_duration_seconds";

@@ -1,8 +1,9 @@
 //! What waits to be written: bounded, and not to be filled by strangers.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 
+use cloakroom::Actor;
 use cloakroom_core::{Device, PrincipalId, SessionId, Timestamp};
 use tokio::sync::oneshot;
 
@@ -76,7 +77,8 @@ impl Queue {
 
     pub(super) fn push(&mut self, entry: Entry) -> Pushed {
         let is_noise = entry.done.is_none() && names::is_noise(entry.draft.event);
-        if is_noise && self.noise.takes(&entry.draft) {
+        let is_repetitive = entry.done.is_none() && names::is_repetitive(entry.draft.event);
+        if is_noise && self.noise.takes(&entry.draft) || is_repetitive && self.noise.repeats(&entry.draft) {
             return Pushed::Summed;
         }
         let room = match (is_noise, self.on_full) {
@@ -147,21 +149,37 @@ impl Queue {
 
 /// Repeats of what strangers can cause at will. The first of each is an event; those that follow within the same window
 /// become one event that says how many.
+///
+/// # Security
+/// Each kind of noise has a table of its own: whoever floods one, from however many addresses, takes nothing from what is
+/// told of another. What staff causes is a kind apart from what others cause under the same name.
 #[derive(Debug, Default)]
 struct Noise {
-    seen: HashMap<NoiseKey, Option<Sum>>,
-    /// More different ones than are told apart: one sum for each kind.
-    others: BTreeMap<(&'static str, Option<&'static str>), Sum>,
+    kinds: BTreeMap<NoiseKind, Kind>,
 }
 
-/// What tells one noise from another.
+/// The event's name, and what kind of actor caused it.
+type NoiseKind = (&'static str, &'static str);
+
+/// Noise of one kind.
+#[derive(Debug, Default)]
+struct Kind {
+    seen: HashMap<NoiseKey, Option<Sum>>,
+    /// More different ones than are told apart: one sum for each reason.
+    others: BTreeMap<Option<&'static str>, Sum>,
+}
+
+/// What tells one noise from another of its kind.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 struct NoiseKey {
-    event: &'static str,
     reason: Option<&'static str>,
     principal: Option<PrincipalId>,
     session: Option<SessionId>,
-    ip: Option<IpAddr>,
+    /// An IPv6 address stands for its /64: one customer of a network has that many addresses.
+    network: Option<IpAddr>,
+    actor: Actor,
+    /// What was asked for, where the event says so.
+    asked: [Option<String>; ASKED.len()],
 }
 
 #[derive(Debug)]
@@ -175,13 +193,33 @@ struct Sum {
 impl Noise {
     /// Whether `draft` is a repeat, which is then summed up.
     fn takes(&mut self, draft: &Draft) -> bool {
-        let key = NoiseKey {
-            event: draft.event,
-            reason: draft.reason,
-            principal: draft.principal.clone(),
-            session: draft.session,
-            ip: draft.device.as_ref().and_then(Device::ip),
-        };
+        self.kinds.entry((draft.event, draft.actor.kind())).or_default().takes(draft)
+    }
+
+    /// The same, but what differs from all that is told apart is no repeat.
+    fn repeats(&mut self, draft: &Draft) -> bool {
+        let kind = self.kinds.entry((draft.event, draft.actor.kind())).or_default();
+        let has_room = kind.seen.len() < NOISES;
+        let key = NoiseKey::of(draft);
+        (has_room || kind.seen.contains_key(&key)) && kind.takes(draft)
+    }
+
+    /// The sums of this window; the next one begins.
+    fn sums(&mut self) -> Vec<Draft> {
+        let kinds = std::mem::take(&mut self.kinds).into_values();
+        let sums = kinds.flat_map(|kind| {
+            let repeats = kind.seen.into_values().flatten();
+            repeats.chain(kind.others.into_values())
+        });
+        let mut sums: Vec<Draft> = sums.map(Sum::told).collect();
+        sums.sort_by_key(|draft| draft.at);
+        sums
+    }
+}
+
+impl Kind {
+    fn takes(&mut self, draft: &Draft) -> bool {
+        let key = NoiseKey::of(draft);
         let has_room = self.seen.len() < NOISES;
         match self.seen.get_mut(&key) {
             Some(Some(sum)) => sum.add(draft),
@@ -190,25 +228,36 @@ impl Noise {
                 self.seen.insert(key, None);
                 return false;
             }
-            None => match self.others.get_mut(&(draft.event, draft.reason)) {
+            None => match self.others.get_mut(&draft.reason) {
                 Some(sum) => sum.add(draft),
                 None => {
                     let of_many = Draft::new(draft.event, draft.at);
                     let of_many = Draft { reason: draft.reason, ..of_many }.with("from", "many");
-                    self.others.insert((draft.event, draft.reason), Sum::of(of_many));
+                    self.others.insert(draft.reason, Sum::of(of_many));
                 }
             },
         }
         true
     }
+}
 
-    /// The sums of this window; the next one begins.
-    fn sums(&mut self) -> Vec<Draft> {
-        let repeats = self.seen.drain().filter_map(|(_, sum)| sum);
-        let others = std::mem::take(&mut self.others).into_values();
-        let mut sums: Vec<Draft> = repeats.chain(others).map(Sum::told).collect();
-        sums.sort_by_key(|draft| draft.at);
-        sums
+impl NoiseKey {
+    fn of(draft: &Draft) -> Self {
+        Self {
+            reason: draft.reason,
+            principal: draft.principal.clone(),
+            session: draft.session,
+            network: draft.device.as_ref().and_then(Device::ip).map(network),
+            actor: draft.actor.clone(),
+            asked: ASKED.map(|key| draft.detail.get(key).map(ToString::to_string)),
+        }
+    }
+}
+
+fn network(ip: IpAddr) -> IpAddr {
+    match ip.to_canonical() {
+        IpAddr::V6(v6) => IpAddr::V6(v6 & Ipv6Addr::from_bits(u128::MAX << 64)),
+        v4 @ IpAddr::V4(_) => v4,
     }
 }
 
@@ -228,8 +277,10 @@ impl Sum {
     }
 }
 
-/// Different noises told apart within one window.
+/// Different noises of one kind told apart within one window.
 const NOISES: usize = 64;
+/// The keys of an event's detail that say what somebody asked for.
+const ASKED: [&str; 3] = ["right", "what", "values"];
 /// How many times the queue's capacity may wait where requests under way, and whoever waits for an answer, are admitted
 /// beyond it: memory stays bounded.
 const CEILING: usize = 4;

@@ -270,6 +270,57 @@ async fn a_flood_of_unknown_tokens_pushes_nothing_out_and_is_counted_exactly() {
     assert_eq!(counted, events.iter().map(AuditEvent::times).sum::<u64>(), "counts equal the log");
 }
 
+/// What staff was refused, a flood of every kind of strangers' noise at the same time notwithstanding.
+#[tokio::test(start_paused = true)]
+async fn whoever_was_refused_is_named_whatever_strangers_do_meanwhile() {
+    let mut bench = Bench::new(|_| ());
+    let strangers = ["session_unknown_token", names::AUTHZ_FAIL, names::INPUT_VALIDATION_FAIL];
+    for n in 0..1_000_u32 {
+        let device = Device::new().with_ip(Ipv4Addr::from(n).into());
+        for event in strangers {
+            bench.log.note(bench.draft(event).from_device(Some(device.clone())));
+        }
+    }
+    let sam = PrincipalId::new("sam").unwrap();
+    for right in ["see_all", "end_of_many", "see_all"] {
+        let by_staff = bench.draft(names::AUTHZ_FAIL).by(cloakroom::Actor::Admin(sam.clone()));
+        bench.log.note(by_staff.about(Some(sam.clone())).from_device(ip(7)).with("right", right));
+    }
+    bench.start();
+    bench.later(Duration::from_secs(10)).await;
+    bench.close().await;
+    let events = bench.events().await;
+    let refused = events.iter().filter(|event| event.actor_id.as_deref() == Some("sam"));
+    let refused: Vec<_> = refused
+        .map(|event| (event.ip.as_deref().unwrap(), event.detail["right"].as_str().unwrap(), event.times()))
+        .collect();
+    let at = "203.0.113.7";
+    assert_eq!(refused, [(at, "see_all", 1), (at, "end_of_many", 1), (at, "see_all", 1)]);
+    for event in strangers {
+        let told = events.iter().filter(|told| told.event == event && told.actor_id.is_none());
+        assert_eq!(told.map(AuditEvent::times).sum::<u64>(), 1_000, "{event}: counts are exact");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_addresses_of_one_ipv6_network_are_one_stranger() {
+    let mut bench = Bench::new(|_| ());
+    for n in 0..500_u128 {
+        let of_one = std::net::Ipv6Addr::from(0x2001_0db8_0000_0001_0000_0000_0000_0000 + n);
+        let device = Device::new().with_ip(of_one.into());
+        bench.log.note(bench.draft("session_unknown_token").from_device(Some(device)));
+    }
+    let elsewhere = Device::new().with_ip("2001:db8:0:2::1".parse().unwrap());
+    bench.log.note(bench.draft("session_unknown_token").from_device(Some(elsewhere)));
+    bench.start();
+    bench.later(Duration::from_secs(10)).await;
+    bench.close().await;
+    let told: Vec<_> =
+        bench.events().await.into_iter().map(|event| (event.ip.clone().unwrap(), event.times())).collect();
+    let of = |ip: &str, times| (ip.to_owned(), times);
+    assert_eq!(told, [of("2001:db8:0:1::", 1), of("2001:db8:0:2::1", 1), of("2001:db8:0:1::1", 499)]);
+}
+
 #[tokio::test(start_paused = true)]
 async fn while_the_store_fails_events_wait_and_whoever_needs_one_is_told_at_once() {
     let mut bench = Bench::new(|_| ());
@@ -443,6 +494,36 @@ async fn the_oldest_of_too_many_events_go() {
     assert!((100..=102).contains(&kept.len()), "{}", kept.len());
     assert!(matches!(bench.verdict().await, Verdict::Intact(_)));
     bench.close().await;
+    let told = kept.iter().find(|event| event.event == names::PRUNED_EARLY).expect("that is never silent");
+    assert_eq!((&told.detail["early"], &told.detail["count"]), (&301.into(), &301.into()));
+    assert!(told.detail["age_seconds"].as_u64() < Some(120), "how long they were kept: {told:?}");
+    assert!(kept.iter().all(|event| event.event != names::PRUNED), "nothing was old enough");
+}
+
+/// Looking at the same once more tells nothing new; at another session, it does, however many there are.
+#[tokio::test(start_paused = true)]
+async fn repeated_looks_are_one_event_and_looks_at_many_are_all_told() {
+    let mut bench = Bench::new(|_| ());
+    let look = |n: u8| {
+        let by_staff =
+            bench.draft(names::SENSITIVE_READ).by(cloakroom::Actor::Admin(PrincipalId::new("sam").unwrap()));
+        by_staff.of_session(SessionId::from_bytes([n; 16])).with("what", "session")
+    };
+    for n in 0..200 {
+        for _ in 0..3 {
+            bench.log.note(look(n).with("values", false));
+        }
+    }
+    bench.log.note(look(0).with("values", true));
+    bench.start();
+    bench.later(Duration::from_secs(10)).await;
+    bench.close().await;
+    let events = bench.events().await;
+    let looked: BTreeSet<_> = events.iter().filter_map(|event| event.session).collect();
+    assert_eq!(looked.len(), 200, "each session that was looked at is named");
+    assert_eq!(events.iter().map(AuditEvent::times).sum::<u64>(), 601, "each look counts");
+    assert_eq!(events.iter().filter(|event| event.detail["values"] == true).count(), 1);
+    assert_eq!(events.iter().filter(|event| event.times() > 1).count(), 64, "repeats are summed up");
 }
 
 #[tokio::test(start_paused = true)]

@@ -4,8 +4,9 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use cloakroom::{ActiveSession, Actor, AuthLevel, EndReason, Method, Persistence, Revocation, Selector};
 use cloakroom_axum::{Rejection, Session, SignIn};
-use cloakroom_core::{Device, PrincipalId};
+use cloakroom_core::{Device, PrincipalId, SessionId};
 use cloakroom_http::ProblemCode;
+use http::StatusCode;
 use zeroize::Zeroizing;
 
 use super::App;
@@ -32,6 +33,22 @@ pub(super) enum TokenCarrier {
     Bearer,
 }
 
+/// Who presents a password, and from where.
+#[derive(Clone, Copy)]
+enum Asker {
+    /// Anybody.
+    Stranger(Option<IpAddr>),
+    /// Who holds a live session of the account.
+    Holder(SessionId, Option<IpAddr>),
+}
+
+impl Asker {
+    fn ip(self) -> Option<IpAddr> {
+        let (Self::Stranger(ip) | Self::Holder(_, ip)) = self;
+        ip
+    }
+}
+
 /// What became of a new password.
 pub(super) enum PasswordChange {
     /// And this came of ending all other sessions.
@@ -51,8 +68,8 @@ impl App {
         context: &Context,
         credentials: Credentials,
     ) -> Result<ActiveSession, Refusal> {
-        let from = context.client.ip();
-        let account = match self.check_password(&credentials.username, credentials.password, from).await {
+        let asker = Asker::Stranger(context.client.ip());
+        let account = match self.check_password(&credentials.username, credentials.password, asker).await {
             Ok(account) => account,
             Err(refusal) => {
                 let outcome = outcome_of(&refusal);
@@ -119,7 +136,9 @@ impl App {
     ) -> Result<(), Refusal> {
         let active = session.require_unproven().await?;
         let name = principal_name(&active)?;
-        if let Err(refusal) = self.check_password(&name, password, context.client.ip()).await {
+        self.admit_renewal(&active)?;
+        let asker = Asker::Holder(active.id(), context.client.ip());
+        if let Err(refusal) = self.check_password(&name, password, asker).await {
             self.proof_refused(refusal.code().as_str(), attempt_of(&active, &session.device()));
             return Err(refusal);
         }
@@ -141,7 +160,9 @@ impl App {
     ) -> Result<PasswordChange, Refusal> {
         let active = session.require_fresh(&self.fresh()).await?;
         let name = principal_name(&active)?;
-        let account = match self.check_password(&name, current, context.client.ip()).await {
+        self.admit_renewal(&active)?;
+        let asker = Asker::Holder(active.id(), context.client.ip());
+        let account = match self.check_password(&name, current, asker).await {
             Ok(account) => account,
             Err(refusal) => {
                 let device = session.device();
@@ -171,6 +192,15 @@ impl App {
         Ok(PasswordChange::Changed(ended))
     }
 
+    /// Lets the holder of a session ask for another token, so often and no more: each time is an event that lasts, and what
+    /// is recorded has its limit.
+    pub(super) fn admit_renewal(&self, active: &ActiveSession) -> Result<(), Refusal> {
+        self.renewals.spend(active.id(), self.sessions.now()).map_err(|wait| {
+            let seconds = wait.as_secs().saturating_add(1);
+            Refusal::new(TOO_MANY_RENEWALS).retry_after(seconds)
+        })
+    }
+
     /// Ends all sessions of a session's principal but itself, where sessions can be ended.
     pub(super) async fn end_others(
         &self,
@@ -193,13 +223,13 @@ impl App {
         &self,
         name: &str,
         password: Zeroizing<String>,
-        from: Option<IpAddr>,
+        asker: Asker,
     ) -> Result<Account, Refusal> {
-        let checked = self.check_within_limits(name, password, from).await;
+        let checked = self.check_within_limits(name, password, asker).await;
         if checked.as_ref().is_err_and(|refusal| {
             matches!(refusal.code(), ProblemCode::INVALID_CREDENTIALS | ProblemCode::TOO_MANY_ATTEMPTS)
         }) {
-            self.detection.sign_in_failed(AccountKey::of(name).as_str(), from, self.sessions.now());
+            self.detection.sign_in_failed(AccountKey::of(name).as_str(), asker.ip(), self.sessions.now());
         }
         checked
     }
@@ -208,11 +238,15 @@ impl App {
         &self,
         name: &str,
         password: Zeroizing<String>,
-        from: Option<IpAddr>,
+        asker: Asker,
     ) -> Result<Account, Refusal> {
         let refused = || Refusal::new(ProblemCode::INVALID_CREDENTIALS);
-        let address = from.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
-        let attempt = match self.limits.admit(name, address, self.sessions.now()) {
+        let (address, now) = (asker.ip().unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED)), self.sessions.now());
+        let admission = match asker {
+            Asker::Stranger(_) => self.limits.admit(name, address, now),
+            Asker::Holder(session, _) => self.limits.admit_within(session, name, address, now),
+        };
+        let attempt = match admission {
             Admission::Allowed(attempt) => attempt,
             Admission::Refused { retry_after } => {
                 let seconds = retry_after.as_secs().saturating_add(1);
@@ -251,3 +285,9 @@ fn outcome_of(refusal: &Refusal) -> SignInOutcome {
         _ => SignInOutcome::Unavailable,
     }
 }
+
+pub(super) const TOO_MANY_RENEWALS: ProblemCode = ProblemCode::new(
+    "too_many_renewals",
+    StatusCode::TOO_MANY_REQUESTS,
+    "This session had its token exchanged too often just now",
+);

@@ -148,8 +148,7 @@ impl Staff {
         let id = active.principal().ok_or(Rejection::Missing)?.id().clone();
         let device = session.device();
         let Some(duty) = Duty::of(&active).filter(|duty| duty.has(right)) else {
-            let actor = Actor::User(Some(id.clone()));
-            return Err(app.turn_away(right, &id, actor, device));
+            return Err(app.turn_away(right, &id, actor_of(&active, &id), device));
         };
         let (active, proof) = if right.changes() {
             (session.require_fresh(&app.fresh_staff()).await?, Proof::Fresh)
@@ -158,8 +157,7 @@ impl Staff {
         };
         // By the store's own word where something is about to change: roles may have changed on the way.
         let Some(duty) = Duty::of(&active).filter(|now| *now == duty) else {
-            let actor = Actor::User(Some(id.clone()));
-            return Err(app.turn_away(right, &id, actor, device));
+            return Err(app.turn_away(right, &id, actor_of(&active, &id), device));
         };
         let sight = if duty.has(Right::SeeAll) || app.config.console.support_sees_addresses {
             Sight::Everything
@@ -233,5 +231,13 @@ impl App {
         let draft = draft.from_device(Some(device));
         self.audit.note(draft.because("forbidden").with("right", right.as_str()));
         Refusal::new(ProblemCode::FORBIDDEN)
+    }
+}
+
+/// Who holds a session, as the audit log names them: staff with whatever duty is told from everybody else.
+fn actor_of(active: &ActiveSession, id: &PrincipalId) -> Actor {
+    match Duty::of(active) {
+        Some(_) => Actor::Admin(id.clone()),
+        None => Actor::User(Some(id.clone())),
     }
 }

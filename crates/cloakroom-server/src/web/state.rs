@@ -8,17 +8,17 @@ use std::time::Duration;
 use cloakroom::{GuardedStore, Random, RandomError, Sessions};
 use cloakroom_audit::AuditLog;
 use cloakroom_axum::{CookiePolicy, OriginGuard, ReturnPolicy, TrustedProxies};
-use cloakroom_core::FreshnessDemand;
+use cloakroom_core::{FreshnessDemand, SessionId};
 use metrics_exporter_prometheus::PrometheusHandle;
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
-use super::admin::{LiveStreams, StatsMemory};
+use super::admin::{OpenStreams, StatsMemory};
 use crate::accounts::Accounts;
 use crate::config::{Config, EffectiveKey};
 use crate::detection::Detection;
 use crate::ended::can_end;
-use crate::limits::SignInLimits;
+use crate::limits::{Pace, SignInLimits};
 use crate::telemetry::Tracing;
 
 /// What every handler works with. Cheap to clone.
@@ -58,6 +58,10 @@ pub struct Inner {
     pub(crate) detection: Detection,
     pub(super) config: Config,
     pub(crate) limits: SignInLimits,
+    /// How often a session gets another token because its client asks for one.
+    pub(super) renewals: Pace<SessionId>,
+    /// How often a session of staff that sees one person at a time looks at one.
+    pub(super) looks: Pace<SessionId>,
     pub(crate) random: Arc<dyn Random>,
     pub(crate) metrics: Option<PrometheusHandle>,
     pub(super) guards: Vec<Arc<GuardedStore>>,
@@ -74,7 +78,9 @@ pub struct Inner {
     /// How things stood a moment ago.
     pub(super) stats: StatsMemory,
     /// Who follows the audit log.
-    pub(super) live: LiveStreams,
+    pub(super) live: OpenStreams,
+    /// Who takes it away.
+    pub(super) exports: OpenStreams,
 }
 
 impl App {
@@ -91,13 +97,16 @@ impl App {
             form_targets,
             ready_at: Mutex::new(None),
             stats: StatsMemory::default(),
-            live: LiveStreams::default(),
+            live: OpenStreams::of_live_views(),
+            exports: OpenStreams::of_exports(),
             cookie: config.cookie.clone(),
             guard: OriginGuard::new([public.clone()]).trusting(trust.origins.iter().cloned()),
             proxies: TrustedProxies::new(trust.proxies.iter().copied()).reading(trust.forwarding_header),
             returns: ReturnPolicy::own_paths()
                 .and_origins(trust.return_origins.iter().cloned().chain([public])),
             limits: SignInLimits::new(config.sign_in),
+            renewals: Pace::new(RENEWALS, RENEWALS_WINDOW),
+            looks: Pace::new(LOOKS, LOOKS_WINDOW),
             tracing: Tracing::new(&config.telemetry),
             sessions,
             accounts,
@@ -120,6 +129,7 @@ impl App {
     /// Ends every stream that would go on for as long as somebody reads it: before a server waits for what is under way.
     pub fn close_streams(&self) {
         self.live.close();
+        self.exports.close();
     }
 
     /// Whether sessions can be listed, counted and found.
@@ -173,3 +183,11 @@ impl fmt::Debug for Inner {
 
 /// For how long after a proof of identity people may change their password and end their sessions without another.
 const FRESH_WITHIN: Duration = Duration::from_secs(5 * 60);
+/// Most renewals of one session at once, and within [`RENEWALS_WINDOW`] from then on: each is an event of the audit log, of
+/// which there is room for so many. A client renews when its rights change, or every few minutes.
+const RENEWALS: u32 = 20;
+const RENEWALS_WINDOW: Duration = Duration::from_secs(20 * 60);
+/// Most looks of one session of support at once, and within [`LOOKS_WINDOW`]: more than anybody reads, and few enough that
+/// names are not tried out.
+const LOOKS: u32 = 300;
+const LOOKS_WINDOW: Duration = Duration::from_secs(15 * 60);

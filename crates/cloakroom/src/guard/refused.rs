@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use cloakroom_store::StoreError;
 
-/// The source of a [`StoreError`] of a call that a [`GuardedStore`](crate::GuardedStore) kept from the store: nothing
-/// was asked, nothing has changed.
+/// The source of a [`StoreError`] of a call that a [`GuardedStore`](crate::GuardedStore) kept from the store, or of a sealed
+/// session that cannot be judged while the list of revocations cannot be read: nothing has changed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 #[error("{why}")]
 pub struct Refused {
@@ -16,6 +16,11 @@ pub struct Refused {
 impl Refused {
     pub(super) fn new(why: Why, retry_after: Duration) -> Self {
         Self { why, retry_after }
+    }
+
+    /// The list of revocations could not be read a moment ago.
+    pub(crate) fn unread(retry_after: Duration) -> Self {
+        Self::new(Why::Unread, retry_after)
     }
 
     /// When another try may succeed.
@@ -43,9 +48,13 @@ pub(super) enum Why {
     /// Its turn did not come before its deadline.
     #[error("the store had no time for this before its deadline")]
     Waited,
+    /// Nobody knows what was revoked: the list could not be read, and what is known of it is too old.
+    #[error("the list of revocations could not be read")]
+    Unread,
 }
 
 impl Why {
+    /// Those of a guard.
     pub(super) const ALL: [Self; 3] = [Self::Resting, Self::Crowded, Self::Waited];
 
     /// The name of this cause, for a metric's label.
@@ -54,6 +63,7 @@ impl Why {
             Self::Resting => "resting",
             Self::Crowded => "crowded",
             Self::Waited => "waited",
+            Self::Unread => "unread",
         }
     }
 }

@@ -35,12 +35,12 @@ pub use self::policy::{InvalidNearCache, NearCachePolicy};
 #[cfg(any(test, feature = "sabotage"))]
 pub use self::sabotage::Sabotage;
 
-pub(crate) use self::observe::describe;
+pub(crate) use self::observe::{LAG, describe};
 pub(crate) use self::protocol::Proof;
 pub(crate) use self::sabotage::Harm;
 pub(crate) use self::store::NearStore;
 
 /// A reading of a monotonic clock as the protocol counts: nanoseconds, 584 years of them.
-fn nanos(reading: Duration) -> u64 {
+pub(crate) fn nanos(reading: Duration) -> u64 {
     u64::try_from(reading.as_nanos()).unwrap_or(u64::MAX)
 }

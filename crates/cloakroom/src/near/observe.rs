@@ -80,4 +80,4 @@ const BYTES: &str = "cloakroom_near_cache_bytes";
 const TRUSTED: &str = "cloakroom_near_cache_trusted";
 const FILLS: &str = "cloakroom_near_cache_fills_total";
 const NEWS: &str = "cloakroom_near_cache_news_total";
-const LAG: &str = "cloakroom_revocation_lag_seconds";
+pub(crate) const LAG: &str = "cloakroom_revocation_lag_seconds";

@@ -21,6 +21,8 @@ pub(super) struct Watched {
     pub(super) exchanges: Vec<Exchanging>,
     pub(super) principal: Option<PrincipalId>,
     pub(super) facts: Facts,
+    /// What was last seen here of a sealed session, which nobody else can be asked for.
+    pub(super) sealed: Option<ActiveSession>,
     pub(super) due: Option<Timestamp>,
     /// Activity that was noted here last.
     pub(super) noted_at: Timestamp,
@@ -118,6 +120,7 @@ impl Watched {
             exchanges: Vec::new(),
             principal: session.principal().map(|principal| principal.id().clone()),
             facts: Facts::of(session),
+            sealed: session.binding().map(|_| session.clone()),
             due: None,
             noted_at: session.last_seen_at(),
             suspect: false,

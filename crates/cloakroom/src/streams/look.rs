@@ -1,6 +1,6 @@
 //! One look at the store, for one session.
 
-use cloakroom_core::{EndReason, Timestamp, Tombstone, Verdict, idle_expires_at, judge};
+use cloakroom_core::{EndReason, SessionId, Timestamp, Tombstone, Verdict, idle_expires_at, judge};
 use cloakroom_store::{ErrorKind, ListItem, Live, Lookup, StoreError, Verb};
 use tokio::time::timeout_at;
 
@@ -8,11 +8,15 @@ use super::StreamEnd;
 use super::duty::{Errand, Finding};
 use super::entry::Facts;
 use crate::Sessions;
+use crate::sealed::{Covered, Seals};
 use crate::system::timer_now;
 
 impl Sessions {
     /// Looks a session up, by its token and, where that was exchanged, by its id; the store itself is asked.
     pub(super) async fn look(&self, errand: &Errand) -> Finding {
+        if let Some(seals) = self.seals() {
+            return self.look_sealed(seals, errand.session).await;
+        }
         let look = async {
             let by_token = match errand.token {
                 Some(_) => self.look_by_token(errand).await?,
@@ -28,6 +32,21 @@ impl Sessions {
             // The failure was counted and logged where the store was asked. A record that nobody can read lets nobody in.
             Ok(Err(error)) if error.kind() == ErrorKind::Corrupt => Finding::Over(StreamEnd::Unknown),
             Ok(Err(_)) | Err(_) => Finding::Failed,
+        }
+    }
+
+    /// Holds what was last seen here of a sealed session against time and the list.
+    async fn look_sealed(&self, seals: &Seals, session: SessionId) -> Finding {
+        let Some(known) = self.streams().last_seen(session) else { return Finding::Over(StreamEnd::Unknown) };
+        if self.stands(seals, &known).await.is_err() {
+            return Finding::Failed;
+        }
+        // A request may have brought a newer state while the list was read.
+        let known = self.streams().last_seen(session).unwrap_or(known);
+        match self.standing(seals, &known) {
+            None => Finding::Lives(Facts::of(&known)),
+            Some(Covered::Ended(tombstone)) => Finding::Over(StreamEnd::Ended(tombstone)),
+            Some(Covered::Retired(_)) => Finding::LivesElsewhere(Facts::of(&known)),
         }
     }
 

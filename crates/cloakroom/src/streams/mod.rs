@@ -36,7 +36,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use cloakroom_core::{SessionId, TokenDigest, Tombstone};
-use cloakroom_store::{Ended, News, Parts};
+use cloakroom_store::{Ended, News, Parts, Scope};
 use metrics::Gauge;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
@@ -114,6 +114,26 @@ impl Streams {
             reason: ended.reason,
         };
         self.with(|registry| registry.over(ended.session, StreamEnd::Ended(tombstone)));
+    }
+
+    /// The list of revocations has entries of these scopes: sealed sessions that they may cover are looked at again.
+    pub(crate) fn listed<'a>(&self, scopes: impl Iterator<Item = &'a Scope>) {
+        if self.is_quiet() {
+            return;
+        }
+        self.with(|registry| scopes.for_each(|scope| registry.listed(scope)));
+    }
+
+    /// A request brought this state of a sealed session.
+    pub(crate) fn seen(&self, session: &ActiveSession) {
+        if !self.is_quiet() {
+            self.with(|registry| registry.seen(session));
+        }
+    }
+
+    /// The state of a sealed session that was last seen here, while a stream of it is open.
+    fn last_seen(&self, session: SessionId) -> Option<ActiveSession> {
+        self.with(|registry| registry.sessions.get(&session)?.sealed.clone())
     }
 
     /// A session's token is about to be exchanged by this engine. To be called before the store is asked;

@@ -1,7 +1,9 @@
 //! What the registry makes of news: from the store's feed, and from this engine's own doing.
 
+use std::ops::RangeInclusive;
+
 use cloakroom_core::{Route, SessionId, TokenDigest};
-use cloakroom_store::Parts;
+use cloakroom_store::{Parts, Scope};
 use tokio::time::Instant;
 
 use super::StreamEnd;
@@ -42,9 +44,7 @@ impl Registry {
         if self.roaming.is_empty() {
             return;
         }
-        let first = SessionId::from_random(route, [0; SessionId::RANDOM_BYTES]);
-        let last = SessionId::from_random(route, [u8::MAX; SessionId::RANDOM_BYTES]);
-        let ids: Vec<SessionId> = self.roaming.range(first..=last).copied().collect();
+        let ids: Vec<SessionId> = self.roaming.range(ids_of(route)).copied().collect();
         for id in ids {
             self.suspect(id);
         }
@@ -90,12 +90,49 @@ impl Registry {
             return;
         }
         watched.facts = Facts::of(session);
+        watched.sealed = session.binding().map(|_| session.clone());
         self.set_token(id, Some(new));
         self.set_due(id);
         match known.filter(|exchange| exchange.clean && settled) {
             Some(exchange) => self.clear(id, exchange.began),
             None => self.suspect(id),
         }
+    }
+
+    /// The list of revocations has an entry of this scope.
+    pub(super) fn listed(&mut self, scope: &Scope) {
+        match scope {
+            Scope::Session(session) | Scope::Token { session, .. } | Scope::Floor { session, .. } => {
+                self.suspect(*session);
+            }
+            Scope::Principal { principal, .. } => {
+                let route = Route::of_principal(principal);
+                let is_theirs = |watched: &Watched| watched.principal.as_ref() == Some(principal);
+                let theirs = self.sessions.range(ids_of(route)).filter(|(_, watched)| is_theirs(watched));
+                let theirs: Vec<SessionId> = theirs.map(|(id, _)| *id).collect();
+                theirs.into_iter().for_each(|id| self.suspect(id));
+            }
+            _ => self.gap(Parts::ALL),
+        }
+    }
+
+    /// A request brought this state of a sealed session: later activity, or a change. What was seen before is older.
+    pub(super) fn seen(&mut self, session: &ActiveSession) {
+        let Some(watched) = self.sessions.get_mut(&session.id()).filter(|watched| watched.over.is_none())
+        else {
+            return;
+        };
+        let Some(known) = &watched.sealed else { return };
+        let known = (known.version(), known.last_seen_at());
+        if session.version() < known.0 || session.last_seen_at() < known.1 {
+            return;
+        }
+        let is_other = watched.token != Some(session.digest());
+        (watched.facts, watched.sealed) = (Facts::of(session), Some(session.clone()));
+        if is_other {
+            self.set_token(session.id(), Some(session.digest()));
+        }
+        self.set_due(session.id());
     }
 
     /// Nobody knows whether the store has exchanged it.
@@ -138,4 +175,10 @@ impl Registry {
         let slots = self.sessions.values_mut().flat_map(|watched| watched.slots.iter_mut().flatten());
         self.effects.wakers.extend(slots.filter_map(|slot| slot.waker.take()));
     }
+}
+
+/// The ids of all sessions that there could be of a route.
+fn ids_of(route: Route) -> RangeInclusive<SessionId> {
+    let first = SessionId::from_random(route, [0; SessionId::RANDOM_BYTES]);
+    first..=SessionId::from_random(route, [u8::MAX; SessionId::RANDOM_BYTES])
 }

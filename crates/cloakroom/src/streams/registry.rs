@@ -77,6 +77,7 @@ impl Registry {
             self.set_due(id);
         } else {
             self.learn_token(session);
+            self.seen(session);
         }
         self.suspect(id);
         let patience = self.policy.patience();
@@ -240,6 +241,7 @@ impl Registry {
         let newer = session.version() >= watched.facts.version;
         if watched.over.is_none() && newer && watched.token != Some(session.digest()) {
             watched.facts = Facts::of(session);
+            watched.sealed = session.binding().map(|_| session.clone());
             self.set_token(session.id(), Some(session.digest()));
             self.set_due(session.id());
         }

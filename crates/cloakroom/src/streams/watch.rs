@@ -160,6 +160,9 @@ impl SessionWatch {
     /// instant. Nothing is written once the session's token was exchanged on another node, until a stream opens with the
     /// new one; the request that brought the new token was activity itself.
     ///
+    /// Without effect for a [sealed](Sessions::sealed) session: its activity is written into its token, which only an answer to a
+    /// request can bring to the client.
+    ///
     /// # Security
     /// Call it for what a person did: a message that was typed, a key that was pressed. Not for pings, pongs, polls and
     /// position reports that a page sends by itself: an abandoned device would then stay signed in until the absolute
@@ -168,6 +171,9 @@ impl SessionWatch {
     /// # Cost
     /// A short lock; at most one write per touch interval, in a batch with others.
     pub fn note_activity(&self) {
+        if self.sessions.is_sealed() {
+            return;
+        }
         let streams = self.sessions.streams();
         let (now, interval) = (self.sessions.now(), self.sessions.policy().touch_interval());
         let noted = streams.with(|registry| registry.note_activity(self.key, now, interval));

@@ -11,6 +11,7 @@ mod measured;
 mod near;
 mod outage;
 mod rotation;
+mod sealed;
 mod searching;
 mod spans;
 mod streams;

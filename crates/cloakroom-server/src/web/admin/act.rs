@@ -50,7 +50,8 @@ impl App {
     }
 }
 
-fn unwritable(error: &AuditError) -> Refusal {
+/// The log could not be written: what is logged of it, and what is answered.
+pub(super) fn unwritable(error: &AuditError) -> Refusal {
     let cause = std::error::Error::source(error);
     tracing::error!(event = "audit_unavailable", %error, cause, "an act of staff could not be recorded");
     Refusal::new(AUDIT_UNAVAILABLE).retry_after(RETRY_AFTER_SECONDS)

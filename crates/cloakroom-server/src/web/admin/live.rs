@@ -1,18 +1,16 @@
 //! The log as it grows.
 
-use std::collections::{HashMap, VecDeque};
-use std::sync::Arc;
+use std::collections::VecDeque;
 use std::time::Duration;
 
-use cloakroom::{ListItem, PrincipalId};
+use cloakroom::ListItem;
 use cloakroom_audit::{AuditEvent, Tail};
 use cloakroom_http::ProblemCode;
 use futures_util::{Stream, stream};
 use http::StatusCode;
-use parking_lot::Mutex;
-use tokio::sync::watch;
 
 use super::act::{RETRY_AFTER_SECONDS, unreadable};
+use super::places::Place;
 use crate::web::App;
 use crate::web::refusal::Refusal;
 use crate::web::staff::{Duty, Right, Staff};
@@ -28,63 +26,13 @@ pub(in crate::web) enum LiveEvent {
     StillHere,
 }
 
-/// The streams that are open, so that they stay few.
-#[derive(Clone, Debug, Default)]
-pub(in crate::web) struct LiveStreams {
-    open: Arc<Mutex<HashMap<PrincipalId, usize>>>,
-    /// Whether the server stops.
-    closing: Arc<watch::Sender<bool>>,
-}
-
-impl LiveStreams {
-    /// Most streams at once that one person has: so many consoles have they open.
-    pub(in crate::web) const MAX_OF_ONE: usize = 8;
-    /// Most streams at once: each reads the log for itself.
-    pub(in crate::web) const MAX: usize = 64;
-
-    /// Ends them all: the server stops, and would wait for them in vain.
-    pub(in crate::web) fn close(&self) {
-        self.closing.send_replace(true);
-    }
-
-    fn enter(&self, who: &PrincipalId) -> Option<Place> {
-        let mut open = self.open.lock();
-        let theirs = open.get(who).copied().unwrap_or_default();
-        if theirs >= Self::MAX_OF_ONE || open.values().sum::<usize>() >= Self::MAX {
-            return None;
-        }
-        open.insert(who.clone(), theirs + 1);
-        Some(Place { streams: self.clone(), who: who.clone() })
-    }
-}
-
-/// A place among the open streams, free again when it is dropped.
-#[derive(Debug)]
-struct Place {
-    streams: LiveStreams,
-    who: PrincipalId,
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        let mut open = self.streams.open.lock();
-        if let Some(theirs) = open.get_mut(&self.who) {
-            *theirs -= 1;
-            if *theirs == 0 {
-                open.remove(&self.who);
-            }
-        }
-    }
-}
-
 /// A stream under way.
 struct Follower {
     app: App,
     staff: Staff,
     tail: Tail,
     waiting: VecDeque<LiveEvent>,
-    closing: watch::Receiver<bool>,
-    _place: Place,
+    place: Place,
 }
 
 impl App {
@@ -114,9 +62,7 @@ impl App {
             Some(_) => (self.audit.tail_after(head), Some(LiveEvent::Missed)),
         };
         let waiting = waiting.into_iter().collect();
-        let closing = self.live.closing.subscribe();
-        let follower =
-            Follower { app: self.clone(), staff: staff.clone(), tail, waiting, closing, _place: place };
+        let follower = Follower { app: self.clone(), staff: staff.clone(), tail, waiting, place };
         Ok(stream::unfold(follower, Follower::next))
     }
 }
@@ -128,7 +74,7 @@ impl Follower {
                 return Some((event, self));
             }
             tokio::select! {
-                () = closed(&mut self.closing) => return None,
+                () = self.place.closed() => return None,
                 events = self.tail.next() => match events {
                     Ok(events) => {
                         let recorded = events.into_iter().map(|event| LiveEvent::Recorded(Box::new(event)));
@@ -161,11 +107,6 @@ impl Follower {
             Err(_) => true,
         }
     }
-}
-
-async fn closed(closing: &mut watch::Receiver<bool>) {
-    // An error means that the server is gone: as good a reason.
-    let _ = closing.wait_for(|closing| *closing).await;
 }
 
 /// Most events that are told again to a client that comes back: a minute of a busy server.

@@ -7,7 +7,7 @@ use cloakroom::{Device, Found, ListItem, PrincipalId, Search, SessionId};
 use cloakroom_audit::{AuditEvent, AuditPage, AuditQuery, names};
 use serde_json::Value;
 
-use super::act::unreadable;
+use super::act::{unreadable, unwritable};
 use super::end::owner;
 use crate::web::App;
 use crate::web::refusal::Refusal;
@@ -45,7 +45,7 @@ pub(in crate::web) enum Values {
     /// Only names and sizes.
     #[default]
     Hidden,
-    /// Values too, which is recorded.
+    /// Values too, which is recorded first.
     Shown,
 }
 
@@ -66,7 +66,8 @@ impl App {
     /// One session and its history. The look is recorded.
     ///
     /// # Errors
-    /// `not_found` where neither store nor log know it; `protected_principal`; what keeps the store from answering.
+    /// `not_found` where neither store nor log know it; `protected_principal`; what keeps the store from answering;
+    /// `audit_unavailable` where values are read and that cannot be recorded.
     pub(in crate::web) async fn look_at_session(
         &self,
         staff: &Staff,
@@ -77,6 +78,7 @@ impl App {
         if values == Values::Shown {
             staff.demand(self, Right::SeeValues)?;
         }
+        self.admit_look(staff)?;
         let is_unseen = !self.can_list();
         let item = if is_unseen { None } else { self.sessions.find(id).await.map_err(Refusal::of_list)? };
         let mut about = AuditQuery::latest();
@@ -94,7 +96,14 @@ impl App {
             return Err(Refusal::not_found());
         }
         let read = staff.draft(names::SENSITIVE_READ, self.sessions.now()).about(principal).of_session(id);
-        self.audit.note(read.with("what", "session").with("values", values == Values::Shown));
+        let read = read.with("what", "session").with("values", values == Values::Shown);
+        match values {
+            Values::Hidden => self.audit.note(read),
+            // Values leave only once it lasts that they were read.
+            Values::Shown => {
+                self.audit.write(read).await.map_err(|error| unwritable(&error))?;
+            }
+        }
         let mut items: Vec<ListItem> = item.into_iter().collect();
         let attributes = items.first().map(|item| attributes(item, values)).unwrap_or_default();
         hide_from(staff, &mut items);

@@ -54,6 +54,7 @@ impl App {
         query: &PrincipalQuery,
     ) -> Result<PrincipalLook, Refusal> {
         staff.demand(self, Right::SeeOne)?;
+        self.admit_look(staff)?;
         let account = self.accounts.get(name).await?;
         let id = match &account {
             Some(account) => account.name.id().clone(),
@@ -90,6 +91,21 @@ impl App {
         search.after = query.after;
         search.limit = query.limit;
         Ok(Some(self.sessions.search(&search).await.map_err(Refusal::of_list)?))
+    }
+
+    /// Lets whoever sees one person at a time look at so many, and no more: names are not to be tried out, and each look is
+    /// an event, of which there is room for so many.
+    ///
+    /// # Errors
+    /// `too_many_looks`.
+    pub(super) fn admit_look(&self, staff: &Staff) -> Result<(), Refusal> {
+        if staff.duty.has(Right::SeeAll) {
+            return Ok(());
+        }
+        self.looks.spend(staff.active.id(), self.sessions.now()).map_err(|wait| {
+            let seconds = wait.as_secs().saturating_add(1);
+            Refusal::new(TOO_MANY_LOOKS).retry_after(seconds)
+        })
     }
 
     /// Keeps those who help one person at a time from looking at, and acting on, other staff: otherwise support could
@@ -145,4 +161,10 @@ const PROTECTED_PRINCIPAL: ProblemCode = ProblemCode::new(
     "protected_principal",
     StatusCode::FORBIDDEN,
     "This principal belongs to the staff; ask an administrator",
+);
+
+const TOO_MANY_LOOKS: ProblemCode = ProblemCode::new(
+    "too_many_looks",
+    StatusCode::TOO_MANY_REQUESTS,
+    "Support looked at too many people and sessions just now",
 );

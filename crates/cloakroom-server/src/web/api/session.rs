@@ -100,9 +100,11 @@ pub(in crate::web) async fn attributes(
 /// Exchanges the token for another.
 #[utoipa::path(post, path = "/v1/session/rotate", tag = "session", responses(
     (status = 200, description = "The old token is dead", body = SessionAnswer),
-    (status = 401, description = "Why there is no session")))]
-pub(in crate::web) async fn rotate(session: Session) -> Result<Response, Refusal> {
-    session.require_signed_in().await?;
+    (status = 401, description = "Why there is no session"),
+    (status = 429, description = "`too_many_renewals`, with `Retry-After`: 20 at once, and then one a minute")))]
+pub(in crate::web) async fn rotate(State(app): State<App>, session: Session) -> Result<Response, Refusal> {
+    let active = session.require_signed_in().await?;
+    app.admit_renewal(&active)?;
     session.rotate().await?;
     session.save().await?;
     renewed_answer(&session).await

@@ -87,7 +87,7 @@ pub(in crate::web) async fn sign_in(
 #[utoipa::path(post, path = "/v1/reauthenticate", tag = "session", request_body = ReauthenticateRequest, responses(
     (status = 200, description = "Proved; the old token is dead", body = SessionAnswer),
     (status = 401, description = "`invalid_credentials`, or why there is no session"),
-    (status = 429, description = "`too_many_attempts`, with `Retry-After`")))]
+    (status = 429, description = "`too_many_attempts` or `too_many_renewals`, with `Retry-After`")))]
 pub(in crate::web) async fn reauthenticate(
     State(app): State<App>,
     context: Context,
@@ -105,7 +105,7 @@ pub(in crate::web) async fn reauthenticate(
     (status = 401, description = "`invalid_credentials`: the current password is wrong; or why there is no session"),
     (status = 403, description = "`reauthentication_required`"),
     (status = 422, description = "`weak_password`: the rules refuse the new one"),
-    (status = 429, description = "`too_many_attempts`, with `Retry-After`")))]
+    (status = 429, description = "`too_many_attempts` or `too_many_renewals`, with `Retry-After`")))]
 pub(in crate::web) async fn password(
     State(app): State<App>,
     context: Context,

@@ -13,6 +13,7 @@ use super::view::{Notice, Page, User, When};
 use super::{render, render_with, see_other, user};
 use crate::web::App;
 use crate::web::context::Context;
+use crate::web::door::TOO_MANY_RENEWALS;
 use crate::web::refusal::Refusal;
 
 #[derive(Template)]
@@ -59,7 +60,9 @@ pub(in crate::web) async fn prove(
     };
     let text = match refusal.code() {
         ProblemCode::INVALID_CREDENTIALS => "The password is wrong.",
-        ProblemCode::TOO_MANY_ATTEMPTS => "There were too many attempts. Wait a little, then try again.",
+        ProblemCode::TOO_MANY_ATTEMPTS | TOO_MANY_RENEWALS => {
+            "There were too many attempts. Wait a little, then try again."
+        }
         _ => return Err(refusal),
     };
     let active = session.require_unproven().await?;

@@ -99,6 +99,35 @@ async fn a_program_gets_its_token_in_the_body_and_no_cookie() {
     assert_eq!(ended.json()["ended_at"], "2026-01-01T00:00:00.000Z");
 }
 
+/// Each exchange of a token is an event that lasts; the log holds so many. Whoever is signed in must not push out the others'.
+#[tokio::test]
+async fn a_session_has_its_token_exchanged_twenty_times_at_once_and_then_once_a_minute() {
+    let server = Server::with_people().await;
+    let mut bob = program(&server, "bob").await;
+    let mut alice = program(&server, "alice").await;
+    let mut renew = async |count: u32| {
+        for n in 0..count {
+            let path = if n == 0 { "/v1/reauthenticate" } else { "/v1/session/rotate" };
+            let renewed = bob.json(Method::POST, path, &json!({ "password": PASSWORD })).await;
+            if renewed.status != StatusCode::OK {
+                return (n, renewed.gist(), renewed.header("retry-after").to_owned());
+            }
+            bob.token = Some(renewed.json()["token"].as_str().unwrap().to_owned());
+        }
+        (count, String::new(), String::new())
+    };
+    let refused = "429 too_many_renewals".to_owned();
+    assert_eq!(renew(30).await, (20, refused.clone(), "61".to_owned()));
+    assert_eq!(renew(1).await.0, 0, "neither by a proof of identity");
+    assert_eq!(alice.ask(Method::POST, "/v1/session/rotate").await.gist(), "200", "others are not concerned");
+    server.advance(2);
+    assert_eq!(renew(30).await.0, 2);
+    assert_eq!(bob.get("/v1/session").await.gist(), "200", "and the session goes on");
+    let (renewed, proven) =
+        (server.events("session_renewed").await.len(), server.events("session_reauthenticated").await.len());
+    assert_eq!((renewed, proven), (19 + 1 + 1, 1 + 1), "what was refused is no event");
+}
+
 #[tokio::test]
 async fn a_sign_in_takes_the_place_of_the_session_that_was_presented() {
     let server = Server::with_people().await;

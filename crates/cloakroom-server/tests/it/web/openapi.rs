@@ -110,6 +110,8 @@ fn a_description_names_what_the_contract_names() {
         "last_administrator",
         "name_taken",
         "too_many_streams",
+        "too_many_renewals",
+        "too_many_looks",
     ] {
         assert!(text.contains(code), "{code}");
     }

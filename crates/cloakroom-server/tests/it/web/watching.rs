@@ -7,6 +7,7 @@ use cloakroom_audit::{Draft, names};
 use cloakroom_conformance::Fault;
 use cloakroom_store::Verb;
 use http::StatusCode;
+use http_body_util::BodyExt as _;
 use serde_json::Value;
 
 use super::client::{Answer, Client, between};
@@ -187,7 +188,8 @@ async fn support_is_asked_for_one_person_instead() {
         assert_eq!(page.gist(), "403 forbidden", "{refused}");
         assert!(page.header("content-type").starts_with("text/html"), "a page: {refused}");
     }
-    assert_eq!(desk.server.events(names::AUTHZ_FAIL).await.len(), 1, "one event sums them up");
+    let refused = desk.server.events(names::AUTHZ_FAIL).await;
+    assert_eq!(refused.len(), 1, "one event for each right, repeats are summed up: {refused:?}");
 }
 
 #[tokio::test]
@@ -274,6 +276,31 @@ async fn what_is_taken_away_is_what_the_filter_shows_and_the_log_knows_of_it_fir
     assert!(table.body.contains("sensitive_read"), "the whole log holds that it was taken");
     assert_eq!(ada.get("/admin/audit/export?event=%3C").await.status, StatusCode::BAD_REQUEST);
     assert_eq!(desk.server.events(names::SENSITIVE_READ).await.len(), 2, "nothing left, nothing recorded");
+}
+
+/// Whoever takes the log away and is signed out meanwhile gets no more of it; nor do many at once read all of it.
+#[tokio::test]
+async fn what_is_taken_away_stops_with_the_session() {
+    let desk = Desk::set().await;
+    desk.record(1_203).await;
+    let mut ada = desk.server.browser_with(&desk.ada);
+    let (status, mut first) = ada.open("/admin/audit/export").await;
+    let (_, _second) = ada.open("/admin/audit/export").await;
+    assert_eq!(status, StatusCode::OK);
+    assert_eq!(ada.get("/admin/audit/export").await.gist(), "429 too_many_exports");
+    let mut taken = 0;
+    while taken == 0 {
+        let frame = first.frame().await.expect("it begins").unwrap();
+        taken = frame.data_ref().unwrap().iter().filter(|byte| **byte == b'\n').count();
+    }
+    desk.server.end(desk.ada.id, EndReason::RevokedByAdmin).await;
+    let cut_off = loop {
+        match first.frame().await {
+            Some(Ok(_)) => assert!(taken < 1_203, "it went on to its end"),
+            other => break other,
+        }
+    };
+    assert!(cut_off.is_some_and(|frame| frame.is_err()), "what is not all of it does not end as if it were");
 }
 
 #[tokio::test]

@@ -53,7 +53,8 @@ pub(in crate::web) struct PrincipalAnswer {
     params(("principal" = String, Path, description = "The whole id, percent-encoded"), PrincipalRequest), responses(
     (status = 200, description = "What is known of it", body = PrincipalAnswer),
     (status = 400, description = "`malformed_request`"),
-    (status = 404, description = "`not_found`: no account, no session and no event has this name")))]
+    (status = 404, description = "`not_found`: no account, no session and no event has this name"),
+    (status = 429, description = "`too_many_looks`, with `Retry-After`: support looks at 300 in a quarter of an hour")))]
 pub(in crate::web) async fn show(
     State(app): State<App>,
     session: Session,

@@ -163,7 +163,8 @@ pub(in crate::web) async fn list(
     params(("id" = String, Path, description = "`ses_…`"), LookRequest), responses(
     (status = 200, description = "What is known of it", body = SessionLookAnswer),
     (status = 400, description = "`malformed_request`"),
-    (status = 404, description = "`not_found`: neither store nor audit log know it")))]
+    (status = 404, description = "`not_found`: neither store nor audit log know it"),
+    (status = 429, description = "`too_many_looks`, with `Retry-After`: support looks at 300 in a quarter of an hour")))]
 pub(in crate::web) async fn show(
     State(app): State<App>,
     session: Session,

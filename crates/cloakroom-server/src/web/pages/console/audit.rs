@@ -91,7 +91,8 @@ pub(in crate::web) struct Wanted {
     format: Format,
 }
 
-/// Everything that the filter lets through, the latest first. That it was taken away is in the log before it leaves.
+/// Everything that the filter lets through, the latest first, while the session lives. That it was taken away is in the log
+/// before it leaves.
 pub(in crate::web) async fn export(
     State(app): State<App>,
     session: Session,
@@ -100,7 +101,8 @@ pub(in crate::web) async fn export(
 ) -> Result<Response, Refusal> {
     let staff = Staff::require(&app, &session, Right::SeeAll).await?;
     let query = filter.query().map_err(|problem| Refusal::new(MALFORMED).detail(problem))?;
-    let pages = app.export_audit(&staff, query, filter.address("")).await?;
+    let watch = session.watch().await?;
+    let pages = app.export_audit(&staff, watch, query, filter.address("")).await?;
     let lines = pages.map_ok(move |events| {
         let text: String = match wanted.format {
             Format::Jsonl => events.iter().map(export::json_line).collect(),

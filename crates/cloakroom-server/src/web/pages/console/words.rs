@@ -50,6 +50,7 @@ pub(super) fn event_words(event: &str) -> Badge {
         names::SHUTDOWN => ("plain", "Server stopped"),
         names::DROPPED => ("bad", "Events dropped"),
         names::PRUNED => ("plain", "Old events removed"),
+        names::PRUNED_EARLY => ("bad", "Events removed before their time"),
         word => return Badge::new("plain", spaced(word)),
     };
     Badge::new(tone, text)

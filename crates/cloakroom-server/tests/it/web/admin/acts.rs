@@ -89,6 +89,22 @@ async fn what_was_done_is_not_acknowledged_before_that_is_recorded() {
     }
 }
 
+/// Names and sizes are shown whatever the log does; values leave only once it lasts that they were read.
+#[tokio::test(start_paused = true)]
+async fn values_are_not_shown_where_that_cannot_be_recorded() {
+    let log = Arc::new(FaultyAudit::default());
+    let desk = Desk::of(Server::recording(log.clone())).await;
+    let secret = json!({ "iban": "DE02 1203" });
+    assert_eq!(desk.dora().json(Method::PATCH, "/v1/session/attributes", &secret).await.gist(), "200");
+    log.refuse(Some(names::SENSITIVE_READ));
+    let path = format!("/v1/admin/sessions/{}", desk.dora.id);
+    assert_eq!(desk.admin().get(&path).await.gist(), "200");
+    let refused = desk.admin().get(&format!("{path}?values=true")).await;
+    assert_eq!(refused.gist(), "503 audit_unavailable");
+    assert!(!refused.body.contains("1203"), "{}", refused.body);
+    assert_eq!(desk.admin().get("/admin/audit/export").await.gist(), "503 audit_unavailable");
+}
+
 #[tokio::test]
 async fn an_act_that_fails_is_recorded_with_what_it_did_until_then() {
     let desk = Desk::set().await;

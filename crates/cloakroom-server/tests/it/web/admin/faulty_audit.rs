@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use cloakroom::Timestamp;
 use cloakroom_audit::{
-    AuditError, AuditFuture, AuditRow, AuditStore, Batch, Checkpoint, Count, Head, MemoryAudit, Period,
-    Prune, Sample, Seal, Span, Walk,
+    AuditError, AuditFuture, AuditRow, AuditStore, Batch, Checkpoint, Count, Draft, Head, MemoryAudit,
+    Period, Prune, Sample, Seal, Span, Walk,
 };
 use parking_lot::Mutex;
 
@@ -17,7 +17,7 @@ pub(super) struct FaultyAudit {
 }
 
 impl FaultyAudit {
-    /// Refuses events of this phase from now on; none, where there is none.
+    /// Refuses events of this phase, or this name, from now on; none, where there is none.
     pub(super) fn refuse(&self, phase: Option<&'static str>) {
         *self.refused.lock() = phase;
     }
@@ -26,8 +26,11 @@ impl FaultyAudit {
 impl AuditStore for FaultyAudit {
     fn append(&self, batch: Arc<Batch>) -> AuditFuture<'_, Vec<AuditRow>> {
         let refused = *self.refused.lock();
-        let has_it =
-            |phase: &str| batch.drafts.iter().any(|draft| draft.detail.get("phase") == Some(&phase.into()));
+        let has_it = |word: &str| {
+            let is_it =
+                |draft: &Draft| draft.event == word || draft.detail.get("phase") == Some(&word.into());
+            batch.drafts.iter().any(is_it)
+        };
         if refused.is_some_and(has_it) {
             return Box::pin(async { Err(AuditError::new("append", "refused by the test")) });
         }

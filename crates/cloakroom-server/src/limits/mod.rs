@@ -9,21 +9,27 @@
 //! | of an account from everywhere | 10 × that | many machines that try one account |
 //!
 //! **The owner is not locked out.** From an address where the account signed in lately, only the second budget counts:
-//! whatever others do to the account or from elsewhere, that door stays open. An attempt is counted when it begins, so
+//! whatever others do to the account or from elsewhere, that door stays open. Who proves identity inside of a live session has a
+//! budget of that session alone: as much as one address has for one account, wherever they are by now. An attempt is counted when it begins, so
 //! that parallel guesses cannot slip through; success gives it back.
 //!
 //! Memory is bounded: each table forgets first what no longer matters, then what matters least.
 
+mod buckets;
+mod pace;
+
 use std::collections::HashMap;
-use std::hash::Hash;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use cloakroom_core::Timestamp;
+use cloakroom_core::{SessionId, Timestamp};
 use parking_lot::Mutex;
 use sha2::{Digest as _, Sha256};
 
+pub(crate) use self::pace::Pace;
+
+use self::buckets::{Buckets, Rate, evict_lowest, micros};
 use crate::accounts::account_key;
 use crate::config::SignInConfig;
 
@@ -67,7 +73,18 @@ pub struct Attempt {
     shared: Arc<Shared>,
     pair: Pair,
     at: Timestamp,
-    known: bool,
+    spent: Spent,
+}
+
+/// Which budgets an attempt was taken from.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Spent {
+    /// That of the account at this address, and those of the address and the account.
+    All,
+    /// That of the account at this address, where it is known.
+    Known,
+    /// That of a live session.
+    Session(SessionId),
 }
 
 impl SignInLimits {
@@ -84,9 +101,33 @@ impl SignInLimits {
     pub fn admit(&self, account: &str, address: IpAddr, now: Timestamp) -> Admission {
         let pair = Pair { account: AccountHash::of(account), group: AddressGroup::of(address) };
         let mut state = self.shared.state.lock();
-        let known = state.known.contains(&pair, now);
-        match state.charge(pair, known, now) {
-            Ok(()) => Admission::Allowed(Attempt { shared: self.shared.clone(), pair, at: now, known }),
+        let spent = if state.known.contains(&pair, now) { Spent::Known } else { Spent::All };
+        let charged = state.charge(pair, spent, now);
+        drop(state);
+        self.admission(pair, spent, charged, now)
+    }
+
+    /// The same for whoever holds a live session of `account`, and proves identity inside of it.
+    ///
+    /// # Security
+    /// Whatever others guess, from wherever, spends nothing of this budget: only who has the session's token does. A thief of a
+    /// token has it, too: as many guesses as one address has, whichever address they come from.
+    pub fn admit_within(
+        &self,
+        session: SessionId,
+        account: &str,
+        address: IpAddr,
+        now: Timestamp,
+    ) -> Admission {
+        let pair = Pair { account: AccountHash::of(account), group: AddressGroup::of(address) };
+        let spent = Spent::Session(session);
+        let charged = self.shared.state.lock().charge(pair, spent, now);
+        self.admission(pair, spent, charged, now)
+    }
+
+    fn admission(&self, pair: Pair, spent: Spent, charged: Result<(), Duration>, at: Timestamp) -> Admission {
+        match charged {
+            Ok(()) => Admission::Allowed(Attempt { shared: self.shared.clone(), pair, at, spent }),
             Err(retry_after) => Admission::Refused { retry_after },
         }
     }
@@ -104,6 +145,7 @@ impl SignInLimits {
             addresses: Buckets::new(Rate::new(config.attempts_per_address, config.window), capacity),
             pairs: Buckets::new(Rate::new(config.attempts_per_account, config.window), capacity),
             accounts: Buckets::new(Rate::new(per_account_everywhere, config.window), capacity),
+            sessions: Buckets::new(Rate::new(config.attempts_per_account, config.window), capacity),
             known: Known { last_success: HashMap::new(), capacity },
         };
         Self { shared: Arc::new(Shared { state: Mutex::new(state) }) }
@@ -116,7 +158,10 @@ impl Attempt {
     pub fn succeeded(self) {
         let mut state = self.shared.state.lock();
         state.give_back(&self);
-        state.pairs.forget(&self.pair);
+        match &self.spent {
+            Spent::All | Spent::Known => state.pairs.forget(&self.pair),
+            Spent::Session(session) => state.sessions.forget(session),
+        }
         state.known.insert(self.pair, self.at);
     }
 
@@ -136,106 +181,46 @@ struct State {
     addresses: Buckets<AddressGroup>,
     pairs: Buckets<Pair>,
     accounts: Buckets<AccountHash>,
+    sessions: Buckets<SessionId>,
     known: Known,
 }
 
 impl State {
     /// Takes one from every budget that counts, or from none.
-    fn charge(&mut self, pair: Pair, known: bool, now: Timestamp) -> Result<(), Duration> {
-        let mut wait = self.pairs.wait(&pair, now);
-        if !known {
-            wait =
-                wait.max(self.addresses.wait(&pair.group, now)).max(self.accounts.wait(&pair.account, now));
-        }
+    fn charge(&mut self, pair: Pair, spent: Spent, now: Timestamp) -> Result<(), Duration> {
+        let wait = match spent {
+            Spent::Session(session) => self.sessions.wait(&session, now),
+            Spent::Known => self.pairs.wait(&pair, now),
+            Spent::All => {
+                let elsewhere =
+                    self.addresses.wait(&pair.group, now).max(self.accounts.wait(&pair.account, now));
+                self.pairs.wait(&pair, now).max(elsewhere)
+            }
+        };
         if !wait.is_zero() {
             return Err(wait);
         }
-        self.pairs.take(pair, now);
-        if !known {
-            self.addresses.take(pair.group, now);
-            self.accounts.take(pair.account, now);
+        match spent {
+            Spent::Session(session) => self.sessions.take(session, now),
+            Spent::Known => self.pairs.take(pair, now),
+            Spent::All => {
+                self.pairs.take(pair, now);
+                self.addresses.take(pair.group, now);
+                self.accounts.take(pair.account, now);
+            }
         }
         Ok(())
     }
 
     fn give_back(&mut self, attempt: &Attempt) {
-        self.pairs.give_back(&attempt.pair);
-        if !attempt.known {
-            self.addresses.give_back(&attempt.pair.group);
-            self.accounts.give_back(&attempt.pair.account);
-        }
-    }
-}
-
-/// A budget of so many per window, refilled evenly: the generic cell rate algorithm (ITU-T I.371).
-#[derive(Clone, Copy, Debug)]
-struct Rate {
-    /// Microseconds after which one attempt is given back.
-    interval: i64,
-    /// Microseconds for which a full budget lasts.
-    window: i64,
-}
-
-impl Rate {
-    fn new(attempts: u32, window: Duration) -> Self {
-        let window = i64::try_from(window.as_micros()).unwrap_or(i64::MAX / 4);
-        let interval = (window / i64::from(attempts.max(1))).max(1);
-        // A whole number of intervals, so that exactly `attempts` fit.
-        Self { interval, window: interval.saturating_mul(i64::from(attempts.max(1))) }
-    }
-}
-
-/// One budget for each key. Each is a single number: the instant at which it will be full again.
-#[derive(Debug)]
-struct Buckets<K> {
-    rate: Rate,
-    full_at: HashMap<K, i64>,
-    capacity: usize,
-}
-
-impl<K: Eq + Hash + Copy> Buckets<K> {
-    fn new(rate: Rate, capacity: usize) -> Self {
-        Self { rate, full_at: HashMap::new(), capacity }
-    }
-
-    /// How long until one may be taken; zero if at once.
-    fn wait(&self, key: &K, now: Timestamp) -> Duration {
-        let now = micros(now);
-        let Some(&full_at) = self.full_at.get(key) else { return Duration::ZERO };
-        let debt =
-            self.debt(full_at, now).saturating_add(self.rate.interval).saturating_sub(self.rate.window);
-        Duration::from_micros(u64::try_from(debt).unwrap_or(0))
-    }
-
-    fn take(&mut self, key: K, now: Timestamp) {
-        let now = micros(now);
-        if self.full_at.len() >= self.capacity && !self.full_at.contains_key(&key) {
-            self.make_room(now);
-        }
-        let debt = self.full_at.get(&key).map_or(0, |&full_at| self.debt(full_at, now));
-        self.full_at.insert(key, now.saturating_add(debt).saturating_add(self.rate.interval));
-    }
-
-    fn give_back(&mut self, key: &K) {
-        if let Some(full_at) = self.full_at.get_mut(key) {
-            *full_at = full_at.saturating_sub(self.rate.interval);
-        }
-    }
-
-    fn forget(&mut self, key: &K) {
-        self.full_at.remove(key);
-    }
-
-    /// What is missing from a budget. Never more than all of it, even if the clock stepped back.
-    fn debt(&self, full_at: i64, now: i64) -> i64 {
-        full_at.saturating_sub(now).clamp(0, self.rate.window)
-    }
-
-    /// Forgets full budgets; if that is not enough, an eighth of all, those that are fullest.
-    fn make_room(&mut self, now: i64) {
-        self.full_at.retain(|_, full_at| *full_at > now);
-        if self.full_at.len() >= self.capacity {
-            evict_lowest(&mut self.full_at, self.capacity);
+        match &attempt.spent {
+            Spent::Session(session) => self.sessions.give_back(session),
+            Spent::Known => self.pairs.give_back(&attempt.pair),
+            Spent::All => {
+                self.pairs.give_back(&attempt.pair);
+                self.addresses.give_back(&attempt.pair.group);
+                self.accounts.give_back(&attempt.pair.account);
+            }
         }
     }
 }
@@ -257,16 +242,6 @@ impl Known {
             evict_lowest(&mut self.last_success, self.capacity);
         }
         self.last_success.insert(pair, micros(now));
-    }
-}
-
-/// Removes the entries with the lowest eighth of all values: one pass for many insertions.
-fn evict_lowest<K: Eq + Hash + Copy>(entries: &mut HashMap<K, i64>, capacity: usize) {
-    let mut values: Vec<(i64, K)> = entries.iter().map(|(key, value)| (*value, *key)).collect();
-    let excess = (capacity / 8).max(1).min(values.len());
-    values.select_nth_unstable_by_key(excess - 1, |(value, _)| *value);
-    for (_, key) in values.iter().take(excess) {
-        entries.remove(key);
     }
 }
 
@@ -303,10 +278,6 @@ impl AddressGroup {
             IpAddr::V6(v6) => Self((v6 & Ipv6Addr::from_bits(u128::MAX << 64)).to_bits()),
         }
     }
-}
-
-fn micros(at: Timestamp) -> i64 {
-    at.as_millis().saturating_mul(1_000)
 }
 
 /// An account's budget from everywhere, as a multiple of that at one address: 100 by default, which is the most that
@@ -435,6 +406,26 @@ mod tests {
         assert!(sign_in(&limits, "bob", ip("192.0.2.1"), NOW), "other accounts");
     }
 
+    /// A roaming administrator, signed in, has to prove identity at an address that nobody knows, while the account is attacked.
+    #[test]
+    fn whoever_is_signed_in_proves_identity_whatever_others_guess_meanwhile() {
+        let limits = limits(MAX_TRACKED);
+        let (session, other) = (SessionId::from_bytes([1; 16]), SessionId::from_bytes([2; 16]));
+        while (0..2_000).any(|n| guess(&limits, "alice", numbered(n), NOW)) {}
+        let roaming = ip("192.0.2.1");
+        assert!(!guess(&limits, "alice", roaming, NOW), "nobody signs in from there now");
+        let within = |session| match limits.admit_within(session, "alice", roaming, NOW) {
+            Admission::Allowed(attempt) => Some(attempt),
+            Admission::Refused { .. } => None,
+        };
+        within(session).expect("but who is signed in is asked").succeeded();
+        // Who stole the token guesses no more often than at one address, wherever they come from.
+        assert_eq!((0..100).filter(|_| within(session).is_some()).count(), 10);
+        assert!(within(other).is_some(), "each session for itself");
+        assert!(sign_in(&limits, "alice", roaming, NOW), "the place is known by now");
+        assert_eq!((0..100).filter(|_| guess(&limits, "alice", roaming, NOW)).count(), 10);
+    }
+
     #[test]
     fn one_guess_at_each_of_ten_thousand_accounts_from_one_address() {
         let limits = limits(MAX_TRACKED);
@@ -496,13 +487,5 @@ mod tests {
         assert!(retry_after(&limits, "alice", ip(HOME), before) <= WINDOW);
         limits.remember("bob", ip(HOME), NOW);
         assert!(sign_in(&limits, "bob", ip(HOME), before));
-    }
-
-    #[test]
-    fn budgets_hold_at_the_edges_of_the_configuration() {
-        for (attempts, window) in [(1, 1), (3, 1), (1_000_000, 1), (7, 86_400), (u32::MAX, 86_400)] {
-            let rate = Rate::new(attempts, Duration::from_secs(window));
-            assert_eq!(rate.window / rate.interval, i64::from(attempts), "{attempts} in {window} s");
-        }
     }
 }

@@ -1,0 +1,100 @@
+//! Starting a sealed session.
+
+use std::sync::Arc;
+
+use cloakroom_core::{EndReason, Route, SessionRecord, Timestamp};
+use cloakroom_store::{Ended, Live, SealedContents, Selector, StoreError, Verb, Version};
+
+use super::seal::Seal;
+use super::{Need, Seals, WhenUnreachable};
+use crate::issue::Replacing;
+use crate::revoke::Known;
+use crate::{ActiveSession, Issue, IssueOutcome, Issued, SessionError, Sessions};
+
+impl Sessions {
+    /// Starts a sealed session: sealed first, so that what is too large fails before anything ends; then what it replaces is
+    /// ended, and only then is the token handed out.
+    pub(crate) async fn issue_sealed(
+        &self,
+        seals: &Seals,
+        issue: Issue,
+    ) -> Result<IssueOutcome, SessionError> {
+        if issue.principal.is_some() {
+            self.know_the_list(seals).await.map_err(SessionError::Store)?;
+        }
+        let now = self.now();
+        let (record, known) = self.record_of(seals, &issue, now)?;
+        let contents = SealedContents {
+            record: Arc::new(record),
+            version: Version::FIRST,
+            last_seen_at: now,
+            known,
+            core: seals.new_core()?,
+        };
+        let token = seals.seal(&contents, now)?;
+        let ended = match &issue.replaced {
+            Some(old) => self.end_replaced_sealed(seals, old, now).await.map_err(SessionError::Store)?,
+            None => Vec::new(),
+        };
+        self.report_issue(issue, contents.record.id, &ended, now);
+        let seal = Seal::of(&contents, None);
+        let SealedContents { record, version, last_seen_at, .. } = contents;
+        let session = ActiveSession::sealed(Live { record, version, last_seen_at }, seal);
+        Ok(IssueOutcome::Issued(Issued { token, session, ended }))
+    }
+
+    /// Reads the list, so that whoever signs in after their sessions were ended elsewhere is not taken for one of those.
+    async fn know_the_list(&self, seals: &Seals) -> Result<(), StoreError> {
+        let Some(mirror) = seals.mirror() else { return Ok(()) };
+        match mirror.refresh(Need::Fresh).await {
+            Err(_) if seals.policy.when_unreachable() == WhenUnreachable::Open => {
+                mirror.metrics().unproven.increment(1);
+                Ok(())
+            }
+            read => read,
+        }
+    }
+
+    /// The record, issued after everything that is known to have ended others: their clocks may be ahead of this one, and a
+    /// millisecond may hold both.
+    fn record_of(
+        &self,
+        seals: &Seals,
+        issue: &Issue,
+        now: Timestamp,
+    ) -> Result<(SessionRecord, u64), SessionError> {
+        let principal = issue.principal_id();
+        let route = match principal {
+            Some(principal) => Route::of_principal(principal),
+            None => self.random_route().map_err(SessionError::Random)?,
+        };
+        let id = self.new_id(route).map_err(SessionError::Random)?;
+        let mut record = issue.record(id, self, now);
+        let Some(mirror) = seals.mirror() else { return Ok((record, 0)) };
+        let after = mirror.after(principal);
+        if let Some(instant) = after.instant {
+            record.created_at = record.created_at.max(instant.plus(INSTANT));
+        }
+        Ok((record, after.number))
+    }
+
+    /// Ends the session that is replaced, where there is a list to write that into.
+    async fn end_replaced_sealed(
+        &self,
+        seals: &Seals,
+        old: &Replacing,
+        now: Timestamp,
+    ) -> Result<Vec<Ended>, StoreError> {
+        if seals.mirror().is_none() {
+            return Ok(Vec::new());
+        }
+        let Replacing { session, principal, absolute_expires_at } = old.clone();
+        let known = Known { session, principal, absolute_expires_at };
+        let selector = Selector::One(session);
+        let ending = seals.end(&selector, Some(&known), EndReason::Replaced, now);
+        Ok(self.ask(Verb::End, ending).await?.ended)
+    }
+}
+
+/// The least that an instant is after another.
+const INSTANT: std::time::Duration = std::time::Duration::from_millis(1);

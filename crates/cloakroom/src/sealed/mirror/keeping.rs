@@ -1,0 +1,88 @@
+//! Reading on and on, beside the requests.
+
+use std::convert::Infallible;
+use std::future::pending;
+use std::time::Duration;
+
+use cloakroom_store::StoreError;
+use tokio::time::{sleep, sleep_until};
+
+use super::{Mirror, Need};
+use crate::system::timer_now;
+
+impl Mirror {
+    /// Reads the list for as long as it is polled: four times in a lease, and at once when something may be new.
+    pub(crate) async fn keep(&self) -> Infallible {
+        let pace = self.lease / READINGS_IN_A_LEASE;
+        let shortest = pace / CLOSEST;
+        let mut tale = Tale::default();
+        loop {
+            // Asked for before the reading: what comes during it is not missed.
+            let changed = self.list.changed();
+            let begun = timer_now();
+            let mut read = self.refresh(Need::Turn).await;
+            if read.is_ok() && self.has_offers() {
+                read = self.offer().await.map(drop);
+            }
+            tale.goes_on(self, &read);
+            self.metrics.stands(self.entries(), self.is_trusted());
+            let news = async {
+                tokio::select! {
+                    changed = changed => if changed.is_err() { pending::<()>().await },
+                    () = self.written.notified() => {}
+                }
+                sleep_until(begun + shortest).await;
+            };
+            tokio::select! {
+                () = sleep(pace) => {}
+                () = news, if read.is_ok() => {}
+            }
+        }
+    }
+}
+
+/// What is logged of trust: when it is lost, and when it is back; not more often than every few seconds.
+#[derive(Default)]
+struct Tale {
+    /// Since when it is lost, by the monotonic clock, and whether that was told.
+    lost: Option<(u64, bool)>,
+    told_at: Option<u64>,
+}
+
+impl Tale {
+    fn goes_on(&mut self, mirror: &Mirror, read: &Result<(), StoreError>) {
+        let (list, now) = (mirror.list.name(), mirror.nanos());
+        if mirror.is_trusted() {
+            if let Some((since, true)) = self.lost.take() {
+                let seconds = Duration::from_nanos(now.saturating_sub(since)).as_secs_f64();
+                tracing::info!(
+                    event = "revocation_list_trusted",
+                    list,
+                    seconds,
+                    "the list of revocations is read again"
+                );
+            }
+            return;
+        }
+        let (since, told) = self.lost.unwrap_or((now, false));
+        let is_due = self.told_at.is_none_or(|at| now.saturating_sub(at) >= TOLD_EVERY);
+        self.lost = Some((since, told || is_due));
+        if !told && is_due {
+            self.told_at = Some(now);
+            let cause = read.as_ref().err().map(ToString::to_string).unwrap_or_default();
+            tracing::warn!(
+                event = "revocation_list_unread",
+                list,
+                cause,
+                "the list of revocations cannot be read"
+            );
+        }
+    }
+}
+
+/// Readings begun in a lease: one may take three quarters of it before trust is lost.
+pub(super) const READINGS_IN_A_LEASE: u32 = 4;
+/// News make readings follow each other this much faster than the pace, and no faster: a hundred and more in a second.
+const CLOSEST: u32 = 32;
+/// Shortest time between two lines in the log about lost trust, in nanoseconds.
+const TOLD_EVERY: u64 = 10_000_000_000;

@@ -1,0 +1,216 @@
+//! A node's copy of the list of revocations, believed only while it is provably complete.
+//!
+//! The promise is the near cache's: no node accepts a session later than one lease after its end was acknowledged. It rests on
+//! the list alone, whose numbers rise in the order in which entries become visible.
+//!
+//! - **Reading is the proof.** A node reads from where it stopped to the list's end, several times in a lease, and at once when
+//!   it is told of something new. An answer holds all that was acknowledged before it was asked for; so the copy is complete as of
+//!   the instant at which the last page was *sent*, and is trusted until a lease after that.
+//! - **Entries first.** What was read is taken in before the lease that it earns is published. A reader reads the lease, then the
+//!   copy, then the clock.
+//! - **Own ends at once.** What this node has ended is in its copy when the list has acknowledged it.
+//! - **Nothing is taken back.** A list that has lost its history (a backup, a fail-over to a copy that lagged) is read from its
+//!   start; what was known stays known, and what the list lacks is offered to it again, by every node that knows it.
+//!
+//! [`protocol`] is these decisions as plain values; [`book`] what is known; [`reading`] who reads when; [`dues`] what the list
+//! may lack.
+
+mod book;
+mod dues;
+mod keeping;
+mod observe;
+mod protocol;
+mod reading;
+mod sabotage;
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use cloakroom_core::{PrincipalId, SessionId, Timestamp};
+use cloakroom_store::{RevocationEntry, RevocationList};
+use parking_lot::{Mutex, RwLock};
+use tokio::sync::Notify;
+
+use self::book::Book;
+use self::dues::Dues;
+use self::observe::MirrorMetrics;
+use self::protocol::{Course, Trust};
+use self::reading::Readings;
+use self::sabotage::Sabotage;
+use super::seal::Claim;
+use crate::streams::Streams;
+use crate::{Clock, Random, RandomError};
+
+pub(crate) use self::book::{After, Covered};
+pub(crate) use self::observe::describe;
+pub(crate) use self::reading::Need;
+pub(crate) use self::sabotage::Harm;
+
+/// A list, and this node's copy of it.
+pub(crate) struct Mirror {
+    list: Arc<dyn RevocationList>,
+    clock: Arc<dyn Clock>,
+    random: Arc<dyn Random>,
+    streams: Arc<Streams>,
+    lease: Duration,
+    book: RwLock<Book>,
+    /// A [`Trust`]. Written by whoever reads the list, after the entries are in the book.
+    trust: AtomicU64,
+    /// When the last complete reading was sent, plus one; zero before the first.
+    read_at: AtomicU64,
+    course: tokio::sync::Mutex<Course>,
+    readings: Readings,
+    dues: Mutex<Dues>,
+    /// Something was written here: it is to be read back.
+    written: Notify,
+    metrics: MirrorMetrics,
+    harm: Harm,
+}
+
+/// What the copy says of a token.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum Sight {
+    /// It is covered. That stays so, whatever can be read.
+    Covered(Covered),
+    /// Nothing covers it.
+    Clear,
+    /// Nothing that is known here covers it; but more may be in the list by now.
+    Unproven,
+}
+
+impl Mirror {
+    pub(crate) fn new(
+        list: Arc<dyn RevocationList>,
+        clock: Arc<dyn Clock>,
+        random: Arc<dyn Random>,
+        streams: Arc<Streams>,
+        lease: Duration,
+        harm: Harm,
+    ) -> Self {
+        Self {
+            metrics: MirrorMetrics::new(),
+            list,
+            clock,
+            random,
+            streams,
+            lease,
+            book: RwLock::default(),
+            trust: AtomicU64::new(0),
+            read_at: AtomicU64::new(0),
+            course: tokio::sync::Mutex::default(),
+            readings: Readings::default(),
+            dues: Mutex::default(),
+            written: Notify::new(),
+            harm,
+        }
+    }
+
+    pub(crate) fn list(&self) -> &Arc<dyn RevocationList> {
+        &self.list
+    }
+
+    pub(crate) fn lease(&self) -> Duration {
+        self.lease
+    }
+
+    pub(crate) fn entries(&self) -> usize {
+        self.book.read().len()
+    }
+
+    /// What the copy says of a token, as far as it may be believed.
+    ///
+    /// # Cost
+    /// Memory only; no allocation where nothing covers it.
+    pub(crate) fn look(&self, claim: &Claim<'_>) -> Sight {
+        let early = self.harm.does(Sabotage::ClockBeforeEntries).then(|| self.nanos());
+        let late = self.harm.does(Sabotage::EntriesBeforeTrust);
+        let trust = self.trust();
+        if let Some(covered) = self.covers(claim) {
+            return Sight::Covered(covered);
+        }
+        let trust = if late { self.trust() } else { trust };
+        if trust.holds(early.unwrap_or_else(|| self.nanos())) { Sight::Clear } else { Sight::Unproven }
+    }
+
+    /// What is known here of a token, however old that is.
+    pub(crate) fn covers(&self, claim: &Claim<'_>) -> Option<Covered> {
+        self.book.read().covers(claim)
+    }
+
+    pub(crate) fn knows_end_of(&self, session: SessionId) -> bool {
+        self.book.read().knows_end_of(session)
+    }
+
+    pub(crate) fn exchanges_of(&self, session: SessionId) -> usize {
+        self.book.read().exchanges_of(session)
+    }
+
+    /// What a new session of `principal` has to come after.
+    pub(crate) fn after(&self, principal: Option<&PrincipalId>) -> After {
+        let after = self.book.read().after(principal);
+        After { number: after.number.max(self.readings.last_number()), ..after }
+    }
+
+    /// Forgets what no token can meet any more.
+    pub(crate) fn forget_over(&self, now: Timestamp) {
+        self.book.write().forget_over(now);
+    }
+
+    /// Whether the copy may be believed now.
+    pub(crate) fn is_trusted(&self) -> bool {
+        self.trust().holds(self.nanos())
+    }
+
+    /// How long ago the last complete reading was sent.
+    pub(crate) fn read_ago(&self) -> Option<Duration> {
+        let read_at = self.read_at.load(Ordering::Acquire).checked_sub(1)?;
+        Some(Duration::from_nanos(self.nanos().saturating_sub(read_at)))
+    }
+
+    pub(crate) fn metrics(&self) -> &MirrorMetrics {
+        &self.metrics
+    }
+
+    /// Random bits that tell an entry from others.
+    pub(crate) fn nonce(&self) -> Result<u64, RandomError> {
+        let mut bytes = [0; 8];
+        self.random.fill(&mut bytes)?;
+        Ok(u64::from_ne_bytes(bytes))
+    }
+
+    /// Entries that this node wrote, or owes to the list, hold here from now on.
+    fn hold(&self, entries: &[RevocationEntry]) {
+        if self.harm.does(Sabotage::OwnEndsUntold) {
+            return;
+        }
+        let mut book = self.book.write();
+        for entry in entries {
+            book.add(entry, None, NEVER_MET);
+        }
+        drop(book);
+        self.streams.listed(entries.iter().map(|entry| &entry.scope));
+    }
+
+    fn trust(&self) -> Trust {
+        Trust::from_nanos(self.trust.load(Ordering::Acquire))
+    }
+
+    fn nanos(&self) -> u64 {
+        crate::near::nanos(self.clock.monotonic())
+    }
+}
+
+impl fmt::Debug for Mirror {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Mirror")
+            .field("list", &self.list)
+            .field("entries", &self.entries())
+            .field("trusted", &self.is_trusted())
+            .finish_non_exhaustive()
+    }
+}
+
+/// The history of what was met in none.
+const NEVER_MET: u32 = 0;

@@ -1,0 +1,108 @@
+//! When a copy of the list may be believed: the decisions alone, without async, clock, I/O or threads.
+//!
+//! Instants are readings of one node's monotonic clock in nanoseconds. Everything here is a plain value, so that a model
+//! checker can put it into every state.
+
+use cloakroom_store::{Place, Reading};
+
+use super::sabotage::{Harm, Sabotage};
+
+/// How far a node has read, and in which of the list's histories: a list that was restored, failed over or emptied begins
+/// another.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(crate) struct Course {
+    place: Place,
+    history: u32,
+}
+
+/// What an answer of the list is good for.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(crate) enum Step {
+    /// Its entries are to be taken in, under this history; then there is more to be read.
+    More(u32),
+    /// Its entries are to be taken in, under this history; then the copy is complete as of the moment it was asked for.
+    Complete(u32),
+    /// The list does not know the place any more: it is to be read from its start. What is known stays known.
+    Anew,
+    /// It makes no sense: numbers that do not rise, a start that is lost. Nothing is taken in.
+    Nonsense,
+}
+
+impl Default for Course {
+    fn default() -> Self {
+        Self { place: Place::START, history: 1 }
+    }
+}
+
+impl Course {
+    /// From where to read.
+    pub(crate) const fn place(&self) -> Place {
+        self.place
+    }
+
+    /// What was asked for at this place has been answered.
+    ///
+    /// The place moves on: the entries are to be taken in before anything is asked again, and before anything is believed.
+    pub(crate) fn answered(&mut self, reading: &Reading, harm: Harm) -> Step {
+        match reading {
+            Reading::Lost if self.place == Place::START => Step::Nonsense,
+            Reading::Lost => {
+                self.place = Place::START;
+                self.history = self.history.saturating_add(1);
+                Step::Anew
+            }
+            Reading::Entries { entries, more } => {
+                let mut last = self.place.number;
+                for (number, _) in entries {
+                    if *number <= last {
+                        return Step::Nonsense;
+                    }
+                    last = *number;
+                }
+                if *more && entries.is_empty() {
+                    return Step::Nonsense;
+                }
+                if let Some((number, entry)) = entries.last() {
+                    self.place = Place { number: *number, nonce: entry.nonce };
+                }
+                if *more && !harm.does(Sabotage::FirstPageIsAll) {
+                    Step::More(self.history)
+                } else {
+                    Step::Complete(self.history)
+                }
+            }
+        }
+    }
+}
+
+/// Until when the copy may be used: a lease after the newest complete reading was *sent*.
+///
+/// What was acknowledged before that instant is in the copy, because an answer of the list holds all that was acknowledged before it
+/// was asked. What is acknowledged later is accepted for no longer than a lease after it.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
+pub(crate) struct Trust(u64);
+
+impl Trust {
+    pub(crate) const fn from_nanos(until: u64) -> Self {
+        Self(until)
+    }
+
+    pub(crate) const fn nanos(self) -> u64 {
+        self.0
+    }
+
+    /// The last page of a complete reading was sent at `sent_at` and answered at `answered_at`; all of it is in the copy.
+    #[must_use]
+    pub(crate) fn read(self, sent_at: u64, answered_at: u64, lease: u64, harm: Harm) -> Self {
+        let from = if harm.does(Sabotage::LeaseFromReply) { answered_at } else { sent_at };
+        // A reading that took its time takes nothing back.
+        Self(self.0.max(from.saturating_add(lease)))
+    }
+
+    /// Whether a reader may go by the copy that read this first, then the copy, and then the clock.
+    ///
+    /// In this order: a reader that pauses in between would else go by an old copy under a new lease.
+    pub(crate) const fn holds(self, now: u64) -> bool {
+        now < self.0
+    }
+}

@@ -1,0 +1,203 @@
+//! Reading the list: one reader at a time, and everybody else by its answer.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use cloakroom_store::{ErrorKind, Reading, RevocationEntry, StoreError, StoreFuture, Verb};
+use parking_lot::Mutex;
+use tokio::time::timeout;
+
+use super::protocol::{Course, Step};
+use super::sabotage::Sabotage;
+use super::{Book, Mirror};
+use crate::Refused;
+use crate::streams::Asked;
+
+/// What a reading is wanted for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Need {
+    /// To be trusted again: whoever's reading brings that will do, and one that has just failed is not repeated at once.
+    Trust,
+    /// To know what is in the list now: only a reading that begins after this will do.
+    Fresh,
+    /// To keep on reading, whatever has just failed.
+    Turn,
+}
+
+/// The readings of a node, numbered.
+#[derive(Debug, Default)]
+pub(super) struct Readings {
+    begun: AtomicU64,
+    last: Mutex<Option<Outcome>>,
+    /// The number of the last entry that was taken in.
+    number: AtomicU64,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Outcome {
+    reading: u64,
+    /// When it ended, by the monotonic clock.
+    ended_at: u64,
+    failed: Option<ErrorKind>,
+}
+
+impl Readings {
+    /// The number of the newest entry that was read.
+    pub(super) fn last_number(&self) -> u64 {
+        self.number.load(Ordering::Acquire)
+    }
+
+    /// The number of the last reading that was begun: one with a greater number begins after this.
+    pub(super) fn begun(&self) -> u64 {
+        self.begun.load(Ordering::SeqCst)
+    }
+}
+
+impl Mirror {
+    /// Reads the list to its end, or waits for whoever does.
+    ///
+    /// # Errors
+    /// [`StoreError`] where it could not be read. What is known stays known, and trusted for as long as it was.
+    ///
+    /// # Cost
+    /// One round trip for all who wait; more where there is much that is new.
+    pub(crate) async fn refresh(&self, need: Need) -> Result<(), StoreError> {
+        let before = self.readings.begun();
+        let mut course = self.course.lock().await;
+        let last = *self.readings.last.lock();
+        if need == Need::Trust && self.is_trusted() {
+            return Ok(());
+        }
+        if let Some(outcome) = last {
+            let is_mine = outcome.reading > before;
+            let rests = self.nanos().saturating_sub(outcome.ended_at) < crate::near::nanos(self.rest());
+            match outcome.failed {
+                None if is_mine => return Ok(()),
+                Some(kind) if is_mine || (rests && need != Need::Turn) => return Err(self.unread(kind)),
+                _ => {}
+            }
+        }
+        let reading = self.readings.begun.fetch_add(1, Ordering::SeqCst) + 1;
+        let read = self.read_on(&mut course, reading).await;
+        let failed = read.as_ref().err().map(StoreError::kind);
+        *self.readings.last.lock() = Some(Outcome { reading, ended_at: self.nanos(), failed });
+        self.metrics.read(&read, self.list.name());
+        read.map_err(|error| self.unread(error.kind()))
+    }
+
+    async fn read_on(&self, course: &mut Course, reading: u64) -> Result<(), StoreError> {
+        for _ in 0..MOST_STEPS {
+            let (sent_at, asked) = (self.nanos(), self.streams.asked());
+            let answer = self.in_time(self.list.read(course.place(), PAGE), Verb::Watch).await?;
+            let step = course.answered(&answer, self.harm);
+            match step {
+                Step::More(history) => self.take_in(answer, history, course),
+                Step::Complete(history) => {
+                    if self.harm.does(Sabotage::TrustBeforeEntries) {
+                        self.publish(sent_at, asked);
+                    }
+                    self.take_in(answer, history, course);
+                    self.publish(sent_at, asked);
+                    self.settle_dues(reading, history);
+                    return Ok(());
+                }
+                Step::Anew => {
+                    self.metrics.lost();
+                    tracing::warn!(
+                        event = "revocation_list_lost",
+                        list = self.list.name(),
+                        entries = self.entries(),
+                        "the list of revocations has lost its history; what is known here stays in force, and is offered to it again"
+                    );
+                    if self.harm.does(Sabotage::ForgetWhatWasLost) {
+                        *self.book.write() = Book::default();
+                    }
+                }
+                Step::Nonsense => return Err(self.failed(ErrorKind::Internal)),
+            }
+        }
+        Err(self.failed(ErrorKind::Unavailable))
+    }
+
+    /// Takes in what was read, a little at a time, so that nobody who looks waits long.
+    fn take_in(&self, answer: Reading, history: u32, course: &Course) {
+        let Reading::Entries { entries, .. } = answer else { return };
+        for some in entries.chunks(AT_A_TIME) {
+            let mut book = self.book.write();
+            for (number, entry) in some {
+                book.add(entry, Some(*number), history);
+            }
+            drop(book);
+            self.streams.listed(some.iter().map(|(_, entry)| &entry.scope));
+        }
+        self.readings.number.store(course.place().number, Ordering::Release);
+    }
+
+    fn publish(&self, sent_at: u64, asked: Asked) {
+        let trust = self.trust().read(sent_at, self.nanos(), crate::near::nanos(self.lease), self.harm);
+        self.trust.store(trust.nanos(), Ordering::Release);
+        self.read_at.fetch_max(sent_at.saturating_add(1), Ordering::AcqRel);
+        self.streams.proven(asked, cloakroom_store::Parts::ALL);
+    }
+
+    /// Writes entries down. They hold here once the list has acknowledged them.
+    ///
+    /// # Errors
+    /// [`StoreError`]; nothing holds here. Where it says so, they may be in the list.
+    pub(crate) async fn write(&self, entries: &[RevocationEntry]) -> Result<(), StoreError> {
+        self.in_time(self.list.add(entries), Verb::End).await.map_err(|error| {
+            if error.kind() == ErrorKind::Timeout { error.maybe_applied() } else { error }
+        })?;
+        self.hold(entries);
+        self.dues.lock().wrote(entries, self.readings.begun(), self.nanos());
+        self.written.notify_one();
+        Ok(())
+    }
+
+    /// Entries that the list could not take, or may not have taken, hold here, and are offered to it until it has them.
+    pub(crate) fn owe(&self, entries: &[RevocationEntry]) {
+        self.hold(entries);
+        self.dues.lock().owe(entries);
+        self.written.notify_one();
+    }
+
+    /// The list's answer, if it comes in time. One that is there already needs no timer.
+    pub(super) async fn in_time<T: Unpin>(
+        &self,
+        answer: StoreFuture<'_, T>,
+        verb: Verb,
+    ) -> Result<T, StoreError> {
+        match answer.into_ready() {
+            Ok(answer) => answer,
+            Err(coming) => timeout(DEADLINE, coming)
+                .await
+                .unwrap_or_else(|_| Err(StoreError::new(ErrorKind::Timeout, self.list.name(), verb))),
+        }
+    }
+
+    fn failed(&self, kind: ErrorKind) -> StoreError {
+        StoreError::new(kind, self.list.name(), Verb::Watch)
+    }
+
+    /// What whoever waited for a reading is told of its failure, which was counted where it happened.
+    fn unread(&self, kind: ErrorKind) -> StoreError {
+        let kind = if kind == ErrorKind::Timeout { kind } else { ErrorKind::Unavailable };
+        self.failed(kind).caused_by(Refused::unread(self.rest().max(SHORTEST_RETRY)))
+    }
+
+    /// After a reading that failed nobody tries again for so long, but for who reads all the time.
+    fn rest(&self) -> Duration {
+        self.lease / super::keeping::READINGS_IN_A_LEASE
+    }
+}
+
+/// Entries asked for at once.
+const PAGE: usize = 1_024;
+/// Entries taken in under one lock: some tens of microseconds.
+const AT_A_TIME: usize = 64;
+/// Answers in one reading: four million entries, more than any node keeps.
+const MOST_STEPS: usize = 4_096;
+/// Longest wait for one answer of the list.
+const DEADLINE: Duration = Duration::from_secs(2);
+/// What clients are told to wait at least.
+const SHORTEST_RETRY: Duration = Duration::from_secs(1);

@@ -1,0 +1,92 @@
+//! What may be chosen for sessions that travel in their tokens.
+
+use std::time::Duration;
+
+use cloakroom_core::{Policy, Timeouts};
+
+/// How strictly sealed sessions are kept.
+///
+/// ```
+/// use cloakroom::{Replay, SealedPolicy, WhenUnreachable};
+///
+/// let policy = SealedPolicy::default();
+/// assert_eq!(policy.when_unreachable(), WhenUnreachable::Closed);
+/// assert_eq!(policy.replay(), Replay::Rotations);
+/// ```
+///
+/// # Security
+/// All nodes that share keys need the same: the weakest of them is what holds.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct SealedPolicy {
+    when_unreachable: WhenUnreachable,
+    replay: Replay,
+    longest_life: Duration,
+}
+
+/// What becomes of requests while the list of revocations cannot be read.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+pub enum WhenUnreachable {
+    /// Once a lease has passed, they are answered with "unavailable".
+    #[default]
+    Closed,
+    /// They go on, by what was last known of the list: a session that is ended meanwhile, on another node, is accepted here for
+    /// as long as the list cannot be read. So is what this node rotates.
+    Open,
+}
+
+/// Which older copies of a token are refused, beside those of sessions that have ended.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+pub enum Replay {
+    /// Those from before the token was exchanged. A copy from before a change of attributes brings the session back as it
+    /// was then.
+    #[default]
+    Rotations,
+    /// Also those from before a change, where somebody is signed in: one round trip for each change.
+    Changes,
+}
+
+impl SealedPolicy {
+    /// The same, doing this while the list cannot be read.
+    #[must_use]
+    pub fn with_when_unreachable(self, when_unreachable: WhenUnreachable) -> Self {
+        Self { when_unreachable, ..self }
+    }
+
+    /// The same, refusing these copies.
+    #[must_use]
+    pub fn with_replay(self, replay: Replay) -> Self {
+        Self { replay, ..self }
+    }
+
+    /// The same, for tokens that may live for so long: at least the longest absolute timeout of the policy, whatever is said.
+    ///
+    /// To be said where the policy was more generous once: a token from then ends when it is this old, and what was ended is
+    /// remembered for as long.
+    #[must_use]
+    pub fn with_longest_life(self, longest_life: Duration) -> Self {
+        Self { longest_life, ..self }
+    }
+
+    /// What becomes of requests while the list cannot be read.
+    #[must_use]
+    pub const fn when_unreachable(&self) -> WhenUnreachable {
+        self.when_unreachable
+    }
+
+    /// Which older copies are refused.
+    #[must_use]
+    pub const fn replay(&self) -> Replay {
+        self.replay
+    }
+
+    /// How long a session can live that was issued under `policy`, or was before.
+    #[must_use]
+    pub fn longest_life(&self, policy: &Policy) -> Duration {
+        let remembered = policy.remember_me().map_or(Duration::ZERO, absolute);
+        self.longest_life.max(absolute(policy.timeouts())).max(remembered)
+    }
+}
+
+fn absolute(timeouts: Timeouts) -> Duration {
+    timeouts.absolute
+}

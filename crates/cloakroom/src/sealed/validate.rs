@@ -1,0 +1,229 @@
+//! Sealed token and instant in, session out.
+
+use std::sync::Arc;
+
+use cloakroom_core::{SessionRecord, SessionToken, Timestamp, Tombstone, Verdict, judge, touch_due};
+use cloakroom_store::{Live, OpenedSeal, Retired, SealedContents, StoreError};
+use tracing::Span;
+
+use super::entries::core_name;
+use super::mirror::{Covered, Sight};
+use super::seal::{Claim, Seal};
+use super::{Mirror, Need, Seals, WhenUnreachable};
+use crate::validate::Answer;
+use crate::{ActiveSession, Activity, Event, EventKind, Presenter, SessionError, Sessions, Validation};
+
+/// What is believed of the list.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum By {
+    /// This node's copy, while it may be.
+    Memory,
+    /// The list itself.
+    List,
+}
+
+/// Who asks, when, and whether that is activity.
+#[derive(Clone, Copy)]
+pub(crate) struct Question<'a> {
+    pub(crate) activity: Activity,
+    pub(crate) now: Timestamp,
+    pub(crate) presenter: Option<&'a dyn Presenter>,
+}
+
+impl Question<'_> {
+    #[cold]
+    fn event(&self, kind: EventKind) -> Event {
+        Event::new(kind, self.now).from_device(self.presenter.map(Presenter::device))
+    }
+}
+
+/// A token that was opened, and what was asked of it.
+struct Opened<'a> {
+    seals: &'a Seals,
+    question: Question<'a>,
+    contents: SealedContents,
+    seal: Seal,
+    is_stale: bool,
+}
+
+impl Sessions {
+    /// What a sealed token stands for. An answer that is there at once goes no further; where the list has to be read, one is
+    /// waited for in a box.
+    pub(crate) fn open_sealed<'a>(
+        &'a self,
+        seals: &'a Seals,
+        span: &Span,
+        token: &SessionToken,
+        question: Question<'a>,
+        by: By,
+    ) -> Answer<'a> {
+        let _entered = span.enter();
+        let begun = self.metrics().begin_look(&**self.clock());
+        let opened = match seals.sealing.open(token, question.now) {
+            Ok(opened) => seals.bounded(opened),
+            Err(refusal) => {
+                seals.metrics.refused(refusal);
+                self.report(&question.event(EventKind::UnknownToken));
+                return Answer::There(Ok(Validation::Unknown));
+            }
+        };
+        let OpenedSeal { contents, is_stale } = opened;
+        let seal = Seal::of(&contents, None);
+        let opened = Opened { seals, question, contents, seal, is_stale };
+        let Some(mirror) = seals.mirror() else {
+            return Answer::There(Ok(self.judged(opened, None)));
+        };
+        let sight = opened.look(mirror);
+        seals.metrics.validated.took(&**self.clock(), begun);
+        match sight {
+            Sight::Covered(covered) => Answer::There(Ok(self.judged(opened, Some(covered)))),
+            Sight::Clear if by == By::Memory => Answer::There(Ok(self.judged(opened, None))),
+            _ if opened.expired().is_some() => Answer::There(Ok(self.judged(opened, None))),
+            _ => Answer::Coming(Box::pin(async move {
+                let need = if by == By::List { Need::Fresh } else { Need::Trust };
+                let read = mirror.refresh(need).await;
+                self.judged_after(opened, mirror, read)
+            })),
+        }
+    }
+
+    /// The list was read, or could not be.
+    fn judged_after(
+        &self,
+        opened: Opened<'_>,
+        mirror: &Mirror,
+        read: Result<(), StoreError>,
+    ) -> Result<Validation, SessionError> {
+        let covered = mirror.covers(&opened.claim());
+        if let (None, Err(error)) = (&covered, read) {
+            if opened.seals.policy.when_unreachable() == WhenUnreachable::Closed {
+                opened.seals.metrics.validated.failed.increment(1);
+                return Err(SessionError::Store(error));
+            }
+            mirror.metrics().unproven.increment(1);
+        }
+        Ok(self.judged(opened, covered))
+    }
+
+    /// What a token means of which the list says this.
+    fn judged(&self, opened: Opened<'_>, covered: Option<Covered>) -> Validation {
+        let counters = &opened.seals.metrics.validated;
+        let (question, record) = (opened.question, &opened.contents.record);
+        let expired = opened.expired();
+        // Whichever end came first is the one; a token that was exchanged says nothing of its session.
+        let ended = match (covered, expired) {
+            (Some(Covered::Ended(one)), Some(other)) => {
+                Some(if other.ended_at < one.ended_at { other } else { one })
+            }
+            (Some(Covered::Ended(tombstone)), None) | (None, Some(tombstone)) => Some(tombstone),
+            (Some(Covered::Retired(retired)), _) => {
+                counters.retired.increment(1);
+                self.report_retired(&question, retired);
+                return Validation::Retired(retired);
+            }
+            (None, None) => None,
+        };
+        if let Some(tombstone) = ended {
+            if question.now.since(tombstone.ended_at) >= record.lifetime.tombstone_retention {
+                counters.unknown.increment(1);
+                self.report(&question.event(EventKind::UnknownToken));
+                return Validation::Unknown;
+            }
+            counters.ended.increment(1);
+            let event = question.event(EventKind::UsedAfterEnd(tombstone.reason)).since(tombstone.ended_at);
+            self.report(&event.about(tombstone.session, tombstone.principal.clone()));
+            return Validation::Ended(tombstone);
+        }
+        counters.active.increment(1);
+        let session = self.alive_sealed(opened);
+        self.streams().seen(&session);
+        Validation::Active(session)
+    }
+
+    /// The session, with what its client has to carry from now on where activity is due or its key is not in use any more.
+    fn alive_sealed(&self, opened: Opened<'_>) -> ActiveSession {
+        let Opened { seals, question, mut contents, mut seal, is_stale } = opened;
+        let now = question.now;
+        let due = question.activity == Activity::Counts
+            && touch_due(contents.last_seen_at, now, self.policy().touch_interval());
+        if due || is_stale {
+            let before = contents.last_seen_at;
+            if due {
+                contents.last_seen_at = now;
+            }
+            match seals.seal(&contents, now) {
+                Ok(token) => {
+                    seal.replacement = Some(token);
+                    if due {
+                        self.metrics().touches_written.increment(1);
+                    }
+                }
+                // The client's token is as good as before; the next request tries again.
+                Err(error) => {
+                    contents.last_seen_at = before;
+                    self.metrics().touches_failed.increment(1);
+                    tracing::debug!(%error, "a session could not be sealed anew");
+                }
+            }
+        }
+        let SealedContents { record, version, last_seen_at, .. } = contents;
+        ActiveSession::sealed(Live { record, version, last_seen_at }, seal)
+    }
+
+    #[cold]
+    fn report_retired(&self, question: &Question<'_>, retired: Retired) {
+        let event = question.event(EventKind::RetiredTokenUsed).since(retired.rotated_at);
+        self.report(&event.about(retired.session, None));
+    }
+}
+
+impl Opened<'_> {
+    fn claim(&self) -> Claim<'_> {
+        Claim { contents: &self.contents, core: core_name(&self.seal.binding) }
+    }
+
+    fn look(&self, mirror: &Mirror) -> Sight {
+        mirror.look(&self.claim())
+    }
+
+    /// What is left of the session where time has ended it.
+    fn expired(&self) -> Option<Tombstone> {
+        expired(&self.contents.record, self.contents.last_seen_at, self.question.now)
+    }
+}
+
+/// What is left of a session where time has ended it.
+pub(super) fn expired(record: &SessionRecord, last_seen_at: Timestamp, now: Timestamp) -> Option<Tombstone> {
+    let Verdict::Expired { reason, at } = judge(record, last_seen_at, now) else { return None };
+    let principal = record.principal.as_ref().map(|principal| principal.id().clone());
+    Some(Tombstone { session: record.id, principal, ended_at: at, reason })
+}
+
+impl Seals {
+    /// No token lives longer than ends are remembered, whatever policy it was sealed under.
+    fn bounded(&self, mut opened: OpenedSeal) -> OpenedSeal {
+        let record = &mut opened.contents.record;
+        let latest = record.created_at.plus(self.longest_life);
+        if record.lifetime.absolute_expires_at > latest {
+            Arc::make_mut(record).lifetime.absolute_expires_at = latest;
+        }
+        opened
+    }
+}
+
+impl Sessions {
+    /// Whether this node knows that a session is over, or its token or state counts for nothing any more: by what is in memory
+    /// now, however old that is. Never of a session that a store keeps.
+    ///
+    /// For whoever is about to hand out a [replacement](ActiveSession::replacement): what was decided meanwhile must not be
+    /// undone in the client by an answer that took its time.
+    ///
+    /// # Cost
+    /// Memory only.
+    #[must_use]
+    pub fn is_over(&self, session: &ActiveSession) -> bool {
+        let Some((contents, binding)) = session.contents().zip(session.binding()) else { return false };
+        let Some(mirror) = self.seals().and_then(Seals::mirror) else { return false };
+        mirror.covers(&Claim { contents: &contents, core: core_name(binding) }).is_some()
+    }
+}

@@ -1,0 +1,153 @@
+//! Changing a sealed session: its attributes, its token.
+
+use std::sync::Arc;
+
+use cloakroom_core::{SessionRecord, Timestamp};
+use cloakroom_store::{Applied, ErrorKind, Live, RevocationEntry, SealedContents, StoreError, Verb};
+
+use super::entries::core_name;
+use super::mirror::Covered;
+use super::seal::{Claim, Seal};
+use super::validate::expired;
+use super::{Mirror, Replay, SealedStore, Seals, WhenUnreachable};
+use crate::{ActiveSession, Changes, Renewal, Renewed, SessionError, Sessions, Written};
+
+impl Sessions {
+    /// Makes changes to what `session` holds, and seals it anew at once: what is too large changes nothing.
+    ///
+    /// Another request's changes are not seen here: of two that change the session at the same time, the one whose answer reaches
+    /// the client last is what stays.
+    pub(crate) async fn apply_sealed(
+        &self,
+        seals: &Seals,
+        session: &ActiveSession,
+        mut changes: Changes,
+    ) -> Result<Written, SessionError> {
+        let now = self.now();
+        let Some(before) = session.contents() else { return Ok(Written::Unknown) };
+        match seals.over(session, &before, now) {
+            Some(Covered::Ended(tombstone)) => {
+                self.refuse_resurrection(&tombstone, now);
+                return Ok(Written::Ended(tombstone));
+            }
+            Some(Covered::Retired(retired)) => return Ok(Written::Retired(retired)),
+            None => {}
+        }
+        let mut record = SessionRecord::clone(&before.record);
+        changes.apply_to(&mut record.attributes).map_err(SessionError::Attribute)?;
+        if record.attributes == before.record.attributes {
+            return Ok(Written::Done(session.clone()));
+        }
+        self.check_size(record.attributes.size())?;
+        let is_signed_in = record.principal.is_some();
+        let contents =
+            SealedContents { record: Arc::new(record), version: before.version.next(), ..before.clone() };
+        let token = seals.seal(&contents, now)?;
+        if let (Replay::Changes, true, Some(mirror)) = (seals.policy.replay(), is_signed_in, seals.mirror()) {
+            let floor = seals.entry_of_floor(mirror, &before, contents.version, now)?;
+            self.write_or_owe(seals, mirror, floor).await.map_err(SessionError::Store)?;
+        }
+        let seal = Seal::of(&contents, Some(token));
+        let session = ActiveSession::sealed(live(contents), seal);
+        self.streams().seen(&session);
+        Ok(Written::Done(session))
+    }
+
+    /// Gives a session a new core, and with it another token. The old one is dead, as far as there is a list, before the new one
+    /// is handed out.
+    pub(crate) async fn rotate_sealed(
+        &self,
+        seals: &Seals,
+        session: &ActiveSession,
+        mut renewal: Renewal,
+    ) -> Result<Renewed, SessionError> {
+        let now = self.now();
+        let Some(before) = session.contents() else { return Ok(Renewed::Unknown) };
+        match seals.over(session, &before, now) {
+            Some(Covered::Ended(tombstone)) => {
+                self.refuse_resurrection(&tombstone, now);
+                return Ok(Renewed::Ended(tombstone));
+            }
+            Some(Covered::Retired(retired)) => return Ok(Renewed::Retired(retired)),
+            None => {}
+        }
+        let mut record = SessionRecord::clone(&before.record);
+        renewal.apply(&mut record, self, now)?;
+        let contents = SealedContents {
+            record: Arc::new(record),
+            version: before.version.next(),
+            last_seen_at: before.last_seen_at.max(now),
+            known: before.known,
+            core: seals.new_core()?,
+        };
+        let token = seals.seal(&contents, now)?;
+        let seal = Seal::of(&contents, None);
+        let exchange = self.streams().exchanging(session.id(), session.digest(), seal.binding.digest());
+        if let (Some(mirror), Some(old)) = (seals.mirror(), session.binding()) {
+            if mirror.exchanges_of(session.id()) >= EXCHANGES_MAX {
+                return Err(SessionError::Store(full()));
+            }
+            let entry = seals.entry_of_exchange(mirror, &before, core_name(old), now)?;
+            self.write_or_owe(seals, mirror, entry).await.map_err(SessionError::Store)?;
+        }
+        let session = ActiveSession::sealed(live(contents), seal);
+        exchange.done(&session);
+        self.report_renewal(&session, &renewal, now);
+        Ok(Renewed::Done { token, session })
+    }
+
+    /// Writes down that older copies of a token count for nothing.
+    ///
+    /// Where the list refuses, nothing has changed and the old copy lives on. Where nobody knows whether it took it, the old copy
+    /// may be dead: the new one has to be handed out, or its client would be left with neither. The entry holds here then, and is
+    /// offered to the list until it has it.
+    async fn write_or_owe(
+        &self,
+        seals: &Seals,
+        mirror: &Mirror,
+        entry: RevocationEntry,
+    ) -> Result<(), StoreError> {
+        let entries = [entry];
+        let mut may_fail = seals.policy.when_unreachable() == WhenUnreachable::Closed;
+        for _ in 0..TRIES {
+            match self.ask(Verb::End, mirror.write(&entries)).await {
+                Ok(()) => return Ok(()),
+                Err(error) if error.applied() == Applied::Unknown => may_fail = false,
+                Err(error) if may_fail => return Err(error),
+                Err(_) => break,
+            }
+        }
+        mirror.owe(&entries);
+        Ok(())
+    }
+}
+
+impl Seals {
+    /// Why nothing of a session can change any more, as far as this node knows.
+    pub(super) fn over(
+        &self,
+        session: &ActiveSession,
+        contents: &SealedContents,
+        now: Timestamp,
+    ) -> Option<Covered> {
+        let binding = session.binding()?;
+        let claim = Claim { contents, core: core_name(binding) };
+        let covered = self.mirror().and_then(|mirror| mirror.covers(&claim));
+        covered.or_else(|| expired(&contents.record, contents.last_seen_at, now).map(Covered::Ended))
+    }
+}
+
+fn live(contents: SealedContents) -> Live {
+    let SealedContents { record, version, last_seen_at, .. } = contents;
+    Live { record, version, last_seen_at }
+}
+
+fn full() -> StoreError {
+    StoreError::new(ErrorKind::Full, SealedStore::NAME, Verb::Rekey)
+}
+
+/// How often an entry is written whose fate is not known, before it is owed: the same entry twice is one.
+const TRIES: usize = 2;
+/// Exchanged tokens of one session that might still be presented: with the default timeouts, one exchange in ten seconds. More
+/// would crowd every node's memory.
+const EXCHANGES_MAX: usize = 256;

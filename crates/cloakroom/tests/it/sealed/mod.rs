@@ -1,0 +1,4 @@
+//! Sessions that travel in their tokens, and the list that ends them.
+
+mod life;
+mod support;
