@@ -67,14 +67,25 @@ impl PostgresPool {
     /// # Errors
     /// [`PostgresError`].
     pub async fn read(&self, sql: &str, parameters: Parameters<'_>) -> Result<Vec<Row>, PostgresError> {
+        self.read_where(sql, parameters, |_| Ok(())).await
+    }
+
+    /// The same, where who answered is one that may: `check` looks at the answer. A connection to one that may not is given
+    /// up like one that failed.
+    pub(crate) async fn read_where(
+        &self,
+        sql: &str,
+        parameters: Parameters<'_>,
+        check: Check,
+    ) -> Result<Vec<Row>, PostgresError> {
         let mut patience = Patience::new(self.deadline);
         let (sql, mut sent) = (localized(sql, &self.schema), Sent::Nothing);
-        let mut result = self.ask(&mut patience, &sql, parameters, &mut sent).await;
+        let mut result = self.ask(&mut patience, &sql, parameters, (&mut sent, check)).await;
         for _ in 0..self.connections.number() {
             if !matches!(&result, Err(problem) if problem.ends_connection()) {
                 break;
             }
-            result = self.ask(&mut patience, &sql, parameters, &mut sent).await;
+            result = self.ask(&mut patience, &sql, parameters, (&mut sent, check)).await;
         }
         result.map_err(|problem| PostgresError::of(problem, Sent::Reading))
     }
@@ -89,7 +100,7 @@ impl PostgresPool {
         let sql = localized(sql, &self.schema);
         for _ in 1..MOST_ATTEMPTS {
             let mut sent = Sent::Nothing;
-            match self.ask(&mut patience, &sql, parameters, &mut sent).await {
+            match self.ask(&mut patience, &sql, parameters, (&mut sent, |_| Ok(()))).await {
                 Err(problem) if is_unsent(&problem, sent) || problem.is_passing() => {
                     tracing::debug!(%problem, "asked again");
                 }
@@ -97,7 +108,7 @@ impl PostgresPool {
             }
         }
         let mut sent = Sent::Nothing;
-        let result = self.ask(&mut patience, &sql, parameters, &mut sent).await;
+        let result = self.ask(&mut patience, &sql, parameters, (&mut sent, |_| Ok(()))).await;
         result.map_err(|problem| PostgresError::of(problem, sent))
     }
 
@@ -135,11 +146,12 @@ impl PostgresPool {
         patience: &mut Patience,
         sql: &str,
         parameters: Parameters<'_>,
-        sent: &mut Sent,
+        (sent, check): (&mut Sent, Check),
     ) -> Result<Vec<Row>, Problem> {
         *sent = Sent::Nothing;
         let object = self.connections.take(patience).await?;
         let result = asked(&object, patience, sql, parameters, sent).await;
+        let result = result.and_then(|rows| check(&rows).map(|()| rows));
         if let Err(problem) = &result {
             self.connections.release(object, problem);
         }
@@ -254,6 +266,9 @@ async fn asked(
         None => Err(overdue),
     }
 }
+
+/// Whether who answered may have.
+type Check = fn(&[Row]) -> Result<(), Problem>;
 
 /// Whether a connection ended before the question was sent on it.
 fn is_unsent(problem: &Problem, sent: Sent) -> bool {

@@ -57,6 +57,8 @@ pub(crate) enum Problem {
     Silent(String),
     #[error("the list of changes has no name, though it was given one")]
     Nameless,
+    #[error("the list of ends has no head: its table revocation_head was emptied; INSERT its row again")]
+    Headless,
     #[error("a row that changed while it was looked at, again and again")]
     Restless,
     #[error("no connection became free within {0:?}")]
@@ -111,7 +113,7 @@ impl Problem {
     /// Whether the connection it happened on is of no more use: gone, overdue, or to a server that is a standby now.
     pub(crate) fn spoils_connection(&self) -> bool {
         match self {
-            Self::Connection(_) | Self::Overdue(_) => true,
+            Self::Connection(_) | Self::Overdue(_) | Self::Standby => true,
             Self::Server { ends_connection, .. } => *ends_connection || self.kind() == ErrorKind::ReadOnly,
             _ => false,
         }
