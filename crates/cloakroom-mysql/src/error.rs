@@ -54,6 +54,13 @@ pub(crate) enum Problem {
         message: String,
         remedy: &'static str,
     },
+    #[error("the list of ends has no head: its table revocation_head was emptied; INSERT its row again")]
+    Headless,
+    #[error(
+        "the server accepts no changes, so that it may be a replica, which is behind: name the primary in the URL, or set \
+         read_only to 0 there"
+    )]
+    Replica,
     #[error("a row that changed while it was looked at, again and again")]
     Restless,
     #[error("no connection within {0:?}: the server does not answer, or all connections are busy")]
@@ -82,6 +89,7 @@ impl Problem {
             }),
             Self::Record(_) | Self::Column(_) => ErrorKind::Corrupt,
             Self::Misuse(_) => ErrorKind::Internal,
+            Self::Replica => ErrorKind::ReadOnly,
             Self::Overdue(_) | Self::Crowded(_) | Self::Restless => ErrorKind::Timeout,
             _ => ErrorKind::Unavailable,
         }

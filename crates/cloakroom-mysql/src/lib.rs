@@ -45,6 +45,7 @@ mod facts;
 mod map;
 mod options;
 mod patience;
+mod revocations;
 mod schema;
 mod store;
 mod url;
@@ -56,6 +57,7 @@ pub use facts::MysqlFacts;
 /// What answers and parameters of a [`MysqlPool`] are made of: the driver's.
 pub use mysql_async::{Row, Value, prelude::FromValue};
 pub use options::{MysqlOptions, TlsMode, UrlError};
+pub use revocations::MysqlRevocations;
 pub use schema::{MysqlPlan, MysqlStep};
 pub use store::MysqlStore;
 

@@ -8,6 +8,7 @@ mod insert;
 mod list;
 mod moving;
 mod ping;
+mod revoke;
 mod sweep;
 mod touch;
 
@@ -19,6 +20,7 @@ pub(crate) use insert::Insert;
 pub(crate) use list::List;
 pub(crate) use moving::{Export, Import};
 pub(crate) use ping::{Number, Ping};
+pub(crate) use revoke::{ForgetRevoked, PingList, Revoke, Revoked};
 pub(crate) use sweep::Sweep;
 pub(crate) use touch::TouchAll;
 

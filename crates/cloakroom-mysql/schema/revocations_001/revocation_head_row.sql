@@ -1,0 +1,1 @@
+INSERT IGNORE INTO revocation_head (singleton, last, pings) VALUES (1, 0, 0)

@@ -1,0 +1,11 @@
+-- Removes entries that are over by `p_now`, but for the newest; at most `p_limit` of them.
+CREATE PROCEDURE revocation_prune(IN p_now BIGINT, IN p_limit BIGINT)
+MODIFIES SQL DATA SQL SECURITY INVOKER
+BEGIN
+    DECLARE v_newest BIGINT;
+    ROLLBACK;
+    -- Looked up before, so that the deletion locks nothing that whoever adds needs.
+    SET v_newest = (SELECT MAX(number) FROM revocation);
+    DELETE FROM revocation WHERE keep_until <= p_now AND number < v_newest ORDER BY keep_until, number LIMIT p_limit;
+    SELECT 'done' AS what, ROW_COUNT() AS removed;
+END

@@ -1,0 +1,15 @@
+-- For people: what was ended, in UTC. Instants beyond the year 9999 are NULL.
+CREATE OR REPLACE SQL SECURITY INVOKER VIEW revoked AS
+SELECT
+    kind,
+    CONVERT(subject USING utf8mb4) AS subject,
+    CASE WHEN decided_at BETWEEN -62135596800000 AND 253402300799999 THEN
+        TIMESTAMPADD(MICROSECOND, decided_at MOD 1000 * 1000,
+            TIMESTAMPADD(SECOND, decided_at DIV 1000, TIMESTAMP '1970-01-01 00:00:00.000'))
+    END AS `at`,
+    CASE WHEN keep_until BETWEEN -62135596800000 AND 253402300799999 THEN
+        TIMESTAMPADD(MICROSECOND, keep_until MOD 1000 * 1000,
+            TIMESTAMPADD(SECOND, keep_until DIV 1000, TIMESTAMP '1970-01-01 00:00:00.000'))
+    END AS `until`,
+    reason
+FROM revocation
