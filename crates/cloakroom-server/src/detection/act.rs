@@ -86,7 +86,7 @@ impl<'a> Acting<'a> {
         );
         self.means.audit.note(notice.draft(finding));
         if let Some(calls) = &self.calls {
-            calls.call(finding.signal, || notice.told(finding));
+            calls.call(finding.signal, finding.grade, || notice.told(finding));
         }
     }
 

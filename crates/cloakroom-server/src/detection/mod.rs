@@ -107,7 +107,11 @@ impl Detection {
     /// Passes findings on, each with what `about` knows.
     fn tell(&self, seen: Seen, about: impl Fn() -> Notice) {
         for finding in seen.findings {
-            let Ok(place) = self.shared.queue.try_reserve() else {
+            let is_urgent = finding.grade == Grade::End;
+            let place = (is_urgent || self.shared.queue.capacity() > MATTERS_KEPT)
+                .then(|| self.shared.queue.try_reserve().ok())
+                .flatten();
+            let Some(place) = place else {
                 self.shared.detector.untold(&finding);
                 metrics::counter!(DROPPED).increment(1);
                 continue;
@@ -233,4 +237,35 @@ pub(crate) fn read_places(path: &Path) -> Result<MaxMindPlaces, DetectionError> 
 
 /// Signals waiting to be acted on: each is told once a session and window, so that this many at once are an attack on many.
 const MATTERS_MAX: usize = 4_096;
+/// Of these, the places that are kept for signals which end a session: what strangers cause at will does not fill them.
+const MATTERS_KEPT: usize = 1_024;
 const DROPPED: &str = "cloakroom_signals_dropped_total";
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use cloakroom::SessionId;
+
+    use super::*;
+    use crate::config::Config;
+
+    const NOW: Timestamp = Timestamp::from_millis(1_800_000_000_000);
+
+    #[test]
+    fn whatever_strangers_cause_there_is_room_for_what_ends_a_session() {
+        let detection = Detection::open(&Config::default().detection).unwrap();
+        let room = || detection.shared.queue.capacity();
+        for account in 0..2 * MATTERS_MAX {
+            for _ in 0..=detection.shared.detector.rules().failures.0.count {
+                detection.sign_in_failed(&format!("account{account}"), None, NOW);
+            }
+        }
+        assert_eq!(room(), MATTERS_KEPT, "bursts of failures fill what is theirs");
+        let replay = Event::new(EventKind::RetiredTokenUsed, NOW)
+            .about(SessionId::from_bytes([1; 16]), None)
+            .since(NOW.minus(Duration::from_secs(3_600)));
+        detection.record(&replay);
+        assert_eq!(room(), MATTERS_KEPT - 1, "a replayed token is acted on");
+    }
+}

@@ -93,16 +93,17 @@ impl Courier {
         Ok(Self(Arc::new(Inner { client, url, secret, first_pause })))
     }
 
-    /// Makes calls until no more come, some of them at once: one that has to wait does not hold the others up.
+    /// Makes calls until no more come, `at_once` of them at once: one that has to wait does not hold the others up.
     pub(super) async fn run(
         self,
         mut queued: mpsc::Receiver<Delivery>,
+        at_once: usize,
         clock: Arc<dyn Clock>,
         random: Arc<dyn Random>,
     ) {
         let mut under_way = JoinSet::new();
         while let Some(delivery) = queued.recv().await {
-            while under_way.len() >= AT_ONCE {
+            while under_way.len() >= at_once {
                 under_way.join_next().await;
             }
             let (courier, clock, random) = (self.clone(), clock.clone(), random.clone());
@@ -191,6 +192,4 @@ const WEBHOOK_SIGNATURE: &str = "webhook-signature";
 pub(super) const ATTEMPTS: u32 = 6;
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const PAUSE_FACTOR: u32 = 4;
-/// Calls under way at once.
-const AT_ONCE: usize = 8;
 pub(super) const DELIVERIES: &str = "cloakroom_webhook_deliveries_total";

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cloakroom::{Clock, Random};
-use cloakroom_detection::Signal;
+use cloakroom_detection::{Grade, Signal};
 use serde_json::Value;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -28,10 +28,22 @@ pub(super) struct Webhook {
 }
 
 /// Calls under way.
+///
+/// # Security
+/// What strangers can cause in any number waits by itself: it takes neither place nor time from calls about a session that was
+/// ended.
 pub(super) struct Calls {
-    queue: mpsc::Sender<Delivery>,
+    /// About sessions that were ended.
+    urgent: Line,
+    /// All others.
+    others: Line,
     events: Vec<Signal>,
     random: Arc<dyn Random>,
+}
+
+/// Calls that wait for each other, and for nobody else.
+struct Line {
+    queue: mpsc::Sender<Delivery>,
     courier: JoinHandle<()>,
 }
 
@@ -59,20 +71,25 @@ impl Webhook {
 
     /// Begins to make calls.
     pub(super) fn start(self, clock: Arc<dyn Clock>, random: Arc<dyn Random>) -> Calls {
-        let (queue, queued) = mpsc::channel(CALLS_MAX);
-        let courier = tokio::spawn(self.courier.run(queued, clock, random.clone()));
-        Calls { queue, events: self.events, random, courier }
+        let line = |most: usize, at_once: usize| {
+            let (queue, queued) = mpsc::channel(most);
+            let courier = self.courier.clone().run(queued, at_once, clock.clone(), random.clone());
+            Line { queue, courier: tokio::spawn(courier) }
+        };
+        let (urgent, others) = (line(URGENT_MAX, URGENT_AT_ONCE), line(CALLS_MAX, AT_ONCE));
+        Calls { urgent, others, events: self.events, random }
     }
 }
 
 impl Calls {
     /// Calls with `told`, if the receiver wants to hear of `signal`. Never waits.
-    pub(super) fn call(&self, signal: Signal, told: impl FnOnce() -> Value) {
+    pub(super) fn call(&self, signal: Signal, grade: Grade, told: impl FnOnce() -> Value) {
         if !self.events.contains(&signal) {
             return;
         }
         let mut id = [0; 16];
-        let Ok(place) = self.queue.try_reserve() else { return Outcome::Dropped.count() };
+        let line = if grade == Grade::End { &self.urgent } else { &self.others };
+        let Ok(place) = line.queue.try_reserve() else { return Outcome::Dropped.count() };
         if self.random.fill(&mut id).is_err() {
             return Outcome::Dropped.count();
         }
@@ -81,11 +98,12 @@ impl Calls {
 
     /// Makes the calls that wait, for a little while.
     pub(super) async fn finish(self) {
-        let Self { queue, courier, .. } = self;
-        drop(queue);
-        let abort = courier.abort_handle();
-        if tokio::time::timeout(FAREWELL, courier).await.is_err() {
-            abort.abort();
+        let Self { urgent, others, .. } = self;
+        let aborts = [urgent.courier.abort_handle(), others.courier.abort_handle()];
+        drop((urgent.queue, others.queue));
+        let both = futures_util::future::join(urgent.courier, others.courier);
+        if tokio::time::timeout(FAREWELL, both).await.is_err() {
+            aborts.iter().for_each(tokio::task::AbortHandle::abort);
             tracing::warn!(
                 event = "detection_webhook_abandoned",
                 "calls to the webhook were abandoned at shutdown"
@@ -104,6 +122,12 @@ pub(super) fn describe_metrics() {
 
 /// Calls that wait to be made: some 500 bytes each.
 const CALLS_MAX: usize = 1_024;
+/// The same of those about sessions that were ended.
+const URGENT_MAX: usize = 1_024;
+/// Calls under way at once.
+const AT_ONCE: usize = 8;
+/// The same of those about sessions that were ended.
+const URGENT_AT_ONCE: usize = 4;
 /// How long a server that stops waits for calls.
 const FAREWELL: Duration = Duration::from_secs(5);
 

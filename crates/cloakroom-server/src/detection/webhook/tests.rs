@@ -213,8 +213,8 @@ async fn only_what_is_wanted_is_told() {
     let receiver = Receiver::answering(&[]);
     let address = receiver.listen().await;
     let calls = start(&format!("http://{address}/"), &[Signal::TokenReplayed]);
-    calls.call(Signal::NetworkChanged, || panic!("nobody wants to hear of it"));
-    calls.call(Signal::TokenReplayed, || json!({ "n": 1 }));
+    calls.call(Signal::NetworkChanged, Grade::Log, || panic!("nobody wants to hear of it"));
+    calls.call(Signal::TokenReplayed, Grade::Log, || json!({ "n": 1 }));
     within(calls.finish()).await;
     let bodies: Vec<Bytes> = receiver.calls().into_iter().map(|call| call.body).collect();
     assert_eq!(bodies, [&b"{\"n\":1}"[..]]);
@@ -228,7 +228,7 @@ async fn a_receiver_that_hangs_blocks_nobody_and_what_does_not_fit_in_is_dropped
     let mut asked = 0;
     // Each of these returns at once, although nothing is answered.
     for _ in 0..3 * CALLS_MAX {
-        calls.call(Signal::TokenReplayed, || {
+        calls.call(Signal::TokenReplayed, Grade::Log, || {
             asked += 1;
             json!({})
         });
@@ -236,7 +236,12 @@ async fn a_receiver_that_hangs_blocks_nobody_and_what_does_not_fit_in_is_dropped
     assert_eq!(asked, CALLS_MAX, "what is dropped is not even written");
     receiver.has_heard(8).await;
     assert_eq!(receiver.calls().len(), 8, "as many at once as allowed, and no more");
-    calls.courier.abort();
+    // Whatever hangs, whoever's session was ended is told of beside it.
+    calls.call(Signal::TokenReplayed, Grade::End, || json!({ "n": "ended" }));
+    receiver.has_heard(9).await;
+    assert_eq!(receiver.calls().last().map(|call| call.body.clone()), Some(b"{\"n\":\"ended\"}"[..].into()));
+    calls.others.courier.abort();
+    calls.urgent.courier.abort();
 }
 
 const SECOND: Duration = Duration::from_secs(1);
