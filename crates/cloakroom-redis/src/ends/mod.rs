@@ -131,6 +131,9 @@ impl RevocationList for RedisRevocations {
     /// Milliseconds after something was added or removed; also whenever the connection by which the server tells had to be
     /// made anew.
     fn changed(&self) -> StoreFuture<'_, ()> {
+        if !self.standing.tells {
+            return StoreFuture::waiting(std::future::pending());
+        }
         // Before the listener is begun: what it finds out first is not missed.
         let changed = self.changed.notified();
         self.listener.get_or_init(|| {

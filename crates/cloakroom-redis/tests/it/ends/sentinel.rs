@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use cloakroom_conformance::Ends;
+use cloakroom_redis::{RedisOptions, RedisRevocations};
 use cloakroom_servers::{Redis, RedisSentinel};
 use cloakroom_store::{Applied, ErrorKind, RevocationList as _};
 
@@ -11,31 +12,44 @@ use super::super::{eventually, run};
 use super::crowd::Crowd;
 use super::{Copy, open};
 
+/// Replaces the primary while handles are connected to it, and has many add to the new one and read by those handles: the
+/// old one believes to be the primary, and answers whoever asks it.
+async fn replaced(servers: &RedisSentinel, replace: impl FnOnce(u16), wake: impl FnOnce(u16)) {
+    let durable = open(&format!("{}?wait_replicas=2", servers.url())).await;
+    let reader = Arc::new(open(&servers.url()).await);
+    let before = Ends::new(1).some(20);
+    durable.add(&before).await.unwrap();
+    assert_eq!(Copy::of(&reader).await.known, before);
+    let old = servers.primary_port().unwrap();
+    replace(old);
+    servers.wait_for_failover(old).unwrap();
+    // Of its two replicas one is the old primary: it follows within seconds, or does not know yet.
+    // Nobody can begin before the sentinels agree.
+    let options = RedisOptions::from_url(&format!("{}?wait_replicas=1", servers.url())).unwrap();
+    let connect = async || RedisRevocations::connect(options.clone()).await;
+    let writer = Arc::new(eventually("connecting", connect).await);
+    let crowd = Crowd::start(&writer, &reader);
+    wake(old);
+    crowd.goes_on(200).await;
+    let acknowledged = crowd.finish().await;
+    let known = Copy::of(&reader).await.known;
+    for entry in acknowledged.iter().chain(&before) {
+        assert!(known.contains(entry), "it was acknowledged: {entry:?}");
+    }
+}
+
 #[test]
-fn while_primaries_are_replaced_every_read_finds_what_was_acknowledged_or_is_an_error() {
+fn after_a_primary_was_replaced_that_answers_throughout_no_read_is_answered_by_it() {
     let servers = RedisSentinel::start().unwrap();
-    run(async {
-        let writer = Arc::new(open(&format!("{}?wait_replicas=2", servers.url())).await);
-        let reader = Arc::new(open(&servers.url()).await);
-        let crowd = Crowd::start(&writer, &reader);
-        crowd.goes_on(50).await;
-        // It answers throughout.
-        let first = servers.primary_port().unwrap();
-        servers.sentinels()[0].command(&["SENTINEL", "FAILOVER", "mymaster"]).unwrap();
-        let second = servers.wait_for_failover(first).unwrap();
-        crowd.goes_on(50).await;
-        servers.heal().unwrap();
-        // It believes for a moment to be the primary, once it is woken.
-        servers.server(second).unwrap().pause();
-        servers.wait_for_failover(second).unwrap();
-        servers.server(second).unwrap().resume();
-        crowd.goes_on(50).await;
-        let acknowledged = crowd.finish().await;
-        let known = Copy::of(&reader).await.known;
-        for entry in acknowledged {
-            assert!(known.contains(&entry), "both replicas had it: {entry:?}");
-        }
-    });
+    let command = ["SENTINEL", "FAILOVER", "mymaster"];
+    run(replaced(&servers, |_| drop(servers.sentinels()[0].command(&command).unwrap()), |_| ()));
+}
+
+#[test]
+fn after_a_primary_was_replaced_while_it_was_stopped_no_read_is_answered_by_it() {
+    let servers = RedisSentinel::start().unwrap();
+    let server = |port| servers.server(port).unwrap();
+    run(replaced(&servers, |old| server(old).pause(), |old| server(old).resume()));
 }
 
 #[test]
