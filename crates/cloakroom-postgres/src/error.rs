@@ -57,6 +57,10 @@ pub(crate) enum Problem {
     Silent(String),
     #[error("the list of changes has no name, though it was given one")]
     Nameless,
+    #[error(
+        "the server takes no changes, so that it may be a standby, which is behind: name the primary in the URL"
+    )]
+    MayLag,
     #[error("the list of ends has no head: its table revocation_head was emptied; INSERT its row again")]
     Headless,
     #[error("a row that changed while it was looked at, again and again")]
@@ -93,7 +97,7 @@ impl Problem {
             }
             Self::Record(_) | Self::Column(_) => ErrorKind::Corrupt,
             Self::Misuse(_) => ErrorKind::Internal,
-            Self::Standby => ErrorKind::ReadOnly,
+            Self::Standby | Self::MayLag => ErrorKind::ReadOnly,
             Self::Overdue(_) | Self::Crowded(_) | Self::Restless => ErrorKind::Timeout,
             _ => ErrorKind::Unavailable,
         }
@@ -113,7 +117,7 @@ impl Problem {
     /// Whether the connection it happened on is of no more use: gone, overdue, or to a server that is a standby now.
     pub(crate) fn spoils_connection(&self) -> bool {
         match self {
-            Self::Connection(_) | Self::Overdue(_) | Self::Standby => true,
+            Self::Connection(_) | Self::Overdue(_) | Self::MayLag => true,
             Self::Server { ends_connection, .. } => *ends_connection || self.kind() == ErrorKind::ReadOnly,
             _ => false,
         }

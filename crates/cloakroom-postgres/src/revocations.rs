@@ -25,8 +25,8 @@ use crate::schema::PostgresPlan;
 ///   moment; nodes then find their place [lost](Reading::Lost), or their own entry missing, and offer it again.
 /// - Whoever adds has the one row of `revocation_head` locked until the commit: entries become visible in the order of their
 ///   numbers. Adds of all nodes take turns, one commit each.
-/// - Reads go where writes go: a standby, which may be behind, answers
-///   [`ReadOnly`](cloakroom_store::ErrorKind::ReadOnly) and its connection is given up.
+/// - Reads go where writes go: a server that takes no changes, as a standby, which may be behind, is
+///   [`ReadOnly`](cloakroom_store::ErrorKind::ReadOnly), and its connection is given up for one to the next host.
 /// - Everything answers within the deadline of the options, and connections heal by themselves.
 ///
 /// Nodes tell each other by `NOTIFY` after the commit, on a connection of its own for whoever waits; not behind a pooler in
@@ -181,10 +181,10 @@ impl EntryRows {
     }
 }
 
-/// Whether who answered is no standby, which may be behind.
+/// Whether who answered takes changes: a standby never does, and so does not a primary that is being put out of service.
 fn is_primary(rows: &[Row]) -> Result<(), Problem> {
     let row = rows.first().ok_or(Problem::Column("place"))?;
-    if column(row, 0, "standby")? { Err(Problem::Standby) } else { Ok(()) }
+    if column(row, 0, "mode")? { Err(Problem::MayLag) } else { Ok(()) }
 }
 
 fn reading(rows: &[Row], limit: usize) -> Result<Reading, Problem> {
@@ -238,7 +238,7 @@ const ADD: &str = "
     SELECT count(*) FROM filed";
 /// One snapshot: whether the place is there, and what follows it.
 const READ: &str = "
-    SELECT pg_is_in_recovery(), place.known, next.number, next.entry
+    SELECT current_setting('transaction_read_only')::boolean, place.known, next.number, next.entry
     FROM (
         SELECT ($1::bigint = 0 AND $2::bigint = 0) OR EXISTS (
             SELECT FROM cloakroom.revocation WHERE number = $1 AND nonce = $2

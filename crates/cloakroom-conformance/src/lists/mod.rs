@@ -6,7 +6,9 @@ mod ends;
 mod harness;
 mod subject;
 mod suite;
+mod traffic;
 
 pub use ends::Ends;
 pub use harness::ListHarness;
 pub use suite::{ListSuite, run_list_suites, run_lists};
+pub use traffic::ListTraffic;

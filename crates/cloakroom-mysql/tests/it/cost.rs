@@ -14,13 +14,17 @@ use cloakroom_store::{
 use crate::support::{Outsider, change, end, exchange, file, note, open, options, runtime, shared, try_file};
 
 /// How many statements the server was asked since the last time.
-struct Meter<'a> {
+pub(crate) struct Meter<'a> {
     server: &'a Mariadb,
     last: u64,
 }
 
-impl Meter<'_> {
-    fn read(&mut self) -> u64 {
+impl<'a> Meter<'a> {
+    pub(crate) fn of(server: &'a Mariadb) -> Self {
+        Self { server, last: 0 }
+    }
+
+    pub(crate) fn read(&mut self) -> u64 {
         let text = self.server.sql("mysql", "SHOW GLOBAL STATUS LIKE 'Questions'").unwrap();
         let now: u64 = text.trim().rsplit('\t').next().unwrap().parse().unwrap();
         let asked = now - self.last;
@@ -29,7 +33,7 @@ impl Meter<'_> {
     }
 
     /// What asking costs by itself.
-    fn own(&mut self) -> u64 {
+    pub(crate) fn own(&mut self) -> u64 {
         self.read();
         self.read()
     }
@@ -42,7 +46,7 @@ fn every_verb_costs_as_many_statements_as_the_book_says_by_the_servers_own_count
         // One connection: a second one would be opened, and told its settings, while the first is on its way back.
         let one = options(&server.url()).with_connections(NonZeroUsize::MIN);
         let store = MysqlStore::connect(one).await.unwrap();
-        let mut meter = Meter { server: &server, last: 0 };
+        let mut meter = Meter::of(&server);
         let own = meter.own();
         let mut fixtures = Fixtures::new(1);
         let limit = SessionLimit { max: NonZeroU32::new(2).unwrap(), on_limit: OnLimit::EndOldest };

@@ -10,6 +10,7 @@ mod cost;
 mod faults;
 mod full_disk;
 mod limit;
+mod lists;
 mod locks;
 mod migrate;
 mod read_only;

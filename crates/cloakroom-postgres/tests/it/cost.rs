@@ -15,7 +15,7 @@ use crate::support::{change, database, end, file, open, runtime, shared};
 
 /// Statements that `ask` is, counted by the server, without the hints to other nodes that nobody waits for, and without what a
 /// connection for look-ups is asked when it is opened.
-async fn statements<F: Future>(server: &Postgres, ask: F) -> (u64, F::Output) {
+pub(crate) async fn statements<F: Future>(server: &Postgres, ask: F) -> (u64, F::Output) {
     server.sql("postgres", "SELECT pg_stat_statements_reset();").unwrap();
     let answer = ask.await;
     let count = "SELECT coalesce(sum(calls), 0) FROM pg_stat_statements

@@ -12,7 +12,7 @@ use tokio_postgres::{Client, NoTls};
 use crate::support::{change, database, end, file, is_live, kind, open, runtime, shared};
 
 /// A person with `psql`.
-async fn operator(url: &str) -> Client {
+pub(crate) async fn operator(url: &str) -> Client {
     let url = url.replace("cloakroom@", "postgres@");
     let (client, connection) = tokio_postgres::connect(&url, NoTls).await.unwrap();
     tokio::spawn(connection);

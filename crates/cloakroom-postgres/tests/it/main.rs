@@ -16,6 +16,7 @@ mod feed_faults;
 mod full_disk;
 mod judgement;
 mod limit;
+mod lists;
 mod locks;
 mod migrate;
 mod plans;
