@@ -22,9 +22,16 @@ impl Neighbour {
     /// # Errors
     /// Where there is no port.
     pub async fn serve(page: String) -> Outcome<Self> {
+        Self::of(Router::new().fallback(get(move || async move { Html(page) }))).await
+    }
+
+    /// Serves whatever `router` does.
+    ///
+    /// # Errors
+    /// Where there is no port.
+    pub async fn of(router: Router) -> Outcome<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let port = listener.local_addr()?.port();
-        let router = Router::new().fallback(get(move || async move { Html(page) }));
         let serving = tokio::spawn(async move {
             // Ends when it is aborted, and not before.
             let _ = axum::serve(listener, router).await;
@@ -35,7 +42,13 @@ impl Neighbour {
     /// Its address under `host`.
     #[must_use]
     pub fn url(&self, host: &str) -> String {
-        format!("http://{host}:{}/", self.port)
+        self.path(host, "/")
+    }
+
+    /// The address of `path` under `host`.
+    #[must_use]
+    pub fn path(&self, host: &str, path: &str) -> String {
+        format!("http://{host}:{}{path}", self.port)
     }
 }
 
