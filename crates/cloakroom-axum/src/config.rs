@@ -11,6 +11,7 @@ use cloakroom_http::{
 use http::header::{CACHE_CONTROL, LOCATION};
 use http::{HeaderValue, Request, StatusCode};
 
+use crate::overtaken::Overtaken;
 use crate::{Inspector, Rejection, RequestFacts};
 
 type Restyle = dyn Fn(&Rejection, &RequestFacts) -> Option<Response> + Send + Sync;
@@ -27,6 +28,7 @@ pub(crate) struct Config {
     pub(crate) reauthentication_page: Option<Box<str>>,
     pub(crate) restyle: Option<Arc<Restyle>>,
     pub(crate) inspector: Option<Arc<dyn Inspector>>,
+    pub(crate) overtaken: Arc<Overtaken>,
 }
 
 impl Config {

@@ -8,6 +8,7 @@ use cloakroom_http::{CookiePolicy, OriginGuard, TrustedProxies};
 use tower::Layer;
 
 use crate::config::Config;
+use crate::overtaken::Overtaken;
 use crate::{Inspector, Rejection, RequestFacts, SessionService};
 
 /// Gives every request a [`Session`](crate::Session), and every response the cookie that belongs to it.
@@ -48,6 +49,7 @@ impl SessionLayer {
                 reauthentication_page: None,
                 restyle: None,
                 inspector: None,
+                overtaken: Arc::new(Overtaken::new()),
             }),
         }
     }

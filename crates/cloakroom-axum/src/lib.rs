@@ -56,6 +56,30 @@
 //! [`SessionLayer::sign_in_at`] names the page and a browser asks for one, a redirect to it.
 //! [`SessionLayer::rejections`] restyles all of them in one place.
 //!
+//! # Sealed sessions
+//! Over an engine whose sessions travel in their tokens ([`Sessions::sealed`](cloakroom::Sessions::sealed)) handlers stay as
+//! they are. What differs:
+//! 1. What the session holds is what the cookie holds, so a change is another cookie. So is an activity, once per touch
+//!    interval, and a key that is going out of use: then any response of a handler that asked for its session may bring one.
+//!    Not one that its handler lets shared caches keep, where nothing but the activity would be told.
+//! 2. A client without cookies has to take the token from each answer that brings one, whatever the route: from the field
+//!    `X-Cloakroom-Token`, which counts before anything in the body. It is sent to nobody else, and never by an engine with
+//!    a store. [`Session::bearer_token`] is the same token, and has to be the handler's last question.
+//! 3. A cookie that would be larger than browsers keep is not sent: the response is
+//!    [`Rejection::CookieTooLarge`] (413), and the client keeps the cookie it had.
+//! 4. CSRF tokens and open streams belong to what stays the same while a token is sealed anew, and dies when it is rotated.
+//! 5. **Parallel requests.** Each carries the state it was sent with, and of several answers the last to arrive stays in
+//!    the client: of two changes at once one is lost, unnoticed. Do not keep in a sealed session what two requests of one
+//!    page change. An answer that says no more than "the client was here" never undoes a change: it leaves its cookie out
+//!    where this node changed, exchanged or ended the session meanwhile, or in the ten seconds before; what *another* node
+//!    changed at that moment it cannot know, and there an exchange or an end is caught by the revocation list only. Each
+//!    change that matters more than this belongs into a database, or the session into a store.
+//! 6. Without a revocation list nothing can be ended but by its client: [`Session::sign_out`] removes the cookie and
+//!    succeeds, a copy of the cookie lives on. The same holds for what an [`Inspector`] ends, and for the token from before a
+//!    [`rotation`](Session::rotate).
+//! 7. A token that does not open (another key, another application, changed) is a token that nobody knows: the cookie is
+//!    removed. Two applications on one host need two cookie names.
+//!
 //! # Open streams
 //! A WebSocket or a stream of events passes the door once and stays. Guard it, and it ends with its session, wherever
 //! that ends: [`Session::guard_events`] for server-sent events, `Session::guard_socket` (Cargo feature `ws`) for
@@ -65,6 +89,7 @@ mod config;
 mod extract;
 mod inspect;
 mod layer;
+mod overtaken;
 mod rejection;
 mod request;
 mod require;

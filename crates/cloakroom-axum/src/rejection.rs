@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::response::{IntoResponse, Response};
-use cloakroom::{EndReason, SessionError, StoreError, Tombstone};
+use cloakroom::{EndReason, SealError, SessionError, StoreError, Tombstone};
 use cloakroom_http::{CrossSite, Problem, ProblemCode, Refusal};
 
 /// Why a request is not served, or a question about its session not answered.
@@ -54,6 +54,9 @@ pub enum Rejection {
         /// Bytes allowed.
         limit: usize,
     },
+    /// The cookie would be larger than browsers keep. Nothing was changed, and the client keeps the cookie it has.
+    #[error("{0}")]
+    CookieTooLarge(SealError),
     /// Sessions cannot be looked up or changed at the moment. Nobody is signed out for it, and nobody let in.
     #[error("sessions are unavailable")]
     Unavailable(#[source] SessionError),
@@ -99,6 +102,7 @@ impl Rejection {
             Self::AttributesTooLarge { size, limit } => {
                 Problem::new(ProblemCode::ATTRIBUTES_TOO_LARGE).with("bytes", *size).with("max_bytes", *limit)
             }
+            Self::CookieTooLarge(error) => too_large(error),
             Self::Unavailable(error) => {
                 // Rounded up, and one more: a store is tried at that moment, and answers a little later.
                 let seconds = error.retry_after().map_or(RETRY_AFTER_SECONDS, |wait| wait.as_secs() + 2);
@@ -128,6 +132,7 @@ impl From<SessionError> for Rejection {
     fn from(error: SessionError) -> Self {
         match error {
             SessionError::AttributesTooLarge { size, limit } => Self::AttributesTooLarge { size, limit },
+            SessionError::Seal(error @ SealError::TooLarge { .. }) => Self::CookieTooLarge(error),
             error if error.is_unavailable() => Self::Unavailable(error),
             error => Self::Failed(error),
         }
@@ -154,6 +159,20 @@ impl IntoResponse for Rejection {
         let mut response = self.problem().to_response();
         response.extensions_mut().insert(Rejected(Arc::new(self)));
         response
+    }
+}
+
+/// The same code as where a policy's limit is passed: the remedy is the same, to keep less in the session. The sentence
+/// says of what.
+fn too_large(error: &SealError) -> Problem {
+    let problem = Problem::new(ProblemCode::ATTRIBUTES_TOO_LARGE).with_detail(error.to_string());
+    match error {
+        SealError::TooLarge { size, limit, largest, largest_size } => problem
+            .with("bytes", *size)
+            .with("max_bytes", *limit)
+            .with("largest", largest.as_ref())
+            .with("largest_bytes", *largest_size),
+        _ => problem,
     }
 }
 
@@ -191,6 +210,7 @@ mod tests {
             (Rejection::WrongCsrfToken, 403, "cross_site"),
             (Rejection::Changed, 409, "session_changed"),
             (Rejection::AttributesTooLarge { size: 2, limit: 1 }, 413, "attributes_too_large"),
+            (Rejection::CookieTooLarge(too_large()), 413, "attributes_too_large"),
             (Rejection::Unavailable(SessionError::Contended { attempts: 1 }), 503, "store_unavailable"),
             (Rejection::Misused(Misuse::NoLayer), 500, "internal_error"),
         ] {
@@ -199,6 +219,23 @@ mod tests {
             assert_eq!(problem.code().status().as_u16(), status);
             assert_eq!(rejection.into_response().status(), problem.code().status());
         }
+    }
+
+    fn too_large() -> SealError {
+        let largest = "attribute `cart`".into();
+        SealError::TooLarge { size: 4_100, limit: 4_096, largest, largest_size: 3_000 }
+    }
+
+    #[test]
+    fn a_cookie_that_is_too_large_says_what_is_large() {
+        let told = Rejection::from(SessionError::Seal(too_large())).problem().to_json();
+        assert_eq!((&told["bytes"], &told["max_bytes"]), (&4_100.into(), &4_096.into()));
+        assert_eq!((&told["largest"], &told["largest_bytes"]), (&"attribute `cart`".into(), &3_000.into()));
+        assert!(told["detail"].as_str().unwrap().contains("attribute `cart`"));
+        assert_eq!(
+            Rejection::from(SessionError::Seal(SealError::NoKey)).problem().code().as_str(),
+            "internal_error"
+        );
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! What a session adds to a response's head.
 
+use cloakroom_core::SessionToken;
 use http::header::{AUTHORIZATION, CACHE_CONTROL, COOKIE, Entry, SET_COOKIE, VARY};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
@@ -36,6 +37,34 @@ pub fn no_store_unless_chosen(headers: &mut HeaderMap) {
     if let Entry::Vacant(vacant) = headers.entry(CACHE_CONTROL) {
         vacant.insert(HeaderValue::from_static("no-store"));
     }
+}
+
+/// Whether a cache that serves others too may keep the response: its handler said how it is to be cached, and neither
+/// `private` nor `no-store` (RFC 9111 §5.2.2).
+#[must_use]
+pub fn may_be_shared(headers: &HeaderMap) -> bool {
+    let directives =
+        || headers.get_all(CACHE_CONTROL).iter().flat_map(|line| line.as_bytes().split(|byte| *byte == b','));
+    let keeps_to_itself = |directive: &[u8]| {
+        let directive = directive.trim_ascii();
+        directive.eq_ignore_ascii_case(b"private") || directive.eq_ignore_ascii_case(b"no-store")
+    };
+    headers.contains_key(CACHE_CONTROL) && !directives().any(keeps_to_itself)
+}
+
+/// The header field that brings a client without cookies the token it has to present from now on: `X-Cloakroom-Token`.
+///
+/// Where sessions travel in their tokens, a change of the session is a change of the token.
+pub const TOKEN_HEADER: HeaderName = HeaderName::from_static("x-cloakroom-token");
+
+/// Hands `token` to a client that presents its tokens as bearer.
+///
+/// # Security
+/// The field is marked sensitive, so that no `Debug` output of a response shows it.
+pub fn hand_over_bearer(headers: &mut HeaderMap, token: &SessionToken) {
+    let mut value = HeaderValue::from_str(token.expose().as_str()).expect("base64url is ASCII");
+    value.set_sensitive(true);
+    headers.insert(TOKEN_HEADER, value);
 }
 
 /// Adds the `Set-Cookie` line `value` of `policy`'s cookie, in place of any other line for that cookie.
@@ -108,6 +137,34 @@ mod tests {
         let mut silent = HeaderMap::new();
         no_store_unless_chosen(&mut silent);
         assert_eq!(all(&silent, CACHE_CONTROL), ["no-store"]);
+    }
+
+    #[test]
+    fn a_response_is_for_shared_caches_where_its_handler_chose_and_not_against_them() {
+        for (chosen, shared) in [
+            (None, false),
+            (Some("public, max-age=60"), true),
+            (Some("max-age=60"), true),
+            (Some("private, max-age=60"), false),
+            (Some("max-age=60,PRIVATE"), false),
+            (Some("no-store"), false),
+            (Some("private=\"x-name\""), true),
+        ] {
+            let mut headers = HeaderMap::new();
+            if let Some(chosen) = chosen {
+                headers.insert(CACHE_CONTROL, HeaderValue::from_static(chosen));
+            }
+            assert_eq!(may_be_shared(&headers), shared, "{chosen:?}");
+        }
+    }
+
+    #[test]
+    fn a_token_for_a_client_without_cookies_is_shown_by_nothing() {
+        let token = SessionToken::from_sealed(&[7; 100]);
+        let mut headers = HeaderMap::new();
+        hand_over_bearer(&mut headers, &token);
+        assert_eq!(headers[TOKEN_HEADER], token.expose().as_str());
+        assert!(!format!("{headers:?}").contains("cs1_"));
     }
 
     #[test]

@@ -2,12 +2,16 @@
 
 use axum::response::{IntoResponse as _, Response};
 use cloakroom::{
-    Device, Issue, IssueOutcome, Presenter as _, Renewal, Renewed, Retired, SessionId, Tombstone, Written,
+    ActiveSession, Device, Issue, IssueOutcome, Presenter as _, Renewal, Renewed, Retired, SessionId,
+    SessionToken, Tombstone, Written,
 };
 use cloakroom_core::rotation_due;
 use cloakroom_http::{Carrier, response};
+use http::HeaderMap;
 
-use super::state::{Absence, Heard, Held, Pending, Standing, State};
+use super::absence::Absence;
+use super::held::{Held, Novelty};
+use super::state::{Heard, Pending, Standing, State};
 use super::{Session, Shared};
 use crate::Rejection;
 use crate::service::refusal;
@@ -38,7 +42,10 @@ impl Session {
         let mut state = self.shared.state.lock().await;
         match state.save(&self.shared).await {
             Ok(()) => state.rotate_where_due(&self.shared).await,
-            Err(rejection) => response = rejection.into_response(),
+            Err(rejection) => {
+                state.withhold_touch();
+                response = rejection.into_response();
+            }
         }
         state.begun = true;
         self.shared.complete(&state, &mut response);
@@ -63,26 +70,51 @@ impl Shared {
         if state.heard != Heard::Nothing {
             response::vary_by_credentials(headers);
         }
-        let cookie = match &state.standing {
-            Standing::Held(Held { session, token, carrier: Carrier::Cookie, is_new: true }) => {
-                let lifetime = &session.record().lifetime;
-                Some(self.config.cookie.set_cookie(token, lifetime, self.config.sessions.now()))
-            }
+        match &state.standing {
+            Standing::Held(held) => self.hand_over(held, headers),
             Standing::Absent(absence) if state.presented == Some(Carrier::Cookie) && absence.is_final() => {
-                Some(self.config.cookie.removal())
+                response::set_cookie(headers, &self.config.cookie, self.config.cookie.removal());
+                response::no_store_unless_chosen(headers);
             }
-            Standing::Held(_) | Standing::Absent(_) | Standing::Unasked(_) => None,
-        };
-        if let Some(cookie) = cookie {
-            response::set_cookie(headers, &self.config.cookie, cookie);
-            response::no_store_unless_chosen(headers);
+            Standing::Absent(_) | Standing::Unasked(_) => {}
         }
+    }
+
+    /// Gives the client the token that it does not have yet, in the manner in which it presents tokens.
+    fn hand_over(&self, held: &Held, headers: &mut HeaderMap) {
+        let hands_over = match held.novelty {
+            Novelty::None => false,
+            // A shared cache would hand the cookie on; and what it keeps is asked for rarely.
+            Novelty::Touched => !response::may_be_shared(headers) && !self.is_overtaken(&held.session),
+            Novelty::Changed | Novelty::Issued => true,
+        };
+        if !hands_over {
+            return;
+        }
+        match held.carrier {
+            Carrier::Cookie => {
+                let (lifetime, now) = (&held.session.record().lifetime, self.config.sessions.now());
+                let line = self.config.cookie.set_cookie(&held.token, lifetime, now);
+                response::set_cookie(headers, &self.config.cookie, line);
+            }
+            // A handler puts a token that was issued or exchanged into its answer. That one was sealed anew, it need not
+            // even know.
+            Carrier::Bearer if held.token.is_sealed() => response::hand_over_bearer(headers, &held.token),
+            Carrier::Bearer => return,
+        }
+        response::no_store_unless_chosen(headers);
     }
 }
 
 impl State {
     fn has_changes(&self) -> bool {
         !self.changes.is_empty() || self.renewal.is_some()
+    }
+
+    fn withhold_touch(&mut self) {
+        if let Standing::Held(held) = &mut self.standing {
+            held.withhold_touch();
+        }
     }
 
     /// Writes the changes: in one step, together with another token where one is wished for.
@@ -94,15 +126,16 @@ impl State {
         let (local, renewal) = (self.local.take(), self.renewal.take());
         let sessions = &shared.config.sessions;
         match (&self.standing, renewal) {
+            (Standing::Held(held), _) if shared.has_ended(&held.session) => Err(Rejection::Changed),
             (Standing::Held(held), Some(Pending { renewal, plain })) => {
                 let plain = plain && changes.is_empty();
                 let renewal = renewal.changes(changes).device(shared.device());
                 let renewed = sessions.rotate(&held.session, renewal).await?;
-                self.renewed(renewed, plain)
+                self.renewed(renewed, plain, shared)
             }
             (Standing::Held(held), None) => {
                 let written = sessions.apply(&held.session, changes).await?;
-                self.written(written)
+                self.written(written, shared)
             }
             (Standing::Absent(_) | Standing::Unasked(_), _) => {
                 // What was set and removed again is nothing to keep, and needs no session (L2).
@@ -112,14 +145,22 @@ impl State {
                 let issue = Issue::anonymous().device(shared.device()).attributes(attributes);
                 match sessions.issue(issue).await? {
                     IssueOutcome::Issued(issued) => {
-                        let (session, token) = (issued.session, issued.token);
-                        self.standing =
-                            Standing::Held(Held { session, token, carrier: Carrier::Cookie, is_new: true });
+                        let held = Held::issued(issued.session, issued.token, Carrier::Cookie);
+                        self.standing = Standing::Held(held);
                         Ok(())
                     }
                     IssueOutcome::LimitReached => Err(Rejection::LimitReached),
                 }
             }
+        }
+    }
+
+    /// Saves where that gives the client another token: where one is wished for, and where it carries what was changed.
+    pub(super) async fn settle_bearer(&mut self, shared: &Shared) -> Result<(), Rejection> {
+        if shared.config.sessions.is_sealed() {
+            self.save(shared).await
+        } else {
+            self.settle_token(shared).await
         }
     }
 
@@ -151,16 +192,16 @@ impl State {
         }
         let Standing::Held(held) = &self.standing else { return };
         match shared.config.sessions.rotate(&held.session, Renewal::new().device(shared.device())).await {
-            Ok(Renewed::Done { token, session }) => self.holds(session, token),
+            Ok(Renewed::Done { token, session }) => self.holds(session, token, shared),
             Ok(Renewed::Ended(_) | Renewed::Retired(_) | Renewed::Unknown) => {}
             Err(error) => tracing::warn!(%error, "a token that is due could not be exchanged"),
         }
     }
 
-    fn renewed(&mut self, renewed: Renewed, plain: bool) -> Result<(), Rejection> {
+    fn renewed(&mut self, renewed: Renewed, plain: bool, shared: &Shared) -> Result<(), Rejection> {
         match renewed {
             Renewed::Done { token, session } => {
-                self.holds(session, token);
+                self.holds(session, token, shared);
                 Ok(())
             }
             Renewed::Ended(tombstone) => Err(self.is_over(tombstone)),
@@ -174,11 +215,12 @@ impl State {
         }
     }
 
-    fn written(&mut self, written: Written) -> Result<(), Rejection> {
+    fn written(&mut self, written: Written, shared: &Shared) -> Result<(), Rejection> {
         match written {
             Written::Done(session) => {
                 if let Standing::Held(held) = &mut self.standing {
-                    held.session = session;
+                    held.written(session);
+                    shared.goes_on(&held.session);
                 }
                 Ok(())
             }
@@ -188,9 +230,10 @@ impl State {
         }
     }
 
-    fn holds(&mut self, session: cloakroom::ActiveSession, token: cloakroom::SessionToken) {
+    fn holds(&mut self, session: ActiveSession, token: SessionToken, shared: &Shared) {
         if let Standing::Held(held) = &mut self.standing {
-            *held = Held { session, token, carrier: held.carrier, is_new: true };
+            *held = Held::issued(session, token, held.carrier);
+            shared.goes_on(&held.session);
             // While a proof was demanded, nothing but the proof itself could ask for a token.
             self.is_demanded = false;
         }

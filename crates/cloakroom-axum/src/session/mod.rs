@@ -1,7 +1,10 @@
 //! The handle by which a handler reads and changes its session.
 
+mod absence;
 mod demands;
+mod ending;
 mod finish;
+mod held;
 mod sign_in;
 mod state;
 
@@ -23,6 +26,7 @@ use tokio::sync::{Mutex, MutexGuard};
 use crate::config::Config;
 use crate::{Rejection, RequestFacts};
 
+use held::Held;
 pub use sign_in::SignIn;
 use state::State;
 
@@ -202,7 +206,8 @@ impl Session {
     /// Ends the session, and makes the client forget the token. Where there is no session, nothing happens.
     ///
     /// This happens at once: when it returns, the store and this node refuse the token; every other node does within its
-    /// lease (G5).
+    /// lease (G5). Where sessions travel in their tokens and the engine has no revocation list, the client is made to forget
+    /// the token, and that is all: whoever has a copy has the session.
     ///
     /// # Errors
     /// [`Rejection::Unavailable`], and nobody is signed out: pass it on, or the user will believe it.
@@ -268,30 +273,31 @@ impl Session {
             .map_err(|error| Rejection::from(SessionError::Random(error)))?;
         let mut state = self.loaded_unproven().await?;
         state.settle_token(&self.shared).await?;
-        Ok(state.token().map(|token| csrf::issue(token, nonce)))
+        Ok(state.held().map(|held| csrf::issue(held.binding(), nonce)))
     }
 
-    /// Checks a CSRF token that came with the request.
+    /// Checks a CSRF token that came with the request: made for this session, since its token was last exchanged.
     ///
     /// # Errors
     /// [`Rejection::WrongCsrfToken`]; why there is no session, where there is none.
     pub async fn verify_csrf(&self, presented: Option<&str>) -> Result<(), Rejection> {
         let state = self.loaded_unproven().await?;
-        let token = state.token().ok_or_else(|| state.absence())?;
-        csrf::verify(token, presented.unwrap_or_default()).map_err(|_| Rejection::WrongCsrfToken)
+        let held = state.held().ok_or_else(|| state.absence())?;
+        csrf::verify(held.binding(), presented.unwrap_or_default()).map_err(|_| Rejection::WrongCsrfToken)
     }
 
     /// The token, for a client that presents it as bearer, to be put into the response's body; `None` for a client
     /// that has it in its cookie, which is nobody else's business.
     ///
-    /// Saves first where the token is about to change.
+    /// Saves first where the token is about to change. A sealed one changes with whatever it holds: ask last. Its client
+    /// finds it in the field `X-Cloakroom-Token` too, of whatever response it changes with.
     ///
     /// # Errors
     /// See [`Session`].
     pub async fn bearer_token(&self) -> Result<Option<TokenText>, Rejection> {
         let mut state = self.loaded().await?;
-        state.settle_token(&self.shared).await?;
-        Ok(state.bearer_token())
+        state.settle_bearer(&self.shared).await?;
+        Ok(state.held().and_then(Held::bearer_token))
     }
 
     /// Marks this request as no activity: it does not extend the session. For polling, and for a look at the time that

@@ -1,13 +1,13 @@
 //! What is known of a request's session, and what is to become of it.
 
 use cloakroom::{
-    ActiveSession, Activity, Actor, Attributes, Authentication, Carry, Changes, EndReason, Issue,
-    IssueOutcome, Renewal, Retired, Revocation, Selector, SessionError, SessionId, SessionToken, Tombstone,
-    Validation,
+    ActiveSession, Activity, Attributes, Authentication, Carry, Changes, Issue, IssueOutcome, Renewal,
+    SessionError, SessionId, SessionToken, Validation,
 };
-use cloakroom_core::TokenText;
-use cloakroom_http::{Carrier, Found, Refusal};
+use cloakroom_http::{Carrier, Found};
 
+use super::absence::Absence;
+use super::held::{Held, Novelty};
 use super::{Shared, SignIn};
 use crate::{Inspection, Misuse, Rejection};
 
@@ -49,51 +49,11 @@ pub(super) enum Standing {
     Held(Held),
 }
 
-pub(super) struct Held {
-    pub(super) session: ActiveSession,
-    pub(super) token: SessionToken,
-    pub(super) carrier: Carrier,
-    /// Whether the client does not have this token yet.
-    pub(super) is_new: bool,
-}
-
-pub(super) enum Absence {
-    Missing,
-    Malformed,
-    Unknown,
-    Ended(Tombstone),
-    Retired(Retired),
-    SignedOut,
-    Refused(Refusal),
-}
-
 /// A token to be exchanged.
 pub(super) struct Pending {
     pub(super) renewal: Renewal,
     /// Whether nothing but the token changes, so that a sibling request's exchange is as good.
     pub(super) plain: bool,
-}
-
-impl Absence {
-    fn rejection(&self) -> Rejection {
-        match self {
-            Self::Missing | Self::SignedOut => Rejection::Missing,
-            Self::Malformed | Self::Unknown => Rejection::Unknown,
-            Self::Ended(tombstone) => Rejection::Ended(tombstone.clone()),
-            Self::Retired(_) => Rejection::Retired,
-            Self::Refused(refusal) => Rejection::Conflicting(*refusal),
-        }
-    }
-
-    /// Whether the client's token is known to be over for good, with no successor that a sibling request may have
-    /// brought: only then may the cookie be removed, or another session be put in its place unasked.
-    pub(super) fn is_final(&self) -> bool {
-        match self {
-            Self::Missing | Self::Malformed | Self::Unknown | Self::SignedOut => true,
-            Self::Ended(tombstone) => tombstone.reason != EndReason::Replaced,
-            Self::Retired(_) | Self::Refused(_) => false,
-        }
-    }
 }
 
 impl State {
@@ -162,7 +122,7 @@ impl State {
             _ if self.heard == Heard::FromTheStore => return self.load(shared).await,
             Standing::Unasked(Found::Cookie(token) | Found::Bearer(token)) => (token, shared.activity()),
             // It was active when it was read: that counted already.
-            Standing::Held(held) if !held.is_new => (&held.token, Activity::Ignored),
+            Standing::Held(held) if held.novelty < Novelty::Issued => (&held.token, Activity::Ignored),
             _ => return self.load(shared).await,
         };
         if self.heard == Heard::Nothing {
@@ -177,16 +137,15 @@ impl State {
         }
         self.heard = Heard::FromTheStore;
         let before = std::mem::replace(&mut self.standing, Standing::Absent(Absence::Missing));
-        let found = match before {
-            Standing::Unasked(found) => found,
-            Standing::Held(Held { token, carrier: Carrier::Cookie, .. }) => Found::Cookie(token),
-            Standing::Held(Held { token, carrier: Carrier::Bearer, .. }) => Found::Bearer(token),
-            Standing::Absent(absence) => {
-                self.standing = Standing::Absent(absence);
-                return Ok(());
+        self.standing = match (before, validation) {
+            (Standing::Unasked(found), validation) => settled(found, Some(validation)),
+            (Standing::Held(mut held), Validation::Active(session)) => {
+                held.confirmed(session);
+                Standing::Held(held)
             }
+            (Standing::Held(held), over) => presented(held.token, held.carrier, Some(over)),
+            (absent, _) => absent,
         };
-        self.standing = settled(found, Some(validation));
         if matches!(self.standing, Standing::Absent(_)) {
             self.forget_changes();
         }
@@ -197,15 +156,7 @@ impl State {
         self.held().map(|held| &held.session)
     }
 
-    pub(super) fn token(&self) -> Option<&SessionToken> {
-        self.held().map(|held| &held.token)
-    }
-
-    pub(super) fn bearer_token(&self) -> Option<TokenText> {
-        self.held().filter(|held| held.carrier == Carrier::Bearer).map(|held| held.token.expose())
-    }
-
-    fn held(&self) -> Option<&Held> {
+    pub(super) fn held(&self) -> Option<&Held> {
         match &self.standing {
             Standing::Held(held) => Some(held),
             Standing::Absent(_) | Standing::Unasked(_) => None,
@@ -295,11 +246,13 @@ impl State {
         let IssueOutcome::Issued(issued) = sessions.issue(issue).await? else {
             return Err(Rejection::LimitReached);
         };
+        if let Some(old) = self.active() {
+            shared.is_over(old.id());
+        }
         self.forget_changes();
         self.is_demanded = false;
         let session = issued.session.clone();
-        self.standing =
-            Standing::Held(Held { session: issued.session, token: issued.token, carrier, is_new: true });
+        self.standing = Standing::Held(Held::issued(issued.session, issued.token, carrier));
         Ok(session)
     }
 
@@ -310,28 +263,6 @@ impl State {
             .and_then(ActiveSession::principal)
             .is_some_and(|principal| principal.id() != sign_in.principal.id());
         self.attributes().filter(|_| !theirs).map(|before| sign_in.carried(before)).unwrap_or_default()
-    }
-
-    pub(super) async fn sign_out(&mut self, shared: &Shared) -> Result<(), Rejection> {
-        self.ensure_open()?;
-        let (selector, actor) = match &self.standing {
-            Standing::Held(held) => {
-                let principal = held.session.principal().map(|principal| principal.id().clone());
-                (Selector::One(held.session.id()), Actor::User(principal))
-            }
-            // Somebody who signs out means the session, whichever of its tokens was at hand. To end is all that a
-            // retired token is still good for.
-            Standing::Absent(Absence::Retired(retired)) => {
-                (Selector::One(retired.session), Actor::User(None))
-            }
-            Standing::Absent(_) | Standing::Unasked(_) => return Ok(()),
-        };
-        shared.config.sessions.revoke(&selector, Revocation::new(EndReason::SignedOut, actor)).await?;
-        self.forget_changes();
-        if let Standing::Held(_) = self.standing {
-            self.standing = Standing::Absent(Absence::SignedOut);
-        }
-        Ok(())
     }
 
     pub(super) fn forget_changes(&mut self) {
@@ -352,44 +283,22 @@ impl Shared {
             inspection => inspection,
         }
     }
-
-    /// `validation`, or what is left of its session once it was ended. Where that fails, the request is refused.
-    async fn unless_over(
-        &self,
-        validation: Validation,
-        inspection: Inspection,
-    ) -> Result<Validation, Rejection> {
-        let (Validation::Active(session), Inspection::End) = (&validation, inspection) else {
-            return Ok(validation);
-        };
-        let because = Revocation::by_system(EndReason::Compromised);
-        let revoked = self.config.sessions.revoke(&Selector::One(session.id()), because).await?;
-        // What had ended meanwhile keeps its own reason, which is not known here.
-        let ended = revoked.ended.into_iter().find(|ended| ended.session == session.id());
-        Ok(ended.map_or(Validation::Unknown, |ended| {
-            Validation::Ended(Tombstone {
-                session: ended.session,
-                principal: ended.principal,
-                ended_at: ended.at,
-                reason: ended.reason,
-            })
-        }))
-    }
 }
 
 /// Where a request stands once the store has been asked, as far as it had to be.
 fn settled(found: Found, validation: Option<Validation>) -> Standing {
-    let (token, carrier) = match found {
-        Found::Cookie(token) => (token, Carrier::Cookie),
-        Found::Bearer(token) => (token, Carrier::Bearer),
-        Found::Malformed(_) => return Standing::Absent(Absence::Malformed),
-        Found::Refused(refusal) => return Standing::Absent(Absence::Refused(refusal)),
-        Found::Nothing | Found::Other(_) => return Standing::Absent(Absence::Missing),
-    };
+    match found {
+        Found::Cookie(token) => presented(token, Carrier::Cookie, validation),
+        Found::Bearer(token) => presented(token, Carrier::Bearer, validation),
+        Found::Malformed(_) => Standing::Absent(Absence::Malformed),
+        Found::Refused(refusal) => Standing::Absent(Absence::Refused(refusal)),
+        Found::Nothing | Found::Other(_) => Standing::Absent(Absence::Missing),
+    }
+}
+
+fn presented(token: SessionToken, carrier: Carrier, validation: Option<Validation>) -> Standing {
     Standing::Absent(match validation {
-        Some(Validation::Active(session)) => {
-            return Standing::Held(Held { session, token, carrier, is_new: false });
-        }
+        Some(Validation::Active(session)) => return Standing::Held(Held::found(session, token, carrier)),
         Some(Validation::Ended(tombstone)) => Absence::Ended(tombstone),
         Some(Validation::Retired(retired)) => Absence::Retired(retired),
         Some(Validation::Unknown) | None => Absence::Unknown,
