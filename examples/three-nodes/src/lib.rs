@@ -6,12 +6,14 @@
 
 mod balancer;
 mod browser;
+mod heads;
 mod nodes;
 mod play;
 mod scenario;
 
 use std::fmt;
 
+pub use heads::carries_cookie;
 pub use play::{Effort, Row, play};
 pub use scenario::{Balancing, Scenario, Store};
 

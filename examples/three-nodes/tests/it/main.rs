@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use three_nodes::{Balancing, Effort, Row, Scenario, Store, play};
+use three_nodes::{Balancing, Effort, Row, Scenario, Store, carries_cookie, play};
 
 #[test]
 fn memory_loses_sign_ins_when_requests_go_round() {
@@ -38,6 +38,19 @@ fn a_shared_store_loses_nothing_and_a_sign_out_reaches_every_node() {
         let row = played(store, Balancing::RoundRobin);
         let Row { lost, lost_by_restart, not_reached, trouble, .. } = row;
         assert_eq!((lost, lost_by_restart, not_reached, trouble), (0, 0, 0, 0), "{row:?}");
+    }
+}
+
+#[test]
+fn each_balancer_carries_the_largest_cookie_there_and_back() {
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime can be built");
+    for balancing in
+        [Balancing::RoundRobin, Balancing::Sticky, Balancing::NginxRoundRobin, Balancing::NginxSticky]
+    {
+        let seen = runtime.block_on(carries_cookie(balancing, 4_096));
+        // Without its attributes.
+        assert_eq!(seen.unwrap_or_else(|trouble| panic!("{balancing:?}: {trouble}")), 4_096 - 40);
     }
 }
 
