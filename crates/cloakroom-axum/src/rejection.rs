@@ -118,6 +118,11 @@ impl Rejection {
         matches!(self, Self::Missing | Self::Unknown | Self::Ended(_) | Self::Retired)
     }
 
+    /// Whether something could not be done, rather than may not be.
+    pub(crate) fn is_failure(&self) -> bool {
+        matches!(self, Self::CookieTooLarge(_) | Self::Unavailable(_) | Self::Failed(_) | Self::Misused(_))
+    }
+
     /// Why the session ended, where it did.
     #[must_use]
     pub fn end_reason(&self) -> Option<EndReason> {
@@ -232,10 +237,8 @@ mod tests {
         assert_eq!((&told["bytes"], &told["max_bytes"]), (&4_100.into(), &4_096.into()));
         assert_eq!((&told["largest"], &told["largest_bytes"]), (&"attribute `cart`".into(), &3_000.into()));
         assert!(told["detail"].as_str().unwrap().contains("attribute `cart`"));
-        assert_eq!(
-            Rejection::from(SessionError::Seal(SealError::NoKey)).problem().code().as_str(),
-            "internal_error"
-        );
+        let no_key = Rejection::from(SessionError::Seal(SealError::NoKey));
+        assert_eq!(no_key.problem().code().as_str(), "store_unavailable");
     }
 
     #[test]

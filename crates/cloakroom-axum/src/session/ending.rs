@@ -1,8 +1,7 @@
 //! Ending the session a request came with.
 
 use cloakroom::{
-    ActiveSession, Actor, EndReason, ErrorKind, Revocation, Revoked, Selector, SessionId, Tombstone,
-    Validation,
+    ActiveSession, Actor, EndReason, Ended, ErrorKind, Revocation, Selector, SessionId, Tombstone, Validation,
 };
 
 use super::Shared;
@@ -46,7 +45,7 @@ impl Shared {
             return Ok(validation);
         };
         let reason = EndReason::Compromised;
-        let revoked = self.end(session.id(), Revocation::by_system(reason).of(session)).await?;
+        let ended = self.end(session.id(), Revocation::by_system(reason).of(session)).await?;
         if self.config.sessions.is_sealed() {
             // Nobody keeps a record that could tell more.
             return Ok(Validation::Ended(Tombstone {
@@ -57,7 +56,7 @@ impl Shared {
             }));
         }
         // What had ended meanwhile keeps its own reason, which is not known here.
-        let ended = revoked.ended.into_iter().find(|ended| ended.session == session.id());
+        let ended = ended.into_iter().find(|ended| ended.session == session.id());
         Ok(ended.map_or(Validation::Unknown, |ended| {
             Validation::Ended(Tombstone {
                 session: ended.session,
@@ -70,16 +69,14 @@ impl Shared {
 
     /// Ends one session. Where sessions travel in their tokens and nothing lists what was ended, its client is made to
     /// forget it, and that is all that can be done.
-    async fn end(&self, session: SessionId, because: Revocation) -> Result<Revoked, Rejection> {
+    async fn end(&self, session: SessionId, because: Revocation) -> Result<Vec<Ended>, Rejection> {
         let sessions = &self.config.sessions;
-        let revoked = match sessions.revoke(&Selector::One(session), because).await {
-            Err(error) if sessions.is_sealed() && error.kind() == ErrorKind::Unsupported => {
-                Revoked { ended: Vec::new(), swept_later: 0 }
-            }
-            answered => answered?,
+        let ended = match sessions.revoke(&Selector::One(session), because).await {
+            Err(error) if sessions.is_sealed() && error.kind() == ErrorKind::Unsupported => Vec::new(),
+            answered => answered?.ended,
         };
         self.is_over(session);
-        Ok(revoked)
+        Ok(ended)
     }
 
     /// Remembers that no answer may hand out this session any more.

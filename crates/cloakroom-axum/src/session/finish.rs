@@ -42,10 +42,7 @@ impl Session {
         let mut state = self.shared.state.lock().await;
         match state.save(&self.shared).await {
             Ok(()) => state.rotate_where_due(&self.shared).await,
-            Err(rejection) => {
-                state.withhold_touch();
-                response = rejection.into_response();
-            }
+            Err(rejection) => response = rejection.into_response(),
         }
         state.begun = true;
         self.shared.complete(&state, &mut response);
@@ -61,9 +58,11 @@ impl Shared {
 
     /// Styles a refusal, and adds to the head what the session has to say.
     fn complete(&self, state: &State, response: &mut Response) {
-        if let Some(restyled) =
-            refusal(response).and_then(|refused| self.config.restyled(&refused, &self.facts))
-        {
+        let refused = refusal(response);
+        // Whoever could not be served keeps what it has. Whoever has to prove identity first does not keep the session
+        // alive: it might be the thief.
+        let says_it_was_here = !state.is_demanded && !refused.as_ref().is_some_and(|why| why.is_failure());
+        if let Some(restyled) = refused.and_then(|refused| self.config.restyled(&refused, &self.facts)) {
             *response = restyled;
         }
         let headers = response.headers_mut();
@@ -71,6 +70,7 @@ impl Shared {
             response::vary_by_credentials(headers);
         }
         match &state.standing {
+            Standing::Held(held) if held.novelty == Novelty::Touched && !says_it_was_here => {}
             Standing::Held(held) => self.hand_over(held, headers),
             Standing::Absent(absence) if state.presented == Some(Carrier::Cookie) && absence.is_final() => {
                 response::set_cookie(headers, &self.config.cookie, self.config.cookie.removal());
@@ -109,12 +109,6 @@ impl Shared {
 impl State {
     fn has_changes(&self) -> bool {
         !self.changes.is_empty() || self.renewal.is_some()
-    }
-
-    fn withhold_touch(&mut self) {
-        if let Standing::Held(held) = &mut self.standing {
-            held.withhold_touch();
-        }
     }
 
     /// Writes the changes: in one step, together with another token where one is wished for.

@@ -61,13 +61,6 @@ impl Held {
         (self.carrier == Carrier::Bearer).then(|| self.token.expose())
     }
 
-    /// Leaves the client what it has, where nothing would be lost by it but the news that it was here.
-    pub(super) fn withhold_touch(&mut self) {
-        if self.novelty == Novelty::Touched {
-            self.novelty = Novelty::None;
-        }
-    }
-
     fn take_replacement(&mut self, novelty: Novelty) {
         if let Some(replacement) = self.session.replacement() {
             self.token = SessionToken::parse(replacement.expose().as_str().as_bytes())

@@ -6,14 +6,14 @@ use cloakroom::{AuthLevel, Method};
 use cloakroom_axum::{Rejection, Session, SignIn, SignedIn};
 use http::Request;
 
-use crate::site::{Answer, Cookie, Site, principal, run};
+use crate::site::{Answer, Cookie, Kind, Site, on_both, principal};
 
 async fn token_of(session: &Session) -> Result<String, Rejection> {
     Ok(session.bearer_token().await?.map_or_else(String::new, |token| token.as_str().to_owned()))
 }
 
-fn site() -> Site {
-    Site::new()
+fn site(kind: Kind) -> Site {
+    Site::of(kind)
         .with_sign_in()
         .route("/who", any(async |_: SignedIn| "in"))
         .route(
@@ -41,8 +41,8 @@ async fn bearing(site: &Site, path: &str, token: &str) -> Answer {
 
 #[test]
 fn the_same_session_works_by_bearer_and_no_cookie_is_ever_set() {
-    run(async {
-        let site = site();
+    on_both(async |kind| {
+        let site = site(kind);
         let signed_in = site.send(Request::post("/sign-in-as-bearer").body(Body::empty()).unwrap()).await;
         assert_eq!(signed_in.cookie(), Cookie::Untouched);
         let first = signed_in.body;
@@ -65,8 +65,8 @@ fn the_same_session_works_by_bearer_and_no_cookie_is_ever_set() {
 
 #[test]
 fn a_browser_is_never_told_its_own_token() {
-    run(async {
-        let site = site();
+    on_both(async |kind| {
+        let site = site(kind);
         let mut browser = site.browser();
         browser.post("/sign-in?alice").await;
         let rotated = browser.post("/rotate").await;
@@ -76,8 +76,8 @@ fn a_browser_is_never_told_its_own_token() {
 
 #[test]
 fn bearer_requests_need_no_origin_and_other_bearers_are_nobody() {
-    run(async {
-        let site = site();
+    on_both(async |kind| {
+        let site = site(kind);
         let token = site.send(Request::post("/sign-in-as-bearer").body(Body::empty()).unwrap()).await.body;
         let cross = Request::post("/who").header("sec-fetch-site", "cross-site");
         let cross = cross.header("authorization", format!("Bearer {token}")).body(Body::empty()).unwrap();

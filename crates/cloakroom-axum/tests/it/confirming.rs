@@ -126,6 +126,9 @@ async fn confirming_costs_one_look_up_however_often_it_is_asked() {
     for path in ["/fresh", "/authoritative", "/read-and-confirm"] {
         nodes.calls.take();
         assert_eq!(nodes.ask(path).await.0, 200, "{path}");
-        assert_eq!(nodes.calls.take(), [Verb::Get], "{path}");
+        let mut asked = nodes.calls.take();
+        // The upkeep proves its feed meanwhile.
+        asked.retain(|verb| *verb != Verb::Ping);
+        assert_eq!(asked, [Verb::Get], "{path}");
     }
 }

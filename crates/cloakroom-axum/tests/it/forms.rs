@@ -8,7 +8,7 @@ use cloakroom::Attribute;
 use cloakroom_axum::{CsrfForm, Rejection, Session};
 use http::Request;
 
-use crate::site::{Answer, Browser, Site, run};
+use crate::site::{Answer, Browser, Kind, Site, on_both};
 
 const SEEN: Attribute<bool> = Attribute::new("seen");
 
@@ -30,8 +30,8 @@ async fn submit(CsrfForm(fields): CsrfForm<BTreeMap<String, String>>) -> String 
     fields.get("amount").cloned().unwrap_or_default()
 }
 
-fn site() -> Site {
-    Site::new()
+fn site(kind: Kind) -> Site {
+    Site::of(kind)
         .with_sign_in()
         .route("/form", get(form))
         .route("/new-form", get(form_of_a_new_session))
@@ -49,8 +49,8 @@ async fn send(browser: &Browser<'_>, body: String, header: Option<&str>) -> Answ
 
 #[test]
 fn a_form_is_accepted_with_a_token_of_its_session_in_field_or_header() {
-    run(async {
-        let site = site();
+    on_both(async |kind| {
+        let site = site(kind);
         let mut browser = site.browser();
         browser.post("/sign-in?alice").await;
         let token = browser.get("/form").await.body;
@@ -63,8 +63,8 @@ fn a_form_is_accepted_with_a_token_of_its_session_in_field_or_header() {
 
 #[test]
 fn a_form_is_refused_with_any_other_token() {
-    run(async {
-        let site = site();
+    on_both(async |kind| {
+        let site = site(kind);
         let (mut alice, mut mallory) = (site.browser(), site.browser());
         alice.post("/sign-in?alice").await;
         mallory.post("/sign-in?mallory").await;
@@ -93,8 +93,8 @@ fn a_form_is_refused_with_any_other_token() {
 
 #[test]
 fn a_form_made_while_the_token_changes_is_made_for_the_new_one() {
-    run(async {
-        let site = site();
+    on_both(async |kind| {
+        let site = site(kind);
         let mut browser = site.browser();
         assert_eq!(browser.get("/form").await.body, "", "there is nothing to protect yet");
         for path in ["/new-form", "/rotated-form"] {

@@ -5,7 +5,7 @@ use cloakroom::{Attribute, AuthLevel, Method};
 use cloakroom_axum::{Rejection, Session, SignIn, SignedIn};
 use cloakroom_store::Verb::{self, End, Get, Insert, Rekey, Replace};
 
-use crate::site::{NAME, Site, principal, run};
+use crate::site::{Kind, NAME, Site, on_both, principal, run};
 
 const VISITS: Attribute<u32> = Attribute::new("visits");
 const NOTE: Attribute<String> = Attribute::new("note");
@@ -28,8 +28,8 @@ async fn rotate_and_write(session: Session) -> Result<(), Rejection> {
     session.reauthenticate(AuthLevel::One, Method::password()).await
 }
 
-fn site() -> Site {
-    Site::new()
+fn site(kind: Kind) -> Site {
+    Site::of(kind)
         .with_sign_in()
         .route("/unused", any(async |_: Session| "nobody asked"))
         .route(
@@ -56,7 +56,7 @@ fn site() -> Site {
 
 fn check(path: &str, expected: &[Verb]) {
     run(async {
-        let site = site();
+        let site = site(Kind::Stored);
         let mut browser = site.browser();
         browser.post("/sign-in?alice").await;
         browser.post("/write").await;
@@ -75,7 +75,7 @@ fn a_session_that_nobody_asks_for_costs_nothing() {
 #[test]
 fn reading_costs_one_look_up_however_often_it_is_asked() {
     run(async {
-        let site = site();
+        let site = site(Kind::Stored);
         let mut browser = site.browser();
         browser.post("/sign-in?alice").await;
         site.asked();
@@ -105,7 +105,7 @@ fn writing_what_is_there_already_writes_nothing() {
 #[test]
 fn without_a_token_nothing_is_asked_and_without_something_to_keep_nothing_begins() {
     run(async {
-        let site = site();
+        let site = site(Kind::Stored);
         for path in ["/unused", "/read", "/sign-out", "/set-and-remove"] {
             let mut browser = site.browser();
             let answer = if path == "/read" { browser.get(path).await } else { browser.post(path).await };
@@ -126,7 +126,7 @@ fn without_a_token_nothing_is_asked_and_without_something_to_keep_nothing_begins
 #[test]
 fn a_malformed_token_never_reaches_the_store() {
     run(async {
-        let site = site();
+        let site = site(Kind::Stored);
         let long = "A".repeat(4_000);
         for value in ["", "x", "\"cr1_\"", "cr1_AAAA", "' OR 1=1 --", &long] {
             for (path, method) in [("/read", "GET"), ("/sign-out", "POST")] {
@@ -142,8 +142,8 @@ fn a_malformed_token_never_reaches_the_store() {
 
 #[test]
 fn every_way_to_change_a_session_is_saved_alone_and_together_with_others() {
-    run(async {
-        let site = site().route("/both", get(both)).route("/change", any(change));
+    on_both(async |kind| {
+        let site = site(kind).route("/both", get(both)).route("/change", any(change));
         let mut browser = site.browser();
         browser.post("/sign-in?alice").await;
         for (ways, expected) in [
@@ -192,8 +192,8 @@ async fn change(session: Session, uri: http::Uri) -> Result<(), Rejection> {
 
 #[test]
 fn later_questions_of_a_request_see_what_it_changed() {
-    run(async {
-        let site = site();
+    on_both(async |kind| {
+        let site = site(kind);
         let mut browser = site.browser();
         assert_eq!(browser.post("/write-much").await.body, "Some(1) Some(\"b\")");
         assert_eq!(browser.post("/write-much").await.body, "Some(2) Some(\"b\")");

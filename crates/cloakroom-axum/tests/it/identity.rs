@@ -11,7 +11,7 @@ use cloakroom_axum::{
 };
 use tower::ServiceExt as _;
 
-use crate::site::{Answer, Site, run};
+use crate::site::{Answer, Kind, Site, on_both, run};
 
 struct Admin;
 impl RoleName for Admin {
@@ -36,9 +36,9 @@ impl FreshnessRule for StrongProof {
 
 const GUARDED: [&str; 4] = ["signed-in", "principal", "role", "fresh"];
 
-fn site_under(policy: Policy) -> Site {
+fn site_under(kind: Kind, policy: Policy) -> Site {
     let ok = || get(async || "in");
-    Site::under(policy)
+    Site::under(kind, policy)
         .with_sign_in()
         .route("/extract/signed-in", get(async |_: SignedIn| "in"))
         .route(
@@ -89,14 +89,14 @@ fn site_under(policy: Policy) -> Site {
         )
 }
 
-fn site() -> Site {
-    site_under(Policy::default())
+fn site(kind: Kind) -> Site {
+    site_under(kind, Policy::default())
 }
 
 #[test]
 fn extractors_and_layers_let_the_same_people_in() {
-    run(async {
-        let site = site();
+    on_both(async |kind| {
+        let site = site(kind);
         let nobody = site.browser();
         let mut anonymous = site.browser();
         anonymous.post("/anonymous").await;
@@ -128,8 +128,8 @@ fn extractors_and_layers_let_the_same_people_in() {
 
 #[test]
 fn a_proof_of_identity_is_fresh_until_its_instant_and_can_be_renewed() {
-    run(async {
-        let site = site();
+    on_both(async |kind| {
+        let site = site(kind);
         let mut browser = site.browser();
         browser.post("/sign-in?alice").await;
         let stale = (403, "reauthentication_required".to_owned());
@@ -152,8 +152,8 @@ fn a_proof_of_identity_is_fresh_until_its_instant_and_can_be_renewed() {
 
 #[test]
 fn nobody_who_is_not_signed_in_can_prove_identity_again() {
-    run(async {
-        let site = site();
+    on_both(async |kind| {
+        let site = site(kind);
         let mut browser = site.browser();
         browser.post("/anonymous").await;
         for path in ["/password", "/demote", "/promote"] {
@@ -164,8 +164,8 @@ fn nobody_who_is_not_signed_in_can_prove_identity_again() {
 
 #[test]
 fn a_change_of_roles_changes_the_token_and_holds_from_the_next_request() {
-    run(async {
-        let site = site();
+    on_both(async |kind| {
+        let site = site(kind);
         let mut browser = site.browser();
         browser.post("/sign-in?root").await;
         for (change, status) in [("/demote", 403), ("/promote", 200)] {
@@ -182,7 +182,7 @@ fn a_change_of_roles_changes_the_token_and_holds_from_the_next_request() {
 fn a_sign_in_over_the_limit_is_refused_and_changes_nothing() {
     run(async {
         let limit = SessionLimit { max: 1.try_into().unwrap(), on_limit: OnLimit::Refuse };
-        let site = site_under(Policy::default().with_limit(Some(limit)));
+        let site = site_under(Kind::Stored, Policy::default().with_limit(Some(limit)));
         let mut first = site.browser();
         first.post("/sign-in?alice").await;
         let mut second = site.browser();
@@ -212,8 +212,8 @@ fn a_route_without_the_layer_says_so_in_the_log_and_not_to_the_client() {
 
 #[test]
 fn a_session_is_issued_to_the_device_that_asked() {
-    run(async {
-        let site = site().layered(|layer| {
+    on_both(async |kind| {
+        let site = site(kind).layered(|layer| {
             layer.trusted_proxies(cloakroom_axum::TrustedProxies::parse(["10.0.0.0/8"]).unwrap())
         });
         let mut browser = site.browser();
@@ -232,8 +232,8 @@ fn a_session_is_issued_to_the_device_that_asked() {
 
 #[test]
 fn rejections_are_passed_on_by_handlers() {
-    run(async {
-        let site = Site::new().route(
+    on_both(async |kind| {
+        let site = Site::of(kind).route(
             "/own",
             get(async |session: Session| -> Result<String, Rejection> {
                 Ok(session.require_signed_in().await?.id().to_string())

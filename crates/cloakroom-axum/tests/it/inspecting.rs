@@ -12,7 +12,7 @@ use cloakroom_conformance::Fault;
 use cloakroom_store::Verb;
 use http::Request;
 
-use crate::site::{Browser, Cookie, Site, run};
+use crate::site::{Browser, Cookie, Kind, Site, on_both, run};
 
 const CART: Attribute<u32> = Attribute::new("cart");
 const HOME: &str = "Firefox at home";
@@ -36,11 +36,11 @@ impl Inspector for SameProgram {
     }
 }
 
-fn site() -> (Site, Arc<SameProgram>) {
-    under(Policy::default())
+fn site(kind: Kind) -> (Site, Arc<SameProgram>) {
+    under(kind, Policy::default())
 }
 
-fn under(policy: Policy) -> (Site, Arc<SameProgram>) {
+fn under(kind: Kind, policy: Policy) -> (Site, Arc<SameProgram>) {
     let inspector = Arc::new(SameProgram::default());
     let prove = async |session: Session| -> Result<String, Rejection> {
         session.require_unproven().await?;
@@ -49,7 +49,7 @@ fn under(policy: Policy) -> (Site, Arc<SameProgram>) {
         let device = session.require_signed_in().await?.device().cloned();
         Ok(device.and_then(|device| device.user_agent().map(str::to_owned)).unwrap_or_default())
     };
-    let site = Site::under(policy)
+    let site = Site::under(kind, policy)
         .with_sign_in()
         .route("/nothing", get(async || "nothing"))
         .route("/who", get(async |_: SignedIn| "signed in"))
@@ -87,8 +87,8 @@ fn from(agent: &str, method: &str, target: &str) -> http::request::Builder {
 
 #[test]
 fn while_a_proof_is_demanded_the_session_is_good_for_nothing_else() {
-    run(async {
-        let (site, _) = site();
+    on_both(async |kind| {
+        let (site, _) = site(kind);
         let home = at_home(&site).await;
         for path in [
             "/who",
@@ -121,8 +121,8 @@ fn while_a_proof_is_demanded_the_session_is_good_for_nothing_else() {
 
 #[test]
 fn a_browser_is_led_to_the_page_where_identity_is_proved() {
-    run(async {
-        let (site, _) = site();
+    on_both(async |kind| {
+        let (site, _) = site(kind);
         let mut elsewhere = at_home(&site).await;
         let answer =
             elsewhere.send(from("curl", "GET", "/who?x=1").header("sec-fetch-mode", "navigate")).await;
@@ -133,8 +133,8 @@ fn a_browser_is_led_to_the_page_where_identity_is_proved() {
 
 #[test]
 fn a_proof_is_remembered_with_its_device_and_the_old_one_has_to_prove_itself_then() {
-    run(async {
-        let (site, _) = site();
+    on_both(async |kind| {
+        let (site, _) = site(kind);
         let mut elsewhere = at_home(&site).await;
         let proved = elsewhere.send(from("Phone", "POST", "/prove")).await;
         assert_eq!((proved.status.as_u16(), &*proved.body), (200, "Phone"));
@@ -146,8 +146,8 @@ fn a_proof_is_remembered_with_its_device_and_the_old_one_has_to_prove_itself_the
 
 #[test]
 fn whoever_has_to_prove_identity_may_sign_out_and_sign_in_instead() {
-    run(async {
-        let (site, _) = site();
+    on_both(async |kind| {
+        let (site, _) = site(kind);
         let home = at_home(&site).await;
         let mut elsewhere = home.clone();
         assert!(elsewhere.send(from("curl", "POST", "/sign-in?alice")).await.is_set());
@@ -159,9 +159,9 @@ fn whoever_has_to_prove_identity_may_sign_out_and_sign_in_instead() {
 
 #[test]
 fn a_token_that_is_due_is_not_exchanged_for_whoever_has_to_prove_identity() {
-    run(async {
+    on_both(async |kind| {
         let policy = Policy::default().with_rotate_every(Some(MINUTE));
-        let (site, _) = under(policy);
+        let (site, _) = under(kind, policy);
         let home = at_home(&site).await;
         site.clock.advance(2 * MINUTE);
         let (mut thief, mut home) = (home.clone(), home);
@@ -174,7 +174,7 @@ fn a_token_that_is_due_is_not_exchanged_for_whoever_has_to_prove_identity() {
 #[test]
 fn a_session_that_is_judged_over_ends_with_its_cookie_and_for_everybody() {
     run(async {
-        let (site, _) = site();
+        let (site, _) = site(Kind::Stored);
         let home = at_home(&site).await;
         site.asked();
         let mut thief = home.clone();
@@ -191,8 +191,8 @@ fn a_session_that_is_judged_over_ends_with_its_cookie_and_for_everybody() {
 
 #[test]
 fn an_open_stream_survives_a_demand_and_not_an_end() {
-    run(async {
-        let (site, _) = site();
+    on_both(async |kind| {
+        let (site, _) = site(kind);
         let mut home = at_home(&site).await;
         let Validation::Active(session) = home.standing().await else { panic!("it lives") };
         let watch = site.sessions.watch_session(&session);
@@ -209,7 +209,7 @@ fn an_open_stream_survives_a_demand_and_not_an_end() {
 #[test]
 fn a_store_that_cannot_end_a_session_lets_nobody_in_with_it() {
     run(async {
-        let (site, _) = site();
+        let (site, _) = site(Kind::Stored);
         let home = at_home(&site).await;
         site.faults.script(Verb::End, Fault::FailBefore);
         let mut thief = home.clone();
@@ -228,7 +228,7 @@ fn a_store_that_cannot_end_a_session_lets_nobody_in_with_it() {
 #[test]
 fn a_request_is_judged_once_and_without_another_round_trip() {
     run(async {
-        let (site, inspector) = site();
+        let (site, inspector) = site(Kind::Stored);
         let mut home = at_home(&site).await;
         site.asked();
         home.send(from(HOME, "GET", "/nothing")).await;
@@ -242,8 +242,8 @@ fn a_request_is_judged_once_and_without_another_round_trip() {
 
 #[test]
 fn nothing_is_demanded_of_a_session_of_nobody() {
-    run(async {
-        let (site, _) = site();
+    on_both(async |kind| {
+        let (site, _) = site(kind);
         let mut visitor = site.browser();
         assert!(visitor.send(from(HOME, "POST", "/set")).await.is_set());
         assert_eq!(visitor.send(from("curl", "GET", "/get")).await.status, 200);
@@ -252,8 +252,8 @@ fn nothing_is_demanded_of_a_session_of_nobody() {
 
 #[test]
 fn a_dead_token_is_told_of_with_the_device_that_used_it_and_since_when_it_is_dead() {
-    run(async {
-        let (site, _) = site();
+    on_both(async |kind| {
+        let (site, _) = site(kind);
         let mut browser = site.browser();
         browser.send(from(HOME, "POST", "/sign-in?alice")).await;
         let mut stale = browser.clone();

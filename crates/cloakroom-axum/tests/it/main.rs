@@ -9,11 +9,13 @@ mod forms;
 mod frugal;
 mod identity;
 mod inspecting;
+mod list;
 #[cfg(feature = "ws")]
 mod many;
 mod outages;
 mod races;
 mod refusals;
+mod sealed;
 mod site;
 #[cfg(feature = "ws")]
 mod sockets;

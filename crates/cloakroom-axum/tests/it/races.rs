@@ -13,12 +13,12 @@ use futures_util::future::join_all;
 use http::Request;
 use tower::ServiceExt as _;
 
-use crate::site::{Answer, Browser, Cookie, Site, run};
+use crate::site::{Answer, Browser, Cookie, Kind, Site, on_both, run};
 
 const COUNT: Attribute<u32> = Attribute::new("count");
 
-fn site() -> Site {
-    Site::new()
+fn site(kind: Kind) -> Site {
+    Site::of(kind)
         .with_sign_in()
         .route("/count", any(async |session: Session| session.update(&COUNT, |count| *count += 1).await))
         .route(
@@ -48,7 +48,7 @@ fn start(browser: &Browser<'_>, path: &str) -> tokio::task::JoinHandle<Answer> {
 #[test]
 fn sixty_four_parallel_updates_all_count_and_different_attributes_merge() {
     run(async {
-        let site = site();
+        let site = site(Kind::Stored);
         let mut browser = site.browser();
         browser.post("/sign-in?alice").await;
         // Every answer lets others have their turn first, so that nearly all of them work on what they read long ago.
@@ -72,7 +72,7 @@ fn sixty_four_parallel_updates_all_count_and_different_attributes_merge() {
 #[test]
 fn a_write_that_was_under_way_does_not_revive_a_session_that_was_signed_out() {
     run(async {
-        let site = site();
+        let site = site(Kind::Stored);
         let mut browser = site.browser();
         browser.post("/sign-in?alice").await;
         let slow = browser.clone();
@@ -93,7 +93,7 @@ fn a_write_that_was_under_way_does_not_revive_a_session_that_was_signed_out() {
 #[test]
 fn a_rotation_that_was_under_way_does_not_revive_it_either() {
     run(async {
-        let site = site();
+        let site = site(Kind::Stored);
         let mut browser = site.browser();
         browser.post("/sign-in?alice").await;
         let slow = browser.clone();
@@ -110,8 +110,8 @@ fn a_rotation_that_was_under_way_does_not_revive_it_either() {
 
 #[test]
 fn a_sibling_with_the_token_of_before_a_rotation_never_touches_the_cookie() {
-    run(async {
-        let site = site();
+    on_both(async |kind| {
+        let site = site(kind);
         let mut browser = site.browser();
         browser.post("/sign-in?alice").await;
         let mut sibling = browser.clone();
@@ -129,8 +129,8 @@ fn a_sibling_with_the_token_of_before_a_rotation_never_touches_the_cookie() {
 
 #[test]
 fn a_sibling_with_the_anonymous_token_of_before_a_sign_in_never_touches_the_cookie() {
-    run(async {
-        let site = site();
+    on_both(async |kind| {
+        let site = site(kind);
         let mut browser = site.browser();
         browser.post("/count").await;
         let mut sibling = browser.clone();
@@ -145,7 +145,7 @@ fn a_sibling_with_the_anonymous_token_of_before_a_sign_in_never_touches_the_cook
 #[test]
 fn a_write_that_meets_a_rotation_is_reported_and_not_lost_in_silence() {
     run(async {
-        let site = site();
+        let site = site(Kind::Stored);
         let mut browser = site.browser();
         browser.post("/sign-in?alice").await;
         let slow = browser.clone();
@@ -162,7 +162,7 @@ fn a_write_that_meets_a_rotation_is_reported_and_not_lost_in_silence() {
 #[test]
 fn of_two_rotations_at_once_one_brings_the_token_and_the_other_leaves_it_alone() {
     run(async {
-        let site = site();
+        let site = site(Kind::Stored);
         let mut browser = site.browser();
         browser.post("/sign-in?alice").await;
         let slow = browser.clone();
@@ -189,7 +189,7 @@ async fn take(session: Session) -> Result<String, Rejection> {
 #[test]
 fn of_two_requests_that_take_something_out_at_once_one_gets_it() {
     run(async {
-        let site = site().route("/take", any(take));
+        let site = site(Kind::Stored).route("/take", any(take));
         let mut browser = site.browser();
         browser.post("/sign-in?alice").await;
         browser.post("/count").await;
@@ -204,8 +204,8 @@ fn of_two_requests_that_take_something_out_at_once_one_gets_it() {
 
 #[test]
 fn signing_out_with_the_token_of_before_a_rotation_still_signs_out() {
-    run(async {
-        let site = site();
+    on_both(async |kind| {
+        let site = site(kind);
         let mut browser = site.browser();
         browser.post("/sign-in?alice").await;
         let mut sibling = browser.clone();
@@ -219,7 +219,7 @@ fn signing_out_with_the_token_of_before_a_rotation_still_signs_out() {
 #[test]
 fn a_question_that_was_given_up_can_be_asked_again() {
     run(async {
-        let site = site().route(
+        let site = site(Kind::Stored).route(
             "/impatient",
             get(async |session: Session| {
                 let asking = session.id();
@@ -239,7 +239,7 @@ fn a_question_that_was_given_up_can_be_asked_again() {
 #[test]
 fn two_parts_of_a_handler_may_ask_at_once() {
     run(async {
-        let site = Arc::new(site().route(
+        let site = Arc::new(site(Kind::Stored).route(
             "/both",
             any(async |session: Session| -> Result<String, Rejection> {
                 let (one, two) = futures_util::future::join(

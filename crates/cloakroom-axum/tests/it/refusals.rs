@@ -10,7 +10,7 @@ use cloakroom::{Attribute, EventKind, Policy};
 use cloakroom_axum::{Fresh, FreshnessRule, OriginGuard, Rejection, Session, SignedIn};
 use http::{Request, StatusCode};
 
-use crate::site::{Answer, Browser, Cookie, NAME, Site, run};
+use crate::site::{Answer, Browser, Cookie, Kind, NAME, Site, on_both, run};
 
 const NOTE: Attribute<String> = Attribute::new("note");
 
@@ -21,8 +21,8 @@ impl FreshnessRule for Always {
     }
 }
 
-fn site_under(policy: Policy) -> Site {
-    Site::under(policy)
+fn site_under(kind: Kind, policy: Policy) -> Site {
+    Site::under(kind, policy)
         .with_sign_in()
         .route("/who", any(async |_: SignedIn| "in"))
         .route("/sensitive", get(async |_: Fresh<Always>| "in"))
@@ -39,16 +39,17 @@ fn site_under(policy: Policy) -> Site {
         )
 }
 
-fn site() -> Site {
-    site_under(Policy::default())
+fn site(kind: Kind) -> Site {
+    site_under(kind, Policy::default())
 }
 
 #[test]
 fn a_request_that_another_site_sent_reaches_no_handler() {
-    run(async {
+    on_both(async |kind| {
         let reached = Arc::new(AtomicUsize::new(0));
         let count = Arc::clone(&reached);
-        let site = site().route("/act", any(async move || count.fetch_add(1, Ordering::Relaxed).to_string()));
+        let site =
+            site(kind).route("/act", any(async move || count.fetch_add(1, Ordering::Relaxed).to_string()));
         let mut browser = site.browser();
         browser.post("/sign-in?alice").await;
         site.asked();
@@ -75,8 +76,8 @@ fn a_request_that_another_site_sent_reaches_no_handler() {
 
 #[test]
 fn another_site_can_sign_nobody_in() {
-    run(async {
-        let site = site();
+    on_both(async |kind| {
+        let site = site(kind);
         let cross = |site: &str| Request::post("/sign-in?mallory").header("sec-fetch-site", site);
         for origin in ["cross-site", "same-site"] {
             assert_eq!(site.browser().send(cross(origin)).await.told(), (403, "cross_site".into()));
@@ -88,10 +89,10 @@ fn another_site_can_sign_nobody_in() {
 
 #[test]
 fn a_guard_that_knows_its_origins_judges_old_browsers_by_them() {
-    run(async {
+    on_both(async |kind| {
         let guard = OriginGuard::new(["https://shop.example".parse().unwrap()])
             .trusting(["https://pay.example".parse().unwrap()]);
-        let site = site().layered(|layer| layer.origin_guard(guard));
+        let site = site(kind).layered(|layer| layer.origin_guard(guard));
         let mut browser = site.browser();
         browser.post("/sign-in?alice").await;
         for (origin, status) in
@@ -103,7 +104,7 @@ fn a_guard_that_knows_its_origins_judges_old_browsers_by_them() {
                 "{origin}"
             );
         }
-        let open = Site::new()
+        let open = Site::of(kind)
             .route("/who", any(async || "in"))
             .layered(cloakroom_axum::SessionLayer::dangerously_without_origin_guard);
         let answer = open.browser().send(Request::post("/who").header("sec-fetch-site", "cross-site")).await;
@@ -117,8 +118,8 @@ async fn with_cookies(site: &Site, path: &str, cookies: &str) -> Answer {
 
 #[test]
 fn several_different_session_cookies_are_refused_by_whoever_asks() {
-    run(async {
-        let site = site();
+    on_both(async |kind| {
+        let site = site(kind);
         let (mut one, mut two) = (site.browser(), site.browser());
         one.post("/sign-in?alice").await;
         two.post("/sign-in?mallory").await;
@@ -140,8 +141,8 @@ fn several_different_session_cookies_are_refused_by_whoever_asks() {
 
 #[test]
 fn a_token_in_the_address_is_ignored_and_seen() {
-    run(async {
-        let site = site();
+    on_both(async |kind| {
+        let site = site(kind);
         let mut browser = site.browser();
         browser.post("/sign-in?alice").await;
         let token = browser.cookie.clone().unwrap();
@@ -153,8 +154,8 @@ fn a_token_in_the_address_is_ignored_and_seen() {
 
 #[test]
 fn attributes_over_the_limit_are_refused_with_both_sizes_and_change_nothing() {
-    run(async {
-        let site = site_under(Policy::default().with_attributes_max_bytes(100));
+    on_both(async |kind| {
+        let site = site_under(kind, Policy::default().with_attributes_max_bytes(100));
         let mut browser = site.browser();
         browser.post("/note?short").await;
         // The key takes 4 bytes, the text's length 2.
@@ -172,8 +173,9 @@ fn attributes_over_the_limit_are_refused_with_both_sizes_and_change_nothing() {
 
 #[test]
 fn a_browser_that_asks_for_a_page_is_sent_to_where_it_can_sign_in() {
-    run(async {
-        let site = site().layered(|layer| layer.sign_in_at("/sign-in").reauthenticate_at("/confirm?step=1"));
+    on_both(async |kind| {
+        let site =
+            site(kind).layered(|layer| layer.sign_in_at("/sign-in").reauthenticate_at("/confirm?step=1"));
         let mut browser = site.browser();
         let page = |target: &str| Request::get(target).header("sec-fetch-mode", "navigate");
         let nobody = browser.send(page("/who?tab=2&x=%26")).await;
@@ -203,7 +205,7 @@ fn a_browser_that_asks_for_a_page_is_sent_to_where_it_can_sign_in() {
 #[test]
 fn an_application_restyles_every_refusal_in_one_place() {
     run(async {
-        let site = site().layered(|layer| {
+        let site = site(Kind::Stored).layered(|layer| {
             layer.rejections(|rejection, facts| {
                 let page =
                     format!("{} {} {}", facts.method(), facts.uri(), rejection.problem().code().as_str());

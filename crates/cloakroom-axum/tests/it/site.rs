@@ -7,25 +7,31 @@ use axum::body::Body;
 use axum::response::Response;
 use axum::routing::{MethodRouter, any};
 use cloakroom::{
-    AuthLevel, Event, EventKind, EventSink, ManualClock, Method, Policy, Principal, PrincipalId, Role,
-    SessionToken, Sessions, Store,
+    AuthLevel, Clock as _, Event, EventKind, EventSink, ManualClock, Method, Policy, Principal, PrincipalId,
+    Role, SessionToken, Sessions, Store,
 };
-use cloakroom_axum::{Session, SessionLayer, SignIn};
+use cloakroom_axum::{CookiePolicy, Session, SessionLayer, SignIn};
 use cloakroom_conformance::{CountingStore, FaultyStore, GatedStore};
 use cloakroom_memory::MemoryStore;
+use cloakroom_sealed::{KeyRing, NewKey, Place, Sealer, SharedRing};
 use cloakroom_store::Verb;
 use http::header::{COOKIE, SET_COOKIE};
 use http::{Request, StatusCode};
 use http_body_util::BodyExt as _;
 use tower::ServiceExt as _;
 
-/// An engine over a memory store that can be counted, made to fail, and made to wait.
+use crate::list::WatchedList;
+
+/// An engine over a memory store, or over a list of what was ended, that can be counted and made to fail; the store also
+/// made to wait.
 pub(crate) struct Site {
     pub(crate) sessions: Sessions,
     pub(crate) clock: Arc<ManualClock>,
     pub(crate) calls: Arc<CountingStore>,
     pub(crate) faults: Arc<FaultyStore>,
     pub(crate) gates: Arc<GatedStore>,
+    pub(crate) list: Arc<WatchedList>,
+    pub(crate) ring: Arc<SharedRing>,
     pub(crate) seen: Arc<Seen>,
     routes: Router,
     layer: SessionLayer,
@@ -51,25 +57,64 @@ impl Seen {
     }
 }
 
+/// Where sessions live.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Kind {
+    /// In a store.
+    Stored,
+    /// In their tokens, with a list of what was ended.
+    Sealed,
+    /// In their tokens, and nobody knows what was ended.
+    Listless,
+}
+
+/// Runs a test of what is promised wherever sessions live.
+#[expect(clippy::print_stderr, reason = "a test that fails says where sessions lived")]
+pub(crate) fn on_both(test: impl AsyncFn(Kind)) {
+    for kind in [Kind::Stored, Kind::Sealed] {
+        eprintln!("{kind:?}");
+        run(test(kind));
+    }
+}
+
 impl Site {
     pub(crate) fn new() -> Self {
-        Self::under(Policy::default())
+        Self::of(Kind::Stored)
     }
 
-    pub(crate) fn under(policy: Policy) -> Self {
+    pub(crate) fn of(kind: Kind) -> Self {
+        Self::under(kind, Policy::default())
+    }
+
+    pub(crate) fn under(kind: Kind, policy: Policy) -> Self {
+        let list = Arc::new(WatchedList::default());
         let clock = Arc::new(ManualClock::default());
+        let ring = Arc::new(SharedRing::new(KeyRing::first(NewKey::from_random(&[7; 36]), clock.now())));
+        Self::on(kind, policy, SharedParts { clock, list, ring })
+    }
+
+    /// Another node beside `other`: its clock, its list, its keys.
+    pub(crate) fn beside(other: &Self, kind: Kind, policy: Policy) -> Self {
+        let (clock, list, ring) =
+            (Arc::clone(&other.clock), Arc::clone(&other.list), Arc::clone(&other.ring));
+        Self::on(kind, policy, SharedParts { clock, list, ring })
+    }
+
+    fn on(kind: Kind, policy: Policy, parts: SharedParts) -> Self {
+        let SharedParts { clock, list, ring } = parts;
         let seen = Arc::new(Seen::default());
         let gates = Arc::new(GatedStore::new(Arc::new(MemoryStore::default())));
         let faults = Arc::new(FaultyStore::new(shared(&gates)));
         let calls = Arc::new(CountingStore::new(shared(&faults)));
-        let sessions = Sessions::builder_shared(shared(&calls))
-            .policy(policy)
-            .clock(Arc::clone(&clock))
-            .events(Arc::clone(&seen))
-            .build()
-            .unwrap();
+        let builder = match kind {
+            Kind::Stored => Sessions::builder_shared(shared(&calls)),
+            Kind::Sealed => Sessions::sealed(sealer(&ring)).revocations(Arc::<WatchedList>::clone(&list)),
+            Kind::Listless => Sessions::sealed(sealer(&ring)),
+        };
+        let builder = builder.policy(policy).clock(Arc::clone(&clock)).events(Arc::clone(&seen));
+        let sessions = builder.build().unwrap();
         let layer = SessionLayer::new(sessions.clone());
-        Self { sessions, clock, calls, faults, gates, seen, routes: Router::new(), layer }
+        Self { sessions, clock, calls, faults, gates, list, ring, seen, routes: Router::new(), layer }
     }
 
     pub(crate) fn route(mut self, path: &str, handler: MethodRouter) -> Self {
@@ -112,6 +157,19 @@ impl Site {
     pub(crate) fn asked(&self) -> Vec<Verb> {
         self.calls.take()
     }
+}
+
+/// What nodes have in common.
+struct SharedParts {
+    clock: Arc<ManualClock>,
+    list: Arc<WatchedList>,
+    ring: Arc<SharedRing>,
+}
+
+/// Seals for the default cookie of an application.
+pub(crate) fn sealer(ring: &Arc<SharedRing>) -> Sealer {
+    let place = Place { cookie: NAME.to_owned(), application: "test".to_owned() };
+    Sealer::new(Arc::clone(ring), &place, CookiePolicy::default().bytes_around_value())
 }
 
 fn shared<S: Store>(store: &Arc<S>) -> Arc<dyn Store> {

@@ -17,7 +17,7 @@ use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::{Error, Message as Sent};
 use tokio_tungstenite::{WebSocketStream, client_async};
 
-use crate::site::{Browser, NAME, Site};
+use crate::site::{Browser, Kind, NAME, Site};
 
 type Client = WebSocketStream<DuplexStream>;
 
@@ -103,7 +103,7 @@ impl House {
                 upgrade.on_upgrade(async move |socket| talk(SessionSocket::new(socket, watch), told).await),
             )
         };
-        let site = Site::under(policy).with_sign_in().route("/talk", any(talk));
+        let site = Site::under(Kind::Stored, policy).with_sign_in().route("/talk", any(talk));
         let (connect, door) = mpsc::unbounded_channel();
         let app = site.router();
         drop(tokio::spawn(async move { axum::serve(Door(door), app).await }));

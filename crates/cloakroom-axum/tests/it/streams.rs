@@ -14,10 +14,10 @@ use futures_util::{StreamExt as _, stream};
 use http::{Request, StatusCode};
 use tower::ServiceExt as _;
 
-use crate::site::{Browser, Site};
+use crate::site::{Browser, Kind, Site};
 
 /// A site that counts the seconds to whoever listens.
-fn site() -> Site {
+fn site(kind: Kind) -> Site {
     let seconds = async |session: Session| {
         let seconds = stream::unfold(0_u32, async |number| {
             tokio::time::sleep(SECOND).await;
@@ -27,7 +27,7 @@ fn site() -> Site {
         Ok::<_, Rejection>(Sse::new(events).keep_alive(KeepAlive::default()).into_response())
     };
     let ended = async |session: Session| session.ended().await.map(|end| end.to_string());
-    Site::new().with_sign_in().route("/seconds", get(seconds)).route("/ended", get(ended))
+    Site::of(kind).with_sign_in().route("/seconds", get(seconds)).route("/ended", get(ended))
 }
 
 async fn signed_in(site: &Site) -> Browser<'_> {
@@ -55,7 +55,12 @@ async fn end_all(site: &Site) {
 
 #[tokio::test(start_paused = true)]
 async fn events_end_with_their_session_and_the_last_one_says_why() {
-    let site = site();
+    events_end(Kind::Stored).await;
+    events_end(Kind::Sealed).await;
+}
+
+async fn events_end(kind: Kind) {
+    let site = site(kind);
     let browser = signed_in(&site).await;
     let mut events = listen(&browser).await;
     assert_eq!(next(&mut events).await.unwrap(), "data: 0\n\n");
@@ -70,7 +75,7 @@ async fn events_end_with_their_session_and_the_last_one_says_why() {
 
 #[tokio::test(start_paused = true)]
 async fn where_nothing_can_be_proven_for_too_long_a_listener_is_asked_to_come_again() {
-    let site = site();
+    let site = site(Kind::Stored);
     let mut events = listen(&signed_in(&site).await).await;
     assert_eq!(next(&mut events).await.unwrap(), "data: 0\n\n");
     site.faults.go_down(ErrorKind::Unavailable);
@@ -88,7 +93,7 @@ async fn where_nothing_can_be_proven_for_too_long_a_listener_is_asked_to_come_ag
 
 #[tokio::test(start_paused = true)]
 async fn nobody_without_a_session_is_let_into_a_stream() {
-    let site = site();
+    let site = site(Kind::Stored);
     let mut browser = site.browser();
     assert_eq!(browser.get("/seconds").await.told(), (401, "session_missing".to_owned()));
     assert_eq!(browser.get("/ended").await.told(), (401, "session_missing".to_owned()));
@@ -96,7 +101,12 @@ async fn nobody_without_a_session_is_let_into_a_stream() {
 
 #[tokio::test(start_paused = true)]
 async fn a_handler_can_wait_for_the_end_of_its_session() {
-    let site = site();
+    waits_for_the_end(Kind::Stored).await;
+    waits_for_the_end(Kind::Sealed).await;
+}
+
+async fn waits_for_the_end(kind: Kind) {
+    let site = site(kind);
     let browser = signed_in(&site).await;
     let request = browser.with_cookie(Request::get("/ended")).body(Body::empty()).unwrap();
     let waiting = tokio::spawn(site.router().oneshot(request));
