@@ -5,12 +5,14 @@
 //! | a WebSocket that is closed with its session, wherever that ends | [`talk`] |
 //! | server-sent events that end with their session | [`here`] |
 //! | "sign out everywhere" | [`sign_in`] |
+//! | the same without a record of any session: sealed in cookies, and ended by a list | [`sealed`] |
 //! | what the pages do when they are told | `templates/ended.js`, `room.js`, `here.js` |
 
 mod here;
 mod pages;
 mod people;
 mod rooms;
+mod sealed;
 mod sign_in;
 mod talk;
 
@@ -26,6 +28,7 @@ use cloakroom_axum::{CookiePolicy, Origin, OriginGuard, Rejection, RequestFacts,
 
 pub use people::{People, PeopleError};
 pub use rooms::{Rooms, Visit};
+pub use sealed::sealed;
 
 /// What all requests of a node share.
 #[derive(Clone, Debug)]

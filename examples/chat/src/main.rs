@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use chat::{People, Rooms};
 use clap::Parser;
-use cloakroom::{OsRandom, Sessions, Store};
+use cloakroom::{Clock as _, OsRandom, Sessions, SessionsBuilder, SystemClock};
 use cloakroom_redis::{RedisOptions, RedisStore};
 use cloakroom_sqlite::{SqliteOptions, SqliteStore};
 use tokio::net::TcpListener;
@@ -16,7 +16,8 @@ use tokio::task::JoinSet;
 /// A chat on several nodes.
 #[derive(Parser)]
 struct Arguments {
-    /// Where sessions are: sqlite:FILE or redis://HOST:PORT. Start it twice, with other ports, for nodes in two processes.
+    /// Where sessions are: sqlite:FILE, redis://HOST:PORT, or sealed:DIRECTORY for sessions in their own cookies, with a key
+    /// and a list of what was ended in that directory. Start it twice, with other ports, for nodes in two processes.
     #[arg(long, default_value = "sqlite:chat.db")]
     store: String,
     /// The ports to listen on, a node for each.
@@ -35,7 +36,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let mut nodes = JoinSet::new();
     for port in arguments.ports {
         // Each node has an engine and a connection to the store of its own, as if it were alone in its process.
-        let sessions = Sessions::builder_shared(open(&arguments.store).await?).build()?;
+        let sessions = open(&arguments.store).await?.build()?;
         let upkeep = sessions.clone();
         let mut closing = closing.clone();
         upkeeps.spawn(async move { upkeep.upkeep(async { drop(closing.changed().await) }).await });
@@ -55,10 +56,13 @@ async fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-async fn open(url: &str) -> Result<Arc<dyn Store>, Box<dyn Error>> {
-    Ok(match url.strip_prefix("sqlite:") {
-        Some(path) => Arc::new(SqliteStore::open(SqliteOptions::new(path))?),
-        None => Arc::new(RedisStore::connect(RedisOptions::from_url(url)?).await?),
+async fn open(url: &str) -> Result<SessionsBuilder, Box<dyn Error>> {
+    Ok(match url.split_once(':') {
+        Some(("sqlite", path)) => Sessions::builder(SqliteStore::open(SqliteOptions::new(path))?),
+        Some(("sealed", directory)) => {
+            chat::sealed(directory.as_ref(), &OsRandom, SystemClock::default().now())?
+        }
+        _ => Sessions::builder(RedisStore::connect(RedisOptions::from_url(url)?).await?),
     })
 }
 

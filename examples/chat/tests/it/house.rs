@@ -1,6 +1,7 @@
-//! Two nodes of the chat on one SQLite file, each with an engine and a handle of its own, and clients with cookies.
+//! Two nodes of the chat on one SQLite file, with the sessions in it or in their cookies, each with an engine and a handle of its own, and clients with cookies.
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use axum::http::header::{CONTENT_TYPE, COOKIE, LOCATION, ORIGIN, SET_COOKIE};
 use axum::http::{Request, StatusCode};
 use axum::response::Response;
 use chat::{People, Rooms};
-use cloakroom::{OsRandom, Sessions};
+use cloakroom::{Clock as _, OsRandom, Sessions, SessionsBuilder, SystemClock};
 use cloakroom_sqlite::{SqliteOptions, SqliteStore};
 use futures_util::{SinkExt as _, StreamExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -32,16 +33,24 @@ pub(crate) struct Node {
     pub(crate) origin: String,
 }
 
+/// Where the sessions of the chat are.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Home {
+    /// In a SQLite file.
+    Store,
+    /// In their cookies, with a list of what was ended.
+    Cookies,
+}
+
 impl House {
-    pub(crate) async fn open() -> Self {
+    pub(crate) async fn open(home: Home) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let people = ["alice", "bob", "carol"].map(|name| (name, PASSWORD));
         let people = Arc::new(People::new(&OsRandom, &people).unwrap());
         let rooms = Arc::new(Rooms::default());
         let mut nodes = Vec::new();
         for _ in 0..2 {
-            let store = SqliteStore::open(SqliteOptions::new(directory.path().join("chat.db"))).unwrap();
-            let sessions = Sessions::builder(store).build().unwrap();
+            let sessions = sessions(home, directory.path()).build().unwrap();
             let upkeep = sessions.clone();
             drop(tokio::spawn(async move { upkeep.upkeep(std::future::pending()).await }));
             let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -54,6 +63,16 @@ impl House {
             nodes.push(Node { router, address, origin });
         }
         Self { nodes, _directory: directory }
+    }
+}
+
+/// An engine with a handle of its own.
+fn sessions(home: Home, directory: &Path) -> SessionsBuilder {
+    match home {
+        Home::Store => {
+            Sessions::builder(SqliteStore::open(SqliteOptions::new(directory.join("chat.db"))).unwrap())
+        }
+        Home::Cookies => chat::sealed(directory, &OsRandom, SystemClock::default().now()).unwrap(),
     }
 }
 

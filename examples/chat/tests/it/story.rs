@@ -1,12 +1,18 @@
 //! What happens in the chat.
 
-use crate::house::House;
+use crate::house::{Home, House};
 
 const OUT: (u16, &str) = (1008, "session_ended: revoked_by_user");
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whoever_signs_out_everywhere_is_out_of_every_socket_on_every_node_and_nobody_else_is() {
-    let house = House::open().await;
+    for home in [Home::Store, Home::Cookies] {
+        out_everywhere(home).await;
+    }
+}
+
+async fn out_everywhere(home: Home) {
+    let house = House::open(home).await;
     let [here, there] = house.nodes.as_slice() else { panic!() };
     let (phone, desk, away) =
         (here.sign_in("alice").await, there.sign_in("alice").await, here.sign_in("alice").await);
@@ -51,7 +57,7 @@ async fn whoever_signs_out_everywhere_is_out_of_every_socket_on_every_node_and_n
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn rooms_are_heard_across_nodes_and_apart_from_each_other() {
-    let house = House::open().await;
+    let house = House::open(Home::Store).await;
     let [here, there] = house.nodes.as_slice() else { panic!() };
     let (alice, bob) = (here.sign_in("alice").await, there.sign_in("bob").await);
     let mut hers = here.talk(&alice, "lobby").await;
@@ -72,7 +78,7 @@ async fn rooms_are_heard_across_nodes_and_apart_from_each_other() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_page_of_another_site_cannot_talk_in_a_visitors_name() {
-    let house = House::open().await;
+    let house = House::open(Home::Store).await;
     let node = house.nodes.first().unwrap();
     let alice = node.sign_in("alice").await;
     let other_node = house.nodes.last().unwrap().origin.clone();
@@ -84,7 +90,13 @@ async fn a_page_of_another_site_cannot_talk_in_a_visitors_name() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn signing_out_closes_the_sockets_of_this_session_alone() {
-    let house = House::open().await;
+    for home in [Home::Store, Home::Cookies] {
+        out_of_one(home).await;
+    }
+}
+
+async fn out_of_one(home: Home) {
+    let house = House::open(home).await;
     let [here, there] = house.nodes.as_slice() else { panic!() };
     let (phone, desk) = (here.sign_in("alice").await, here.sign_in("alice").await);
     let mut of_phone = there.talk(&phone, "lobby").await;
