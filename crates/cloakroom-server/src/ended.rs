@@ -1,6 +1,6 @@
 //! What came of ending sessions, as far as anybody can know.
 
-use cloakroom::{Revoked, Sessions};
+use cloakroom::Revoked;
 use serde_json::Value;
 
 use crate::cli::counted;
@@ -22,8 +22,8 @@ impl Ended {
     pub(crate) const NONE: Self = Self::Counted(0);
 
     /// What `sessions` has ended.
-    pub(crate) fn of(sessions: &Sessions, revoked: &Revoked) -> Self {
-        if sessions.store().name() == SEALED { Self::Uncounted } else { Self::Counted(revoked.count()) }
+    pub(crate) fn of(revoked: &Revoked) -> Self {
+        if revoked.is_counted() { Self::Counted(revoked.count()) } else { Self::Uncounted }
     }
 
     /// Both together.
@@ -75,9 +75,6 @@ pub(crate) fn can_end(config: &Config) -> bool {
 /// Why they cannot, for whoever runs the server.
 pub(crate) const LIVE_ON: &str =
     "sessions are sealed, and no list says what was ended: they go on until their time is over";
-
-/// The name of the store of sealed sessions.
-const SEALED: &str = "sealed";
 
 #[cfg(test)]
 mod tests {

@@ -31,7 +31,12 @@ mod ended;
 mod export;
 pub mod familiar;
 pub mod limits;
+#[cfg(feature = "sealed")]
+mod lists;
 pub mod logging;
+mod sealed;
+#[cfg(feature = "sealed")]
+pub mod sealing;
 mod sentences;
 pub mod serve;
 pub mod stores;

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use cloakroom::{Clock, Random, Sessions};
+use cloakroom::{Clock, Random};
 use cloakroom_audit::{Draft, names};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use tokio::sync::watch;
@@ -19,6 +19,7 @@ use crate::config::{Config, EffectiveKey};
 use crate::detection::{Detection, DetectionError, Means};
 use crate::doors::{Doors, bind, unusable};
 use crate::familiar;
+use crate::sealed::{SealingKeys, begin_sessions};
 use crate::stores;
 use crate::telemetry::Telemetry;
 use crate::web::{self, App, AppParts};
@@ -90,7 +91,7 @@ pub async fn serve(
         () = &mut shutdown => return Ok(()),
         opened = Box::pin(open_databases(&config)) => opened?,
     };
-    let app = assemble(&config, &surroundings, databases, metrics).await?;
+    let (app, keys) = assemble(&config, &surroundings, databases, metrics).await?;
     // Before the first request: what it does is written down.
     let (stop_audit, audit_stopped) = watch::channel(false);
     let audit = tokio::spawn({
@@ -99,6 +100,7 @@ pub async fn serve(
     });
     let doors = Doors::open(&app, &config, listener).await?;
 
+    keys.announce(out)?;
     announce(&app, &config, &surroundings, out).await?;
     tokio::spawn({
         let app = app.clone();
@@ -108,6 +110,7 @@ pub async fn serve(
     let (stop, stopped) = watch::channel(false);
     let draining = tokio::spawn(drain(app.metrics.clone(), stop.subscribe()));
     tokio::spawn(sample(app.clone(), stop.subscribe()));
+    tokio::spawn(keys.follow(Arc::clone(&surroundings.clock), closed(stop.subscribe())));
     let (stop_detection, detection_stopped) = watch::channel(false);
     let detection = spawn_detection(&app, detection_stopped);
     let upkeep = tokio::spawn({
@@ -178,7 +181,7 @@ async fn assemble(
     surroundings: &Surroundings,
     databases: Databases,
     metrics: PrometheusHandle,
-) -> Result<App, ServeError> {
+) -> Result<(App, SealingKeys), ServeError> {
     let Databases { store: opened, accounts } = databases;
     let (clock, random) = (Arc::clone(&surroundings.clock), Arc::clone(&surroundings.random));
     let audit = audit::open(config, clock, random).await.map_err(|error| {
@@ -190,7 +193,8 @@ async fn assemble(
     })?;
     let detection = Detection::open(&config.detection)
         .map_err(|DetectionError { cause, remedy }| ServeError::new(cause, remedy))?;
-    let sessions = Sessions::builder_shared(opened.store)
+    let (builder, keys) = begin_sessions(opened.keeping, config, surroundings).await?;
+    let sessions = builder
         .policy(config.policy.clone())
         .events(audit.clone())
         .events(detection.clone())
@@ -207,7 +211,7 @@ async fn assemble(
         .map_err(|error| ServeError::new(error, "report this as a defect"))?
         .map_err(|error: AccountError| ServeError::new(&error, error.remedy()))?;
     let random = Arc::clone(&surroundings.random);
-    Ok(App::new(AppParts {
+    let app = App::new(AppParts {
         sessions,
         accounts,
         audit,
@@ -217,7 +221,8 @@ async fn assemble(
         metrics: Some(metrics),
         guards: opened.guards,
         effective: surroundings.effective.clone(),
-    }))
+    });
+    Ok((app, keys))
 }
 
 async fn announce(

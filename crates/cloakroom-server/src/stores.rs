@@ -3,20 +3,36 @@
 use std::sync::Arc;
 
 use cloakroom::{GuardPolicy, GuardedStore, MovingStore, Sessions, SessionsBuilder};
+#[cfg(feature = "sealed")]
+use cloakroom::{Replay, SealedPolicy, WhenUnreachable};
 use cloakroom_audit::AuditLog;
 use cloakroom_store::{ErrorKind, Store, StoreError, Verb};
+#[cfg(feature = "sealed")]
+use cloakroom_store::{RevocationList, Sealing};
 
 #[cfg(any(feature = "postgres", feature = "mysql", feature = "redis", feature = "memcached"))]
 use crate::config::StoreKind;
 use crate::config::{Config, RemoteUrl, StoreUrl};
+#[cfg(feature = "sealed")]
+use crate::lists;
 
-/// A store, and the guards between it and who asks.
+/// Where sessions are, and the guards between it and who asks.
 #[derive(Debug)]
 pub struct Opened {
-    /// The store.
-    pub store: Arc<dyn Store>,
+    /// Where they are.
+    pub keeping: Keeping,
     /// What guards it against its outages: none where it lives in the server, two while sessions are being moved.
     pub guards: Vec<Arc<GuardedStore>>,
+}
+
+/// Where sessions are.
+#[derive(Clone, Debug)]
+pub enum Keeping {
+    /// In a store.
+    Records(Arc<dyn Store>),
+    /// Sealed, in their cookies; what was ended is in this list, where there is one.
+    #[cfg(feature = "sealed")]
+    Cookies(Option<Arc<dyn RevocationList>>),
 }
 
 /// Opens the store that the configuration names, guarded against its outages where it has any; a file is made where there
@@ -25,20 +41,32 @@ pub struct Opened {
 /// # Errors
 /// [`StoreError`] where it cannot be opened, or reached.
 pub async fn open(config: &Config) -> Result<Opened, StoreError> {
-    let opened = open_guarded(&config.store, config).await?;
-    let Some(from) = &config.store_moving_from else { return Ok(opened) };
-    let from = open_guarded(from, config).await?;
-    let store = Arc::new(MovingStore::new(from.store, opened.store));
-    Ok(Opened { store, guards: [opened.guards, from.guards].concat() })
+    #[cfg(feature = "sealed")]
+    if let StoreUrl::Sealed { revocations } = &config.store {
+        let list = match revocations {
+            Some(url) => Some(Box::pin(lists::open(url, config)).await?),
+            None => None,
+        };
+        return Ok(Opened { keeping: Keeping::Cookies(list), guards: Vec::new() });
+    }
+    let (store, guards) = open_guarded(&config.store, config).await?;
+    let Some(from) = &config.store_moving_from else {
+        return Ok(Opened { keeping: Keeping::Records(store), guards });
+    };
+    let (old, guards_of_old) = open_guarded(from, config).await?;
+    let moving = Arc::new(MovingStore::new(old, store));
+    Ok(Opened { keeping: Keeping::Records(moving), guards: [guards, guards_of_old].concat() })
 }
 
-async fn open_guarded(url: &StoreUrl, config: &Config) -> Result<Opened, StoreError> {
+type Guarded = (Arc<dyn Store>, Vec<Arc<GuardedStore>>);
+
+async fn open_guarded(url: &StoreUrl, config: &Config) -> Result<Guarded, StoreError> {
     let store = open_bare(url, config).await?;
     if url.is_in_the_server() {
-        return Ok(Opened { store, guards: Vec::new() });
+        return Ok((store, Vec::new()));
     }
     let guard = Arc::new(GuardedStore::shared(store, GuardPolicy::default()));
-    Ok(Opened { store: guard.clone(), guards: vec![guard] })
+    Ok((guard.clone(), vec![guard]))
 }
 
 /// Opens a store without a guard, for commands that ask it once and want to hear what it says itself.
@@ -77,8 +105,8 @@ pub async fn open_bare(url: &StoreUrl, config: &Config) -> Result<Arc<dyn Store>
 
 /// An engine for commands that run beside a server, over the store that the configuration names: without upkeep.
 ///
-/// `None` where such a command could see no session: the store lives inside the server, or was never made. Asking makes
-/// none.
+/// `None` where such a command could see or end no session: the store lives inside the server, or was never made, and so for
+/// the list of what was ended where sessions are sealed. Asking makes none. Sealed sessions are ended without a key.
 ///
 /// # Errors
 /// [`StoreError`] where the store cannot be opened, or reached.
@@ -102,10 +130,38 @@ async fn beside(config: &Config, log: Option<AuditLog>) -> Result<Option<Session
     if config.store.is_in_the_server() || (is_unmade && config.store_moving_from.is_none()) {
         return Ok(None);
     }
-    let builder = Sessions::builder_shared(open(config).await?.store).policy(config.policy.clone());
+    if config.list_is_in_the_server() {
+        return Ok(None);
+    }
+    let builder = match Box::pin(open(config)).await?.keeping {
+        Keeping::Records(store) => Sessions::builder_shared(store),
+        #[cfg(feature = "sealed")]
+        Keeping::Cookies(list) => sealed(Arc::new(crate::sealing::Keyless), list, config),
+    };
+    let builder = builder.policy(config.policy.clone());
     let builder = builder.near_cache(config.near_cache);
     let builder = log.into_iter().fold(builder, SessionsBuilder::events);
     Ok(Some(builder.build().expect("a configuration has a policy that can be kept")))
+}
+
+/// Begins an engine whose sessions travel sealed in their cookies, as strict as the configuration says.
+#[cfg(feature = "sealed")]
+pub(crate) fn sealed(
+    sealing: Arc<dyn Sealing>,
+    list: Option<Arc<dyn RevocationList>>,
+    config: &Config,
+) -> SessionsBuilder {
+    let policy = SealedPolicy::default()
+        .with_when_unreachable(match config.sealed.dangerously_open_when_unreachable {
+            true => WhenUnreachable::Open,
+            false => WhenUnreachable::Closed,
+        })
+        .with_replay(match config.sealed.replay {
+            crate::config::Replay::Rotations => Replay::Rotations,
+            crate::config::Replay::Changes => Replay::Changes,
+        });
+    list.into_iter()
+        .fold(Sessions::sealed_shared(sealing).sealed_policy(policy), SessionsBuilder::revocations)
 }
 
 /// What a store's server says of itself that somebody who runs it should know, a sentence each.
@@ -113,6 +169,15 @@ async fn beside(config: &Config, log: Option<AuditLog>) -> Result<Option<Session
 /// # Errors
 /// [`StoreError`] where it cannot be reached.
 pub async fn weaknesses(url: &StoreUrl) -> Result<Vec<String>, StoreError> {
+    if let Some(list) = url.revocations() {
+        #[cfg(feature = "redis")]
+        if let StoreUrl::Remote(list) = list
+            && list.kind() == StoreKind::Redis
+        {
+            return Ok(redis(list).await?.facts().await?.warnings_of_list());
+        }
+        return Box::pin(weaknesses(list)).await;
+    }
     match url {
         #[cfg(feature = "postgres")]
         StoreUrl::Remote(url) if url.kind() == StoreKind::Postgres => {
@@ -176,18 +241,13 @@ async fn redis(url: &RemoteUrl) -> Result<cloakroom_redis::RedisStore, StoreErro
 
 /// An address that was read when the configuration was cannot fail to be read again, but for a file it names.
 #[cfg(any(feature = "postgres", feature = "mysql", feature = "redis", feature = "memcached"))]
-fn malformed(url: &RemoteUrl, error: impl std::error::Error + Send + Sync + 'static) -> StoreError {
+pub(crate) fn malformed(
+    url: &RemoteUrl,
+    error: impl std::error::Error + Send + Sync + 'static,
+) -> StoreError {
     StoreError::new(ErrorKind::Internal, url.kind().as_str(), Verb::Open).caused_by(error)
 }
 
-#[cfg(not(all(
-    feature = "memory",
-    feature = "sqlite",
-    feature = "postgres",
-    feature = "mysql",
-    feature = "redis",
-    feature = "memcached"
-)))]
-fn not_built_in(store: &'static str) -> StoreError {
+pub(crate) fn not_built_in(store: &'static str) -> StoreError {
     StoreError::new(ErrorKind::Unsupported, store, Verb::Open)
 }

@@ -30,7 +30,7 @@ pub struct GlobalArgs {
     /// Directory of accounts and, by default, sessions
     #[arg(long, global = true, value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
-    /// Where sessions live: sqlite:PATH, postgres://…, mysql://…, redis://…, memcached://… or memory:
+    /// Where sessions live: sqlite:PATH, postgres://…, mysql://…, redis://…, memcached://…, memory: or sealed:?revocations=URL
     #[arg(long, global = true, value_name = "URL")]
     pub store: Option<String>,
     /// Print JSON, for programs
@@ -68,6 +68,10 @@ pub enum Command {
     /// Check and export the audit log, also beside a running server
     #[command(subcommand)]
     Audit(AuditCommand),
+    /// The keys that seal sessions, where these travel in their cookies
+    #[cfg(feature = "sealed")]
+    #[command(subcommand)]
+    Keys(KeysCommand),
     /// Print the API's description as OpenAPI
     Openapi,
 }
@@ -236,6 +240,30 @@ impl From<StateArg> for StateFilter {
     }
 }
 
+/// The keys that seal sessions.
+#[cfg(feature = "sealed")]
+#[derive(Clone, Copy, Debug, Subcommand)]
+pub enum KeysCommand {
+    /// List the keys, never their secrets: which one seals, which ones still open, and until when
+    List,
+    /// Let a new key seal from half a minute on; nobody is signed out
+    ///
+    /// With --revoke or --revoke-all, for keys that somebody else has: what these sealed opens nowhere any more.
+    Rotate {
+        /// Forget this key at once: whoever's cookie it sealed is signed out
+        #[arg(long, value_name = "KEY", value_parser = key_id, conflicts_with = "revoke_all")]
+        revoke: Option<cloakroom_sealed::KeyId>,
+        /// Forget every key at once: everybody is signed out
+        #[arg(long)]
+        revoke_all: bool,
+        /// Do sign people out
+        #[arg(long)]
+        yes: bool,
+    },
+    /// Print a new key for the environment, where keys are not kept in a file
+    Generate,
+}
+
 /// Stores.
 #[derive(Clone, Debug, Subcommand)]
 pub enum StoreCommand {
@@ -306,6 +334,11 @@ pub enum ConfigCommand {
     Show,
     /// Check the configuration and say what is wrong or weak
     Check,
+}
+
+#[cfg(feature = "sealed")]
+fn key_id(text: &str) -> Result<cloakroom_sealed::KeyId, String> {
+    text.parse().map_err(|_| "a key is named as `cloakroom keys list` shows it, such as 1f3a0c9e".to_owned())
 }
 
 fn principal(text: &str) -> Result<PrincipalId, String> {

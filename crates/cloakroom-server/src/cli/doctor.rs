@@ -9,7 +9,7 @@ use super::config::warnings_json;
 use super::output::counted;
 use super::{CliError, GlobalArgs, Host};
 use crate::audit;
-use crate::config::{Config, Loaded, format_duration};
+use crate::config::{Config, Loaded, StoreUrl, format_duration};
 use crate::detection::{Detection, DetectionError};
 use crate::{accounts, sentences, stores};
 
@@ -17,12 +17,13 @@ use crate::{accounts, sentences, stores};
 pub(super) async fn run(loaded: &Loaded, global: &GlobalArgs, host: &mut Host<'_>) -> Result<(), CliError> {
     let config = &loaded.config;
     let policy = sentences::of_policy(config);
-    let (store, weaknesses) = match check_store(config, host).await {
+    let (store, mut weaknesses) = match check_store(config, host).await {
         Ok((told, weaknesses)) => (Ok(told), weaknesses),
         Err(error) => (Err(error), Vec::new()),
     };
     let mut health = vec![check_accounts(config).await, check_audit(config).await, store];
     health.extend(check_detection(config));
+    health.extend(check_keys(config, host, &mut weaknesses));
     let broken = health.iter().filter(|check| check.is_err()).count();
     if global.json {
         let health: Vec<_> = health
@@ -115,13 +116,52 @@ fn check_detection(config: &Config) -> Option<Result<String, CliError>> {
     })
 }
 
+/// The keys that seal sessions: how old they are, and what is weak about that; `None` where nothing is sealed.
+#[cfg(feature = "sealed")]
+fn check_keys(
+    config: &Config,
+    host: &Host<'_>,
+    weaknesses: &mut Vec<String>,
+) -> Option<Result<String, CliError>> {
+    use crate::sealing::{self, Keys};
+    if !config.store.is_sealed() {
+        return None;
+    }
+    let file = config.sealed_keys_path();
+    if let Some(path) = file.filter(|path| !path.exists()) {
+        return Some(Ok(format!(
+            "There are no keys to seal sessions yet; `serve` will make {}.",
+            path.display()
+        )));
+    }
+    let told = Keys::of(config).and_then(|keys| {
+        let ring = keys.ring()?;
+        let (sentences, weak) = sealing::told(&keys, &ring.list(host.clock.now()), host.clock.now());
+        weaknesses.extend(weak);
+        Ok(sentences.join("\n  "))
+    });
+    Some(told.map_err(CliError::from))
+}
+
+#[cfg(not(feature = "sealed"))]
+fn check_keys(_: &Config, _: &Host<'_>, _: &mut Vec<String>) -> Option<Result<String, CliError>> {
+    None
+}
+
 /// What the store is like, and what is weak about it.
 async fn check_store(config: &Config, host: &Host<'_>) -> Result<(String, Vec<String>), CliError> {
     if config.store.is_in_the_server() {
         return Ok(("Sessions live in the server's memory.".to_owned(), Vec::new()));
     }
+    if config.list_is_in_the_server() {
+        let told = "Sessions are sealed; the list of what was ended lives in the server's memory, out of this command's reach.";
+        return Ok((told.to_owned(), Vec::new()));
+    }
     let Some(sessions) = stores::beside_the_server(config).await? else {
-        let told = format!("There are no sessions yet; `serve` will make the store {}.", config.store);
+        let told = match config.store.revocations() {
+            Some(list) => format!("There is no list of what was ended yet; `serve` will make {list}."),
+            None => format!("There are no sessions yet; `serve` will make the store {}.", config.store),
+        };
         return Ok((told, Vec::new()));
     };
     let before = host.clock.monotonic();
@@ -137,7 +177,13 @@ async fn check_store(config: &Config, host: &Host<'_>) -> Result<(String, Vec<St
         None if config.sessions_path().is_some() => "it shares this machine's clock".to_owned(),
         None => "its clock is not compared".to_owned(),
     };
-    let mut told = format!("The store {} answers in {took:.1?}; {skew}", config.store);
+    let mut told = match (&config.store, config.store.revocations()) {
+        (StoreUrl::Sealed { .. }, None) => {
+            "Sessions are sealed, and there is no list of what was ended".to_owned()
+        }
+        (_, Some(list)) => format!("The list of what was ended, {list}, answers in {took:.1?}; {skew}"),
+        (store, None) => format!("The store {store} answers in {took:.1?}; {skew}"),
+    };
     if sessions.store().capabilities().listing {
         told.push_str(&format!("; {}", live_sessions(&sessions).await?));
     }

@@ -1,4 +1,4 @@
-//! The command line: `serve`, `users`, `sessions`, `store`, `audit`, `doctor`, `config`, `openapi`.
+//! The command line: `serve`, `users`, `sessions`, `keys`, `store`, `audit`, `doctor`, `config`, `openapi`.
 //!
 //! Output is for people, or with `--json` for programs. Errors go to standard error, one line of cause and one of
 //! remedy. Exit codes: 0 done, 1 failed, 2 wrong usage.
@@ -10,11 +10,15 @@ mod doctor;
 mod error;
 mod host;
 mod journal;
+#[cfg(feature = "sealed")]
+mod keys;
 mod output;
 mod sessions;
 mod store;
 mod users;
 
+#[cfg(feature = "sealed")]
+pub use args::KeysCommand;
 pub use args::{
     AuditCommand, AuditFormat, Cli, Command, ConfigCommand, ExportArgs, GlobalArgs, PasswordArgs, ServeArgs,
     SessionsCommand, SettlingArgs, StoreCommand, UsersCommand,
@@ -65,6 +69,8 @@ fn dispatch(cli: &Cli, host: &mut Host<'_>) -> Result<(), CliError> {
         Command::Sessions(command) => block_on(sessions::run(command, &loaded.config, &cli.global, host)),
         Command::Store(command) => block_on(store::run(command, &loaded.config, &cli.global, host)),
         Command::Audit(command) => block_on(audit::run(command, &loaded.config, &cli.global, host)),
+        #[cfg(feature = "sealed")]
+        Command::Keys(command) => block_on(keys::run(command, &loaded.config, &cli.global, host)),
         Command::Openapi => {
             let description = crate::web::description().to_pretty_json();
             let text = description

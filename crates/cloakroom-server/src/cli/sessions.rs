@@ -61,7 +61,7 @@ pub(super) async fn run(
                 let sessions = stores::beside_the_server_telling(config, log).await?.ok_or_else(none_yet)?;
                 let revoking = sessions.revoke(&selector, Revocation::new(*reason, Actor::Operator));
                 let revoked = if settling.settled { revoking.settled().await? } else { revoking.await? };
-                let ended = Ended::of(&sessions, &revoked);
+                let ended = Ended::of(&revoked);
                 done.say("revoked", ended.in_log());
                 Ok(ended)
             });

@@ -241,7 +241,7 @@ impl Call<'_> {
             done.event(event.about(Some(account.name.id().clone())));
             let Some((reason, settling)) = ends else { return Ok((account, Ended::NONE)) };
             let was = format!("{} was {what}", account.name);
-            let ended = self.end_sessions(&account, reason, settling, &journal).await;
+            let ended = Box::pin(self.end_sessions(&account, reason, settling, &journal)).await;
             let ended = ended.map_err(|error| error.after(&was))?;
             done.say("revoked", ended.in_log());
             Ok((account, ended))
@@ -276,13 +276,14 @@ impl Call<'_> {
             return Ok(Ended::LiveOn);
         }
         let log = journal.log().clone();
-        let Some(sessions) = stores::beside_the_server_telling(self.config, log).await? else {
+        let opening = Box::pin(stores::beside_the_server_telling(self.config, log));
+        let Some(sessions) = opening.await? else {
             return Ok(Ended::NONE);
         };
         let selector = Selector::Principal { principal: account.name.id().clone(), except: None };
         let revoking = sessions.revoke(&selector, Revocation::new(reason, Actor::Operator));
         let revoked = if settling.settled { revoking.settled().await? } else { revoking.await? };
-        Ok(Ended::of(&sessions, &revoked))
+        Ok(Ended::of(&revoked))
     }
 
     fn say(

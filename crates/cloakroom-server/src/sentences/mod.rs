@@ -4,6 +4,7 @@ mod audit;
 mod detection;
 mod policy;
 mod reach;
+mod sealed;
 mod store;
 mod telemetry;
 

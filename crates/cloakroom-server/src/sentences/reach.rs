@@ -16,6 +16,7 @@ pub(crate) fn of_reach(config: &Config, sessions: &Sessions) -> Vec<String> {
             ),
             "All servers of one store need the same `near_cache.lease`: the longest one is the bound for all.".to_owned(),
         ],
+        Reach::Sealed(state) => super::sealed::of_sealed(config, &state),
         Reach::EveryReadAsks { because: Because::SwitchedOff } => vec![format!(
             "The near cache is off: every request of this server asks the store. Other servers of the store may believe their memory \
              for {lease}."

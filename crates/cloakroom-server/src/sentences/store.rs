@@ -2,8 +2,12 @@
 
 use cloakroom_store::Capabilities;
 
-/// What a store of these capabilities means for people, one sentence for each.
+/// What a store of these capabilities means for people, one sentence for each. Nothing of sealed sessions, which no store
+/// keeps: what holds of these is how far an end reaches.
 pub(crate) fn of_store(store: &str, capabilities: Capabilities) -> Vec<&'static str> {
+    if store == "sealed" {
+        return Vec::new();
+    }
     let Capabilities { durable, shared, listing, limits, .. } = capabilities;
     let sentence = |is: bool, yes: &'static str, no: &'static str| if is { yes } else { no };
     vec![

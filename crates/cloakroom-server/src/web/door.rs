@@ -214,7 +214,7 @@ impl App {
         let id = principal.id().clone();
         let selector = Selector::Principal { principal: id.clone(), except: Some(active.id()) };
         let revoked = self.sessions.revoke(&selector, Revocation::new(reason, Actor::User(Some(id)))).await;
-        Ok(Ended::of(&self.sessions, &revoked.map_err(Refusal::of_end)?))
+        Ok(Ended::of(&revoked.map_err(Refusal::of_end)?))
     }
 
     /// Checks a name and a password within the limits on guessing. An unknown account, a disabled one and a wrong

@@ -275,7 +275,7 @@ impl App {
             let detail = "the account was changed, but its sessions could not be ended; do it again";
             Refusal::from(Rejection::from(error).problem()).detail(detail).member("account_changed", true)
         })?;
-        let ended = Ended::of(&self.sessions, &revoked);
+        let ended = Ended::of(&revoked);
         done.say("revoked", ended.in_log());
         if settle == Settle::Wait {
             self.sessions.settle().await;

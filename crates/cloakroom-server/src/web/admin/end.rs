@@ -148,7 +148,7 @@ impl App {
         for selector in selectors {
             let revocation = Revocation::new(why.reason, staff.actor());
             match self.sessions.revoke(&selector, revocation).await {
-                Ok(ended) => revoked = revoked.plus(Ended::of(&self.sessions, &ended)),
+                Ok(ended) => revoked = revoked.plus(Ended::of(&ended)),
                 Err(error) if error.kind() == ErrorKind::Unsupported && self.can_end() => {
                     return Err((revoked, Refusal::of_list(error)));
                 }

@@ -51,6 +51,8 @@ pub(in crate::web) struct Stats {
     pub(in crate::web) since: Timestamp,
     /// How far back it counts.
     pub(in crate::web) window: Window,
+    /// Whether sessions can be counted at all.
+    pub(in crate::web) is_counted: bool,
     /// Live sessions and what is left of others; `None` where the store cannot say.
     pub(in crate::web) sessions: Option<Counts>,
     /// The session store.
@@ -199,6 +201,7 @@ impl App {
             at,
             since,
             window,
+            is_counted: self.can_list(),
             sessions,
             store: StoreHealth { name: self.sessions.store().name(), health, took },
             accounts: Health::of(&self.accounts.count().await),

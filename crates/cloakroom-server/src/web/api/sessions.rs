@@ -169,7 +169,7 @@ impl App {
         }
         let revocation = Revocation::new(EndReason::RevokedByUser, Actor::User(owner));
         let revoked = self.sessions.revoke(&Selector::One(id), revocation).await.map_err(Rejection::from)?;
-        Ok(Ended::of(&self.sessions, &revoked))
+        Ok(Ended::of(&revoked))
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
 use axum::response::{IntoResponse as _, Response};
-use cloakroom::{Because, Reach};
+use cloakroom::{Because, Reach, WhenUnreachable};
 use cloakroom_axum::Session;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -35,7 +35,7 @@ pub(in crate::web) struct StatsAnswer {
     since: String,
     /// `hour` or `day`.
     window: &'static str,
-    /// Sessions by state, now.
+    /// Sessions by state, now; `null` also where nobody can count them.
     sessions: Option<CountsObject>,
     /// Sessions issued in the window, on all servers.
     issued: Option<u64>,
@@ -51,6 +51,8 @@ pub(in crate::web) struct StatsAnswer {
     accounts: &'static str,
     /// Whether sessions are answered from memory, and whether that is believed.
     near_cache: NearCacheObject,
+    /// How the list of what was ended stands, where sessions are sealed in their cookies and there is one.
+    revocation_list: Option<RevocationListObject>,
     /// For each event and reason, the minutes in which it happened.
     series: Option<Vec<SeriesObject>>,
 }
@@ -102,7 +104,8 @@ struct StoreObject {
 struct NearCacheObject {
     /// Whether there is one.
     enabled: bool,
-    /// Why there is none: `switched_off`, `untold` (the store cannot tell of changes), `in_process`.
+    /// Why there is none: `switched_off`, `untold` (the store cannot tell of changes), `in_process`, `sealed` (sessions are in
+    /// their cookies).
     because: Option<&'static str>,
     /// Whether it is believed for all sessions.
     trusted: Option<bool>,
@@ -139,8 +142,44 @@ impl From<Reach> for NearCacheObject {
             },
             Reach::EveryReadAsks { because: Because::SwitchedOff } => none("switched_off"),
             Reach::EveryReadAsks { because: Because::Untold } => none("untold"),
+            Reach::Sealed(_) => none("sealed"),
             _ => none("in_process"),
         }
+    }
+}
+
+/// The list of what was ended of sealed sessions, as the server that answers sees it.
+#[derive(Serialize, ToSchema)]
+struct RevocationListObject {
+    /// The kind of store it is kept in: `sqlite`, `postgres`, …
+    kind: &'static str,
+    /// Whether the server's copy of it is believed.
+    trusted: bool,
+    /// A session that was ended is refused by every server after so many seconds at the latest.
+    lease: f64,
+    /// How many seconds ago it was read to its end; `null` where it was not yet.
+    read_ago: Option<f64>,
+    /// Ends that are known.
+    entries: usize,
+    /// What becomes of requests while it cannot be read: `closed` or `open`.
+    when_unreachable: &'static str,
+}
+
+impl RevocationListObject {
+    fn of(reach: Reach) -> Option<Self> {
+        let Reach::Sealed(state) = reach else { return None };
+        let list = state.list?;
+        Some(Self {
+            kind: list.kind,
+            trusted: list.trusted,
+            lease: list.lease.as_secs_f64(),
+            read_ago: list.read_ago.map(|ago| ago.as_secs_f64()),
+            entries: list.entries,
+            when_unreachable: match list.when_unreachable {
+                WhenUnreachable::Closed => "closed",
+                WhenUnreachable::Open => "open",
+            },
+        })
     }
 }
 
@@ -191,6 +230,7 @@ impl From<&Stats> for StatsAnswer {
             },
             accounts: stats.accounts.as_str(),
             near_cache: stats.reach.into(),
+            revocation_list: RevocationListObject::of(stats.reach),
             series: series(stats),
         }
     }

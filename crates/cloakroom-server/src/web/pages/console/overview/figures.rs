@@ -50,10 +50,15 @@ pub(super) fn figures(stats: &Stats) -> Vec<Figure> {
     let failed = counted(&|count| is_failed_sign_in(count));
     let signals = event(names::SIGNAL);
     let sessions = stats.sessions.as_ref();
-    vec![
-        Figure::new("signed-in", "Signed in", sessions.map(|counts| counts.signed_in), "now")
-            .at("/admin/sessions?state=active"),
-        Figure::new("anonymous", "Anonymous", sessions.map(|counts| counts.anonymous), "now"),
+    let mut figures = Vec::new();
+    if stats.is_counted {
+        figures.push(
+            Figure::new("signed-in", "Signed in", sessions.map(|counts| counts.signed_in), "now")
+                .at("/admin/sessions?state=active"),
+        );
+        figures.push(Figure::new("anonymous", "Anonymous", sessions.map(|counts| counts.anonymous), "now"));
+    }
+    figures.extend([
         Figure::new("issued", "Issued", event("session_created"), span)
             .at("/admin/audit?event=session_created"),
         Figure::new("ended", "Ended", counted(&|count| end_of(count).is_some()), span),
@@ -63,7 +68,8 @@ pub(super) fn figures(stats: &Stats) -> Vec<Figure> {
         Figure::new("signals", "Signals", signals, span)
             .at("/admin/audit?event=session_signal")
             .worrying(signals.is_some_and(|count| count > 0)),
-    ]
+    ]);
+    figures
 }
 
 /// The pictures below them; none where the log cannot be read.
@@ -78,8 +84,8 @@ pub(super) fn charts(stats: &Stats, active: &Active) -> Vec<Chart> {
     let failed = minutes.of(is_failed_sign_in);
     let issued = minutes.of(|count| count.event == "session_created");
     let ended = ended(minutes);
-    vec![
-        active_chart(slots, active),
+    let mut charts: Vec<Chart> = stats.is_counted.then(|| active_chart(slots, active)).into_iter().collect();
+    charts.extend([
         Chart::new(
             "issued",
             "Sessions issued",
@@ -100,7 +106,8 @@ pub(super) fn charts(stats: &Stats, active: &Active) -> Vec<Chart> {
                 Series::new("Failed", Hue::Red, known(&failed)),
             ],
         ),
-    ]
+    ]);
+    charts
 }
 
 /// What the log counted, minute by minute.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use cloakroom::{Because, BreakerState, NearCacheState, Reach, Timestamp};
+use cloakroom::{Because, BreakerState, NearCacheState, Reach, SealedState, Timestamp, WhenUnreachable};
 use cloakroom_store::{Capabilities, Parts};
 
 use crate::config::{format_bytes, format_duration};
@@ -55,7 +55,11 @@ fn store(app: &App, found: &StoreHealth) -> Check {
         };
         facts.push(Fact::new("Breaker", words));
     }
-    facts.push(Fact::new("Store", capabilities(app.sessions.store().capabilities())));
+    if matches!(app.sessions.reach(), Reach::Sealed(_)) {
+        facts.push(Fact::new("Sessions", "sealed in their cookies: neither listed nor counted"));
+    } else {
+        facts.push(Fact::new("Store", capabilities(app.sessions.store().capabilities())));
+    }
     Check { name: "store", title: "Session store", badge, facts }
 }
 
@@ -84,6 +88,7 @@ fn capabilities(capabilities: Capabilities) -> String {
 fn memory(stats: &Stats) -> Check {
     let (badge, mut facts) = match stats.reach {
         Reach::NearCache(near) => near_cache(near),
+        Reach::Sealed(state) => revocations(state),
         Reach::EveryReadAsks { because } => {
             let why = match because {
                 Because::InProcess => "the store is in this server: no memory is nearer",
@@ -105,7 +110,36 @@ fn memory(stats: &Stats) -> Check {
         );
         facts.push(Fact::new(name, text));
     }
-    Check { name: "near-cache", title: "Near cache", badge, facts }
+    let title = if matches!(stats.reach, Reach::Sealed(_)) { "List of what was ended" } else { "Near cache" };
+    Check { name: "near-cache", title, badge, facts }
+}
+
+/// This server's copy of the list of what was ended, where sessions are sealed.
+fn revocations(state: SealedState) -> (Badge, Vec<Fact>) {
+    let Some(list) = state.list else {
+        let means = "sessions end by time alone: whoever has a copy of a cookie stays signed in until then";
+        return (Badge::new("bad", "None"), vec![Fact::new("Means", means)]);
+    };
+    let badge = match (list.trusted, list.when_unreachable) {
+        (true, _) => Badge::new("good", "Believed"),
+        (false, WhenUnreachable::Closed) => Badge::new("bad", "Not believed now"),
+        (false, WhenUnreachable::Open) => Badge::new("bad", "Not believed, open"),
+    };
+    let read = list.read_ago.map_or_else(
+        || "not yet".to_owned(),
+        |ago| format!("{ago:.0?} ago; believed for {}", format_duration(list.lease)),
+    );
+    let meanwhile = match list.when_unreachable {
+        WhenUnreachable::Closed => "sessions are unavailable while it cannot be read",
+        WhenUnreachable::Open => "sessions are accepted that may have been ended, while it cannot be read",
+    };
+    let facts = vec![
+        Fact::new("Kind", list.kind),
+        Fact::new("Last read", read),
+        Fact::new("Holds", format!("{} ends", counted(list.entries))),
+        Fact::new("Out of reach", meanwhile),
+    ];
+    (badge, facts)
 }
 
 fn near_cache(near: NearCacheState) -> (Badge, Vec<Fact>) {

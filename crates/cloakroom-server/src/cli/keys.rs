@@ -1,0 +1,236 @@
+//! `keys …`: the keys that seal sessions. They work beside a running server, which reads them again within seconds.
+
+use cloakroom_sealed::{KeyFacts, KeyFile, KeyId, KeyRing, KeyState, Rotation};
+use serde_json::{Value, json};
+
+use super::journal::Journal;
+use super::output::table;
+use super::{CliError, GlobalArgs, Host, KeysCommand};
+use crate::acts::{Act, Done};
+use crate::config::{Config, format_duration};
+use crate::sealing::{self, Keys, KeysError, LOOK_EVERY, VARIABLE, new_key};
+
+/// Runs `keys …`.
+pub(super) async fn run(
+    command: &KeysCommand,
+    config: &Config,
+    global: &GlobalArgs,
+    host: &mut Host<'_>,
+) -> Result<(), CliError> {
+    if matches!(command, KeysCommand::Generate) {
+        return generate(global, host);
+    }
+    if !config.store.is_sealed() {
+        let cause = format!("sessions live in `{}`: no key seals them", config.store);
+        return Err(CliError::failed(cause, "set `store = \"sealed:?revocations=STORE-URL\"` first"));
+    }
+    match command {
+        KeysCommand::List => list(config, global, host),
+        KeysCommand::Rotate { revoke, revoke_all, yes } => {
+            let stolen = match (revoke, revoke_all) {
+                (_, true) => Stolen::All,
+                (Some(id), false) => Stolen::One(*id),
+                (None, false) => Stolen::None,
+            };
+            if *yes == (stolen == Stolen::None) {
+                return Err(unconfirmed(stolen));
+            }
+            rotate(stolen, config, global, host).await
+        }
+        KeysCommand::Generate => Ok(()),
+    }
+}
+
+/// Keys that somebody else has.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stolen {
+    None,
+    One(KeyId),
+    All,
+}
+
+fn unconfirmed(stolen: Stolen) -> CliError {
+    match stolen {
+        Stolen::None => {
+            CliError::usage("--yes goes with --revoke or --revoke-all", "leave it out: nobody is signed out")
+        }
+        Stolen::One(id) => CliError::usage(
+            format!("everybody whose cookie key {id} sealed is signed out at once"),
+            "add --yes if that is what you want",
+        ),
+        Stolen::All => CliError::usage(
+            "everybody is signed out at once: no cookie that was sealed until now opens any more",
+            "add --yes if that is what you want",
+        ),
+    }
+}
+
+fn list(config: &Config, global: &GlobalArgs, host: &mut Host<'_>) -> Result<(), CliError> {
+    let keys = Keys::of(config)?;
+    let facts = keys.ring()?.list(host.clock.now());
+    if global.json {
+        let objects: Vec<Value> = facts.iter().map(object).collect();
+        let answer =
+            json!({ "keys": objects, "file": file_of(&keys).map(|file| file.path().display().to_string()) });
+        writeln!(host.stdout, "{answer:#}")?;
+        return Ok(());
+    }
+    let rows: Vec<[String; 4]> = facts.iter().map(row).collect();
+    write!(host.stdout, "{}", table(["KEY", "CREATED", "STATE", "OPENS UNTIL"], &rows))?;
+    Ok(())
+}
+
+/// Makes a key take the others' place.
+async fn rotate(
+    stolen: Stolen,
+    config: &Config,
+    global: &GlobalArgs,
+    host: &mut Host<'_>,
+) -> Result<(), CliError> {
+    let keys = Keys::of(config)?;
+    let Some(file) = file_of(&keys) else {
+        let cause = format!("the keys come from {VARIABLE}, which no command can change");
+        let remedy = "make another with `cloakroom keys generate`: add it at the end on every server, then put it in front, and \
+                      remove the old one once it is over";
+        return Err(CliError::failed(cause, remedy));
+    };
+    let (now, key) = (host.clock.now(), new_key(&*host.random)?);
+    let rotation = sealing::rotation(&config.policy, now);
+    let act = match stolen {
+        Stolen::None => Act::new("rotate_keys"),
+        Stolen::One(id) => Act::new("revoke_key").with("key", id.to_string()),
+        Stolen::All => Act::new("revoke_all_keys"),
+    };
+    let (journal, done) = (Journal::open(config, host).await?, Done::default());
+    let changed = journal.act(act, &done, async {
+        std::fs::create_dir_all(&config.data_dir)?;
+        let ring = change(file, stolen, key, &rotation)?;
+        if let Some(newest) = ring.list(now).first() {
+            done.say("new_key", newest.id.to_string());
+        }
+        Ok(ring)
+    });
+    let facts = changed.await?.list(now);
+    if global.json {
+        let objects: Vec<Value> = facts.iter().map(object).collect();
+        let answer = json!({ "keys": objects, "file": file.path().display().to_string() });
+        writeln!(host.stdout, "{answer:#}")?;
+        return Ok(());
+    }
+    for sentence in explained(&facts, stolen, &rotation) {
+        writeln!(host.stdout, "{sentence}")?;
+    }
+    writeln!(
+        host.stderr,
+        "note: servers that keep their keys elsewhere than {} need a copy of it{}",
+        file.path().display(),
+        if stolen == Stolen::None { " by then" } else { " at once" }
+    )?;
+    Ok(())
+}
+
+fn change(
+    file: &KeyFile,
+    stolen: Stolen,
+    key: cloakroom_sealed::NewKey,
+    rotation: &Rotation,
+) -> Result<KeyRing, KeysError> {
+    let at_once = Rotation { spread: std::time::Duration::ZERO, ..*rotation };
+    Ok(match stolen {
+        Stolen::One(id) => file.revoke(id, key, &at_once)?,
+        Stolen::All => file.replace_all(key, rotation.now)?,
+        Stolen::None if file.path().exists() => file.rotate(key, rotation)?,
+        Stolen::None => match file.create(key, rotation.now)? {
+            cloakroom_sealed::Created::Made(ring) | cloakroom_sealed::Created::WasThere(ring) => ring,
+        },
+    })
+}
+
+/// What happens now, and when.
+fn explained(facts: &[KeyFacts], stolen: Stolen, rotation: &Rotation) -> Vec<String> {
+    let Some((newest, older)) = facts.split_first() else { return Vec::new() };
+    let mut told = vec![match newest.state {
+        KeyState::SealsFrom(at) => {
+            format!("Key {} seals from {at} on; by then every server has read it.", newest.id)
+        }
+        _ => format!("Key {} seals from now on.", newest.id),
+    }];
+    for key in older.iter().filter(|key| key.state != KeyState::Over) {
+        if let Some(until) = key.opens_until {
+            told.push(format!("Key {} opens until {until}, then it is forgotten.", key.id));
+        }
+    }
+    told.push(match stolen {
+        Stolen::None => format!(
+            "Nobody is signed out: each session is sealed anew when it is used next, and one that is not for {} is over anyway.",
+            format_duration(rotation.window)
+        ),
+        Stolen::One(id) => format!(
+            "Key {id} opens nothing any more once servers have read the file again, which takes them {} at most: whoever's cookie \
+             it sealed signs in again.",
+            format_duration(LOOK_EVERY)
+        ),
+        Stolen::All => format!(
+            "Everybody signs in again once servers have read the file again, which takes them {} at most.",
+            format_duration(LOOK_EVERY)
+        ),
+    });
+    told
+}
+
+/// Prints a key for the environment. It is kept nowhere.
+fn generate(global: &GlobalArgs, host: &mut Host<'_>) -> Result<(), CliError> {
+    let key = new_key(&*host.random)?;
+    let text = key.expose();
+    if global.json {
+        let (id, text) = (key.id().to_string(), text.as_str());
+        writeln!(host.stdout, "{:#}", json!({ "id": id, "key": text }))?;
+    } else {
+        writeln!(host.stdout, "{}", text.as_str())?;
+        writeln!(host.stderr, "note: this is a secret, kept nowhere; set {VARIABLE} to it on every server")?;
+    }
+    Ok(())
+}
+
+fn file_of(keys: &Keys) -> Option<&KeyFile> {
+    match keys {
+        Keys::File(file) => Some(file),
+        Keys::Environment(_) => None,
+    }
+}
+
+fn row(key: &KeyFacts) -> [String; 4] {
+    let instant = |at: Option<cloakroom::Timestamp>, none: &str| {
+        at.map_or_else(|| none.to_owned(), |at| at.to_string())
+    };
+    let state = match key.state {
+        KeyState::SealsFrom(at) => format!("seals from {at}"),
+        state => state.as_str().to_owned(),
+    };
+    [
+        key.id.to_string(),
+        instant(key.created_at, "(not known)"),
+        state,
+        instant(key.opens_until, "(until it is replaced)"),
+    ]
+}
+
+fn object(key: &KeyFacts) -> Value {
+    let seals_from = match key.state {
+        KeyState::SealsFrom(at) => Some(at.to_string()),
+        _ => None,
+    };
+    json!({
+        "id": key.id.to_string(),
+        "created_at": key.created_at.map(|at| at.to_string()),
+        "state": key.state.as_str(),
+        "seals_from": seals_from,
+        "opens_until": key.opens_until.map(|at| at.to_string()),
+    })
+}
+
+impl From<KeysError> for CliError {
+    fn from(error: KeysError) -> Self {
+        Self::failed(error.cause().replace('\n', " "), error.remedy())
+    }
+}
