@@ -53,6 +53,7 @@
 //! | `epoch:current` | all sessions of its bucket are unknown: what everything ended is no longer known |
 //! | `index:live:N`, `index:ended` | lists, counts and exports miss those sessions |
 //! | `index:due`, `index:retired` | sweeps miss them; native expiry collects them |
+//! | `ends:list` | the list is lost as a whole, and says so |
 //! | `sweeper:lease` | two nodes may sweep at once, which does no harm |
 //! | `ping:…` | nothing |
 //!
@@ -64,6 +65,10 @@
 //! connection, and with sentinels one question to each; `src/feed/line.rs` says why that is one. Connections heal by
 //! themselves. A Cluster proves node by node: its parts are its buckets. A user needs `+ping +client|tracking` for it, in a
 //! Cluster `+cluster|nodes`; without, `watch` fails and says so, and all else works.
+//!
+//! # A list of ends
+//! [`RedisRevocations`] keeps what was ended of sessions that travel in their tokens, at the same addresses. What it loses is said to
+//! whoever had read it, and a read counts only where others agree that it was the primary who answered.
 //!
 //! # Cost
 //! One command each: `insert` with its limit, `get`, `replace`, `rekey`, `touch` (up to 500 sessions), `end` of one or of all
@@ -85,6 +90,7 @@
 //! | `session:ID` | string | its present digest, last activity, and when it is due | the same |
 //! | `principal:NAME` | sorted set | a principal's sessions, live (`L`) and ended (`E`), by instant of issue | the longest of theirs |
 //! | `epoch:current` | string | how often everything ended, when and why | none |
+//! | `ends:list` | sorted set | the list of ends; in a Cluster with the tag `{00}` | none: pruned |
 //! | `news:PART` | string | written and removed at once: news of a part | none: never there |
 //! | `index:live:N` | sorted set | live sessions of the Nth generation, by instant of issue | none: swept |
 //! | `index:ended` | sorted set | ended sessions, by instant of issue | none: swept |
