@@ -12,6 +12,7 @@ mod fault;
 mod feed;
 mod file;
 mod kill;
+mod lists;
 mod power;
 mod vfs;
 
@@ -23,11 +24,13 @@ use libtest_mimic::{Arguments, Failed, Trial};
 fn main() -> ExitCode {
     // Tests that kill a process start this binary again, to be that process.
     let mut words = std::env::args_os().skip(1);
-    if words.next().is_some_and(|word| word == kill::CHILD) {
-        return kill::child(words);
+    match words.next() {
+        Some(word) if word == kill::CHILD => return kill::child(words),
+        Some(word) if word == lists::CHILD => return lists::child(words),
+        _ => {}
     }
     vfs::install();
-    let trials = [power::TESTS, fault::TESTS, kill::TESTS, file::TESTS, feed::TESTS].concat();
+    let trials = [power::TESTS, fault::TESTS, kill::TESTS, file::TESTS, feed::TESTS, lists::TESTS].concat();
     libtest_mimic::run(&Arguments::from_args(), trials.into_iter().map(trial).collect()).exit_code()
 }
 
