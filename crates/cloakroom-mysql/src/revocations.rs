@@ -10,6 +10,7 @@ use crate::NAME;
 use crate::connect;
 use crate::database::Database;
 use crate::error::{Problem, Sent};
+use crate::facts::{Facts, MysqlFacts};
 use crate::options::MysqlOptions;
 use crate::schema;
 use crate::verb::{ForgetRevoked, PingList, Revoke, Revoked};
@@ -63,6 +64,18 @@ impl MysqlRevocations {
         let prepared = schema::bring_up_to_date(&database, &options, patient, &schema::REVOCATIONS).await;
         prepared.map_err(|(problem, sent)| problem.into_error(Verb::Open, sent))?;
         Ok(Self { database })
+    }
+
+    /// What the server says of itself, for whoever has to judge whether ends are safe there:
+    /// [`warnings_of_list`](MysqlFacts::warnings_of_list).
+    ///
+    /// # Errors
+    /// As every verb; nothing has changed.
+    ///
+    /// # Cost
+    /// One statement.
+    pub async fn facts(&self) -> Result<MysqlFacts, StoreError> {
+        self.database.perform(Facts).await
     }
 }
 

@@ -115,6 +115,15 @@ impl PostgresFacts {
     }
 }
 
+impl PostgresFacts {
+    /// The same for whoever keeps only the list of ends there.
+    #[must_use]
+    pub fn warnings_of_list(&self) -> Vec<String> {
+        // Nobody keeps copies of sessions there.
+        Self { tells_changes: true, may_watch: true, ..self.clone() }.warnings()
+    }
+}
+
 /// Asks the server; `ask` is [`ASK`] for the schema.
 pub(crate) async fn facts(database: &Database, ask: &str, way: Way) -> Result<PostgresFacts, StoreError> {
     let rows = database.read(Verb::Ping, ask, &[]).await?;
@@ -122,7 +131,7 @@ pub(crate) async fn facts(database: &Database, ask: &str, way: Way) -> Result<Po
     facts.map_err(|problem| problem.into_error(Verb::Ping, Sent::Reading))
 }
 
-fn answer(row: &Row, way: Way) -> Result<PostgresFacts, Problem> {
+pub(crate) fn answer(row: &Row, way: Way) -> Result<PostgresFacts, Problem> {
     Ok(PostgresFacts {
         version: column(row, 0, "version")?,
         syncs: column(row, 1, "fsync")?,
@@ -150,13 +159,21 @@ macro_rules! tells_changes {
 }
 pub(crate) use tells_changes;
 
-pub(crate) const ASK: &str = concat!(
-    "SELECT
+macro_rules! of_the_server {
+    () => {
+        "SELECT
         current_setting('server_version'), current_setting('fsync')::boolean,
         current_setting('full_page_writes')::boolean, current_setting('synchronous_commit'),
         (SELECT setting::bigint FROM pg_settings WHERE name = 'statement_timeout'), pg_is_in_recovery(),
         current_setting('is_superuser')::boolean,
-        coalesce((SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()), false), ",
+        coalesce((SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()), false), "
+    };
+}
+
+pub(crate) const ASK: &str = concat!(
+    of_the_server!(),
     tells_changes!(),
     ", has_table_privilege('cloakroom.change', 'SELECT') AND has_table_privilege('cloakroom.feed', 'SELECT')"
 );
+/// The same where there may be no sessions, and no copies of them.
+pub(crate) const ASK_OF_LIST: &str = concat!(of_the_server!(), "true, true");

@@ -13,6 +13,7 @@ use crate::connect::Connector;
 use crate::database::Parameters;
 use crate::ears::Ears;
 use crate::error::{Problem, Sent};
+use crate::facts::{self, PostgresFacts, Way};
 use crate::map::{column, instant};
 use crate::options::PostgresOptions;
 use crate::schema::PostgresPlan;
@@ -46,6 +47,7 @@ use crate::schema::PostgresPlan;
 pub struct PostgresRevocations {
     pool: PostgresPool,
     ears: Ears,
+    way: Way,
 }
 
 impl PostgresRevocations {
@@ -61,7 +63,22 @@ impl PostgresRevocations {
         let pool = PostgresPool::connect(&options, &PLAN).await.map_err(|error| failed(error, Verb::Open))?;
         let connector =
             Connector::new(&options).map_err(|problem| problem.into_error(Verb::Open, Sent::Nothing))?;
-        Ok(Self { ears: Ears::new(&options, connector, pool.clone()), pool })
+        Ok(Self { ears: Ears::new(&options, connector, pool.clone()), way: Way::of(&options), pool })
+    }
+
+    /// What the server says of itself and of these connections, for whoever has to judge whether ends are safe there:
+    /// [`warnings_of_list`](PostgresFacts::warnings_of_list).
+    ///
+    /// # Errors
+    /// As every verb; nothing has changed.
+    ///
+    /// # Cost
+    /// One statement.
+    pub async fn facts(&self) -> Result<PostgresFacts, StoreError> {
+        let rows =
+            self.pool.read(facts::ASK_OF_LIST, &[]).await.map_err(|error| failed(error, Verb::Ping))?;
+        let facts = rows.first().ok_or(Problem::Column("fact")).and_then(|row| facts::answer(row, self.way));
+        facts.map_err(|problem| problem.into_error(Verb::Ping, Sent::Reading))
     }
 
     async fn write<T>(

@@ -169,6 +169,7 @@ fn each_verb_is_one_statement_by_the_servers_own_count() {
     runtime().block_on(async {
         let one = options(&server.url()).with_connections(NonZeroUsize::MIN);
         let list = MysqlRevocations::connect(one).await.unwrap();
+        assert!(!list.facts().await.unwrap().is_read_only);
         let (mut meter, mut ends) = (Meter::of(&server), Ends::new(1));
         let own = meter.own();
         // The first round opens the connection and prepares statements.
