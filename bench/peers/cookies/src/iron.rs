@@ -7,7 +7,7 @@ use aws_lc_rs::cipher::{
     AES_256, DecryptionContext, PaddedBlockDecryptingKey, PaddedBlockEncryptingKey, UnboundCipherKey,
 };
 use aws_lc_rs::iv::FixedLength;
-use aws_lc_rs::{hmac, pbkdf2, rand};
+use aws_lc_rs::{hmac, pbkdf2};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
@@ -92,7 +92,7 @@ impl Way for Iron {
 
 fn random_salt() -> String {
     let mut salt = [0; 32];
-    rand::fill(&mut salt).expect("the system's generator");
+    getrandom::fill(&mut salt).expect("the system's generator");
     salt.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 

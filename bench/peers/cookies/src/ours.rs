@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use aws_lc_rs::rand;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use cloakroom_core::{
@@ -68,7 +67,7 @@ impl Way for Ours {
 
     fn seal(&self, contents: &SealedContents) -> String {
         let mut nonce = [0; NONCE_BYTES];
-        rand::fill(&mut nonce).expect("the system's generator");
+        getrandom::fill(&mut nonce).expect("the system's generator");
         let token = self.sealer.seal(contents, nonce, at(NOW)).expect("it fits");
         token.expose().as_str().to_owned()
     }

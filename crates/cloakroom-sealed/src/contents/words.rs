@@ -12,7 +12,10 @@ impl Words {
         let mut short = Vec::with_capacity(text.len());
         let mut rest = text;
         while let Some(next) = rest.chars().next() {
-            let fits = self.0.iter().zip(1_u8..).filter(|(word, _)| rest.starts_with(**word));
+            // The first byte alone rules most words out.
+            let may =
+                |word: &str| word.as_bytes().first() == rest.as_bytes().first() && rest.starts_with(word);
+            let fits = self.0.iter().zip(1_u8..).filter(|(word, _)| may(word));
             let (length, code) = match fits.max_by_key(|(word, _)| word.len()) {
                 Some((word, code)) => (word.len(), Some(code)),
                 None => (next.len_utf8(), None),
@@ -29,7 +32,7 @@ impl Words {
 
     /// The text again; `None` where it is none, has a word that is not in the list, or more than `most` bytes.
     pub(super) fn lengthen(&self, short: &[u8], most: usize) -> Option<String> {
-        let mut text = Vec::with_capacity(short.len());
+        let mut text = Vec::with_capacity(most.min(USUAL));
         for byte in short {
             match byte {
                 0 => return None,
@@ -106,6 +109,8 @@ pub(super) const LABELS: Words = Words(&[
 pub(super) const METHODS: Words =
     Words(&["password", "totp", "passkey", "webauthn", "oidc", "recovery_code", "magic_link", "otp", "sms"]);
 
+/// Room for most user agents.
+const USUAL: usize = 160;
 /// Where codes end and texts begin: at the space.
 const LAST_CODE: u8 = 0x1F;
 

@@ -85,15 +85,14 @@ impl Sealer {
         &self,
         ring: &KeyRing,
         key: &SealKey,
-        sealed: &Sealed<'_>,
+        sealed: Sealed<'_>,
         now: Timestamp,
     ) -> Result<OpenedSeal, SealRefusal> {
         if key.is_over(now) {
             return Err(SealRefusal::ExpiredKey);
         }
-        let mut bytes = Zeroizing::new(sealed.encrypted.to_vec());
         let nonce = Nonce::assume_unique_for_key(sealed.nonce);
-        let opened = key.cipher().open_in_place(nonce, self.aad(sealed.id), &mut bytes);
+        let opened = key.cipher().open_in_place(nonce, self.aad(sealed.id), sealed.encrypted);
         let (contents, format) = contents::decode(opened.map_err(|_| SealRefusal::Forged)?)?;
         let is_stale = ring.is_stale(key, now) || format < self.format;
         Ok(OpenedSeal { contents, is_stale })
@@ -130,18 +129,19 @@ impl Sealing for Sealer {
     }
 
     fn open(&self, token: &SessionToken, now: Timestamp) -> Result<OpenedSeal, SealRefusal> {
-        let bytes = token.sealed().ok_or(SealRefusal::Malformed)?;
-        let sealed = Sealed::parse(&bytes).ok_or(SealRefusal::Malformed)?;
+        // Decrypted in place, and wiped afterwards.
+        let mut bytes = Zeroizing::new(token.sealed().ok_or(SealRefusal::Malformed)?);
+        let sealed = Sealed::parse(&mut bytes).ok_or(SealRefusal::Malformed)?;
         let ring = self.ring.load();
         if let Some(key) = ring.of(sealed.id) {
-            return self.open_with(&ring, key, &sealed, now);
+            return self.open_with(&ring, key, sealed, now);
         }
         if !self.ring.look_again(&ring, now) {
             return Err(SealRefusal::UnknownKey);
         }
         let ring = self.ring.load();
         let key = ring.of(sealed.id).ok_or(SealRefusal::UnknownKey)?;
-        self.open_with(&ring, key, &sealed, now)
+        self.open_with(&ring, key, sealed, now)
     }
 }
 
@@ -150,13 +150,13 @@ struct Sealed<'a> {
     id: KeyId,
     nonce: [u8; NONCE_BYTES],
     /// Contents and tag.
-    encrypted: &'a [u8],
+    encrypted: &'a mut [u8],
 }
 
 impl<'a> Sealed<'a> {
-    fn parse(bytes: &'a [u8]) -> Option<Self> {
-        let (id, rest) = bytes.split_first_chunk()?;
-        let (nonce, encrypted) = rest.split_first_chunk()?;
+    fn parse(bytes: &'a mut [u8]) -> Option<Self> {
+        let (id, rest) = bytes.split_first_chunk_mut()?;
+        let (nonce, encrypted) = rest.split_first_chunk_mut()?;
         let id = KeyId::from_bytes(*id);
         (encrypted.len() >= TAG).then_some(Self { id, nonce: *nonce, encrypted })
     }
