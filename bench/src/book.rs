@@ -47,7 +47,7 @@ struct Part {
     picture: &'static str,
 }
 
-const PARTS: [Part; 4] = [
+const PARTS: [Part; 5] = [
     Part {
         name: "peers",
         title: "Side by side",
@@ -67,6 +67,7 @@ const PARTS: [Part; 4] = [
             (images/benchmarks-lag.svg)\n",
     },
     Part { name: "many", title: "A principal with a thousand sessions", picture: "" },
+    Part { name: "cookies", title: "A session in its cookie", picture: "" },
 ];
 
 #[cfg(test)]

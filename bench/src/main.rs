@@ -15,6 +15,7 @@ mod allocator;
 mod book;
 mod child;
 mod client;
+mod cookies;
 mod effort;
 mod error;
 mod lag;
@@ -66,6 +67,8 @@ enum Role {
     Sizes(sizes::Task),
     /// Rows looked at and time for a page of a list or a search, in small stores and in large ones
     Lists(lists::Task),
+    /// Sessions that travel in their cookies: bytes, and time to seal and to open them, beside others
+    Cookies(cookies::Task),
     /// Side by side with other libraries: processor time, store commands, memory
     Peers(peers::Task),
     /// Makes requests of a peer's server
@@ -102,6 +105,7 @@ fn main() -> ExitCode {
         None => measure(effort),
         Some(Role::Sizes(task)) => tell(effort, "sizes", |effort| sizes::measure(effort, &task)),
         Some(Role::Lists(task)) => tell(effort, "lists", |effort| lists::measure(effort, &task)),
+        Some(Role::Cookies(task)) => tell(effort, "cookies", |_| cookies::measure(&task)),
         Some(Role::Peers(task)) => tell(effort, "peers", |effort| peers::measure(effort, &task)),
         Some(Role::Validate(task)) => tell(effort, "validate", |effort| validate::measure(effort, &task)),
         Some(Role::ValidatePopulation(task)) => validate::population(&task),
@@ -149,7 +153,8 @@ fn compare(report: &mut Report, effort: Effort, pictures: Option<PathBuf>) -> Ou
     report.section("validate", &validate::measure(effort, &validate)?)?;
     let lag = lag::Task::drawn(plot("benchmarks-lag.svg"));
     report.section("lag", &lag::measure(effort, &lag)?)?;
-    report.section("many", &many::measure(effort, &many::Task::default())?)
+    report.section("many", &many::measure(effort, &many::Task::default())?)?;
+    report.section("cookies", &cookies::measure(&cookies::Task::default())?)
 }
 
 /// One part of the measurements alone.

@@ -23,10 +23,26 @@ pub(crate) enum Column {
     ActixSession,
     /// The least that could be done: a look-up alone.
     Floor,
+    /// The private jar of the `cookie` crate.
+    PrivateJar,
+    /// The format of iron-session.
+    IronSession,
 }
 
 impl Column {
-    const ALL: [Self; 4] = [Self::TowerSessions, Self::AxumSession, Self::ActixSession, Self::Floor];
+    /// Of those who keep sessions in stores.
+    const STORES: [Self; 4] = [Self::TowerSessions, Self::AxumSession, Self::ActixSession, Self::Floor];
+    /// Of those who keep them in cookies.
+    const COOKIES: [Self; 2] = [Self::PrivateJar, Self::IronSession];
+
+    /// The columns of a table with these lines: a table of cookies has no others.
+    fn of(comparisons: &[Comparison]) -> Vec<Self> {
+        let is_of_cookies =
+            |line: &Comparison| line.others.iter().any(|(column, _)| Self::COOKIES.contains(column));
+        let stores = if comparisons.iter().all(is_of_cookies) { &[][..] } else { &Self::STORES };
+        let cookies = if comparisons.iter().any(is_of_cookies) { &Self::COOKIES[..] } else { &[] };
+        [stores, cookies].concat()
+    }
 
     fn title(self) -> &'static str {
         match self {
@@ -34,6 +50,8 @@ impl Column {
             Self::AxumSession => "axum_session",
             Self::ActixSession => "actix-session",
             Self::Floor => "floor",
+            Self::PrivateJar => "cookie",
+            Self::IronSession => "iron-session",
         }
     }
 }
@@ -66,10 +84,10 @@ impl Comparison {
         &self.what
     }
 
-    fn cells(&self) -> Vec<String> {
+    fn cells(&self, columns: &[Column]) -> Vec<String> {
         let mut cells = vec![self.what.clone(), self.unit.to_owned(), shown(self.ours)];
-        for column in Column::ALL {
-            let value = self.others.iter().find(|(of, _)| *of == column);
+        for column in columns {
+            let value = self.others.iter().find(|(of, _)| of == column);
             cells.push(value.map_or_else(|| "–".to_owned(), |(_, value)| shown(*value)));
         }
         cells.push(self.reach.map_or_else(String::new, |reach| format!("≤ {reach}")));
@@ -114,11 +132,12 @@ pub(crate) fn markdown(comparisons: &[Comparison]) -> String {
 }
 
 fn rows(comparisons: &[Comparison]) -> Vec<Vec<String>> {
+    let columns = Column::of(comparisons);
     let mut head = vec!["what".to_owned(), "in".to_owned(), "cloakroom".to_owned()];
-    head.extend(Column::ALL.map(|column| column.title().to_owned()));
+    head.extend(columns.iter().map(|column| column.title().to_owned()));
     head.extend(["to reach".to_owned(), String::new()]);
     let mut rows = vec![head];
-    rows.extend(comparisons.iter().map(Comparison::cells));
+    rows.extend(comparisons.iter().map(|line| line.cells(&columns)));
     rows
 }
 
@@ -162,6 +181,16 @@ mod tests {
     }
 
     #[test]
+    fn a_table_of_cookies_has_columns_of_its_own() {
+        let cookie = Comparison::new("cookie", 275.0, "bytes").theirs(Column::IronSession, Some(1012.0));
+        let head = |lines: &[Comparison]| markdown(lines).lines().next().map(str::to_owned).unwrap();
+        let alone = head(std::slice::from_ref(&cookie));
+        assert_eq!(alone, "| what | in | cloakroom | cookie | iron-session | to reach |  |");
+        let all = head(&[lines(), vec![cookie]].concat());
+        assert!(all.contains("| actix-session | floor | cookie | iron-session |"), "{all}");
+    }
+
+    #[test]
     fn a_table_has_a_line_for_each_thing_and_a_column_for_each_library() {
         let table = markdown(&lines());
         let mut table = table.lines();
@@ -172,6 +201,7 @@ mod tests {
         assert_eq!(table.next(), Some("| warm read | × bare | 1.10 | 2.45 | – | – | – | ≤ 1.1 | reached |"));
         assert_eq!(table.next(), Some("| validate | ns | 152 | – | – | – | 40.0 | ≤ 150 | **missed** |"));
         assert_eq!(table.next(), Some("| commands |  | 0 | – | – | – | – |  |  |"));
+        assert_eq!(table.next(), None);
         assert!(text(&lines()).lines().count() == 4 && !text(&lines()).contains('*'));
     }
 }

@@ -8,14 +8,25 @@ use crate::report::target_directory;
 
 /// Builds all programs, if that has not been done; answers where they are.
 pub(super) fn build() -> Outcome<PathBuf> {
+    eprintln!("building the peers' programs …");
+    cargo_build(&[])
+}
+
+/// Builds the program of this package alone; answers where it is.
+pub(crate) fn build_program(package: &str) -> Outcome<PathBuf> {
+    eprintln!("building {package} …");
+    cargo_build(&["--package", package]).map(|programs| programs.join(package))
+}
+
+fn cargo_build(what: &[&str]) -> Outcome<PathBuf> {
     let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("peers/Cargo.toml");
     let target = target_directory().join("peers");
-    eprintln!("building the peers' programs …");
     let built = Command::new(env!("CARGO"))
         .args(["build", "--release", "--quiet", "--manifest-path"])
         .arg(&manifest)
         .arg("--target-dir")
         .arg(&target)
+        .args(what)
         .stdin(Stdio::null())
         .status()
         .doing("starting cargo")?;

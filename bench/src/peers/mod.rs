@@ -32,6 +32,7 @@ use commands::Commands;
 use server::{Running, Spent};
 use subject::{Library, SUBJECTS, Store};
 
+pub(crate) use build::build_program;
 pub(crate) use load::{LoadTask, run as load};
 
 /// The comparison with other libraries.

@@ -27,7 +27,9 @@ impl Iron {
     fn unseal(&self, text: &str) -> Option<Vec<u8>> {
         let sealed = text.strip_suffix("~2")?;
         let parts: Vec<&str> = sealed.split('*').collect();
-        let &["Fe26.2", "1", salt, iv, encrypted, expires_at, mac_salt, mac] = &parts[..] else { return None };
+        let &["Fe26.2", "1", salt, iv, encrypted, expires_at, mac_salt, mac] = &parts[..] else {
+            return None;
+        };
         let (signed, _) = sealed.rsplit_once('*')?.0.rsplit_once('*')?;
         let key = hmac::Key::new(hmac::HMAC_SHA256, &self.derive(mac_salt));
         let mac = URL_SAFE_NO_PAD.decode(mac).ok()?;
@@ -93,7 +95,13 @@ impl Way for Iron {
 fn random_salt() -> String {
     let mut salt = [0; 32];
     getrandom::fill(&mut salt).expect("the system's generator");
-    salt.iter().map(|byte| format!("{byte:02x}")).collect()
+    let digit = |half: u8| char::from_digit(half.into(), 16).expect("half a byte is a digit");
+    let mut text = String::with_capacity(64);
+    for byte in salt {
+        text.push(digit(byte >> 4));
+        text.push(digit(byte & 0xF));
+    }
+    text
 }
 
 /// What is measured is the format and no other: a token of iron-session 8.0.4 is opened.

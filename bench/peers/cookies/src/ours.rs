@@ -6,8 +6,8 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use cloakroom_core::{
-    AttributeKey, AuthLevel, Authentication, Device, Lifetime, Method, MethodUse, Principal, PrincipalId, Role,
-    SessionId, SessionRecord, SessionToken, Timestamp, TokenCore,
+    AttributeKey, AuthLevel, Authentication, Device, Lifetime, Method, MethodUse, Principal, PrincipalId,
+    Role, SessionId, SessionRecord, SessionToken, Timestamp, TokenCore,
 };
 use cloakroom_sealed::{KeyRing, NewKey, Place, Sealer};
 use cloakroom_store::{NONCE_BYTES, SealedContents, Sealing as _, Version};
@@ -38,14 +38,16 @@ impl Way for Ours {
             at(session.absolute_expires_at),
             Duration::from_secs(session.tombstone_retention),
         );
-        let mut record = SessionRecord::new(SessionId::from_bytes(bytes(&session.id)), at(session.created_at), lifetime);
+        let mut record =
+            SessionRecord::new(SessionId::from_bytes(bytes(&session.id)), at(session.created_at), lifetime);
         let roles = session.roles.iter().map(|role| Role::new(role).expect("a role"));
         record.principal = session.principal.as_ref().map(|id| {
             let principal = Principal::new(PrincipalId::new(id).expect("an id"));
             Arc::new(principal.with_roles(roles).expect("few roles"))
         });
         let methods = session.methods.iter();
-        let methods = methods.map(|(name, used)| MethodUse { method: Method::new(name).expect("a method"), at: at(*used) });
+        let methods = methods
+            .map(|(name, used)| MethodUse { method: Method::new(name).expect("a method"), at: at(*used) });
         let level = session.level.and_then(AuthLevel::from_u8).unwrap_or_default();
         record.authentication = Authentication::from_methods(level, methods.collect()).map(Box::new);
         record.device = session.ip.as_ref().map(|ip| {

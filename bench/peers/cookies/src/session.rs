@@ -68,9 +68,7 @@ impl Session {
             methods: vec![("password".into(), ISSUED_AT)],
             last_seen_at: NOW,
             ip: Some("203.0.113.9".into()),
-            user_agent: Some(
-                "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0".into(),
-            ),
+            user_agent: Some("Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0".into()),
             label: Some("Firefox on Linux".into()),
             attributes: vec![
                 ("cart".into(), "umbrella,hat,coat,gloves,scarf,boots".into()),
