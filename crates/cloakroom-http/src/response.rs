@@ -39,17 +39,17 @@ pub fn no_store_unless_chosen(headers: &mut HeaderMap) {
     }
 }
 
-/// Whether a cache that serves others too may keep the response: its handler said how it is to be cached, and neither
-/// `private` nor `no-store` (RFC 9111 §5.2.2).
+/// Whether a cache that serves others too may answer with the response, unasked: its handler said how it is to be cached, and
+/// none of `private`, `no-store` and `no-cache` (RFC 9111 §5.2.2).
 #[must_use]
 pub fn may_be_shared(headers: &HeaderMap) -> bool {
-    let directives =
-        || headers.get_all(CACHE_CONTROL).iter().flat_map(|line| line.as_bytes().split(|byte| *byte == b','));
-    let keeps_to_itself = |directive: &[u8]| {
+    let lines = headers.get_all(CACHE_CONTROL).iter();
+    let mut directives = lines.flat_map(|line| line.as_bytes().split(|byte| *byte == b','));
+    let keeps_out = |directive: &[u8]| {
         let directive = directive.trim_ascii();
-        directive.eq_ignore_ascii_case(b"private") || directive.eq_ignore_ascii_case(b"no-store")
+        [&b"private"[..], b"no-store", b"no-cache"].iter().any(|name| directive.eq_ignore_ascii_case(name))
     };
-    headers.contains_key(CACHE_CONTROL) && !directives().any(keeps_to_itself)
+    headers.contains_key(CACHE_CONTROL) && !directives.any(keeps_out)
 }
 
 /// The header field that brings a client without cookies the token it has to present from now on: `X-Cloakroom-Token`.
@@ -148,6 +148,8 @@ mod tests {
             (Some("private, max-age=60"), false),
             (Some("max-age=60,PRIVATE"), false),
             (Some("no-store"), false),
+            (Some("no-cache"), false),
+            (Some("no-cache=\"set-cookie\""), true),
             (Some("private=\"x-name\""), true),
         ] {
             let mut headers = HeaderMap::new();

@@ -1,6 +1,7 @@
 //! Forms with CSRF tokens.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::routing::{get, post};
@@ -88,6 +89,24 @@ fn a_form_is_refused_with_any_other_token() {
             send(&site.browser(), "amount=5".into(), None).await.told(),
             (401, "session_missing".into())
         );
+    });
+}
+
+#[test]
+fn a_form_stays_good_while_its_session_goes_on_under_other_cookies() {
+    on_both(async |kind| {
+        let site = site(kind).route("/keep", post(async |session: Session| session.set(&SEEN, &true).await));
+        let mut browser = site.browser();
+        browser.post("/sign-in?alice").await;
+        let token = browser.get("/form").await.body;
+        let before = browser.cookie.clone();
+        site.clock.advance(Duration::from_secs(60));
+        browser.get("/form").await;
+        browser.post("/keep").await;
+        // In a store it is the same cookie still; sealed, it was sealed anew for the activity and for the change.
+        assert_eq!(browser.cookie == before, kind == Kind::Stored);
+        let sent = send(&browser, format!("amount=8&csrf_token={token}"), None).await;
+        assert_eq!((sent.status.as_u16(), sent.body.as_str()), (200, "8"));
     });
 }
 

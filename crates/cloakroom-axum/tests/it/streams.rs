@@ -92,6 +92,21 @@ async fn where_nothing_can_be_proven_for_too_long_a_listener_is_asked_to_come_ag
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_stream_of_a_sealed_session_brings_its_cookie_in_its_head() {
+    let site = site(Kind::Sealed);
+    let browser = signed_in(&site).await;
+    site.clock.advance(MINUTE);
+    let request = browser.with_cookie(Request::get("/seconds")).body(Body::empty()).unwrap();
+    let response = browser.site.router().oneshot(request).await.unwrap();
+    assert!(response.headers().get("set-cookie").unwrap().to_str().unwrap().contains("=cs1_"));
+    // It was bound to what stays: it goes on, and ends with the session.
+    let mut events = response.into_body().into_data_stream();
+    assert_eq!(next(&mut events).await.unwrap(), "data: 0\n\n");
+    end_all(&site).await;
+    assert_eq!(next(&mut events).await.unwrap(), "event: session-ended\ndata: revoked_by_admin\n\n");
+}
+
+#[tokio::test(start_paused = true)]
 async fn nobody_without_a_session_is_let_into_a_stream() {
     let site = site(Kind::Stored);
     let mut browser = site.browser();

@@ -2,7 +2,7 @@
 
 use axum::body::Body;
 use axum::routing::any;
-use cloakroom::{Attribute, AuthLevel, Method};
+use cloakroom::{Attribute, AuthLevel, Method, Persistence};
 use cloakroom_axum::{Rejection, Session, SignIn};
 use cloakroom_sealed::{NewKey, Rotation};
 use http::Request;
@@ -49,6 +49,32 @@ fn an_activity_is_sealed_once_per_touch_interval() {
             assert_eq!(browser.get("/who").await.cookie(), Cookie::Untouched);
         }
         assert_eq!(site.list.take().0, 0, "nothing of it is on the list");
+    });
+}
+
+#[test]
+fn a_cookie_that_is_sealed_anew_is_remembered_for_as_long_as_the_one_before() {
+    run(async {
+        let site = site(Kind::Sealed).route(
+            "/remember",
+            any(async |session: Session| {
+                let alice = SignIn::new(principal("alice"), AuthLevel::One, Method::password());
+                session.sign_in(alice.persistence(Persistence::Remembered)).await.map(drop)
+            }),
+        );
+        let mut browser = site.browser();
+        let age = |answer: &Answer| {
+            answer.header("set-cookie").unwrap().split_once("; Max-Age=").unwrap().1.parse::<u64>().unwrap()
+        };
+        let first = age(&browser.post("/remember").await);
+        site.clock.advance(INTERVAL);
+        assert_eq!(age(&browser.get("/who").await), first - INTERVAL.as_secs());
+        assert_eq!(age(&browser.post("/count").await), first - INTERVAL.as_secs());
+        let mut other = site.browser();
+        other.post("/sign-in?alice").await;
+        site.clock.advance(INTERVAL);
+        let touched = other.get("/who").await;
+        assert!(touched.is_set() && !touched.header("set-cookie").unwrap().contains("Max-Age"));
     });
 }
 
