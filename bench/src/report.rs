@@ -121,7 +121,10 @@ impl Report {
         if self.comparisons.len() > 1 && !all.is_empty() {
             println!("\nall of it\n{}", table::text(&all));
         }
-        println!("\n{} of {} aims met", self.aims - self.missed.len(), self.aims);
+        println!();
+        if self.aims > 0 {
+            println!("{} of {} aims met", self.aims - self.missed.len(), self.aims);
+        }
         for what in &self.missed {
             println!("missed   {what}");
         }
