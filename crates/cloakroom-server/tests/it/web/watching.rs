@@ -245,7 +245,7 @@ async fn a_filter_shows_what_it_names_and_says_what_it_cannot_read() {
         assert_eq!((page.status, events(&page).len()), (StatusCode::OK, count), "{query}");
         assert_eq!(page.body.contains("data-test=\"empty\""), count == 0, "{query}");
     }
-    for query in ["session=ses_x", "event=%3Cb%3E", "since=yesterday", "until=x"] {
+    for query in ["session=ses_x", "event=%3Cb%3E", "since=yesterday", "until=x", "from=yesterday"] {
         let page = alice.get(&format!("/admin/audit?{query}")).await;
         assert_eq!(page.gist(), "422 filter", "{query}");
     }
@@ -274,7 +274,10 @@ async fn what_is_taken_away_is_what_the_filter_shows_and_the_log_knows_of_it_fir
     assert_eq!(filters, ["?event=user_updated", ""]);
     assert!(taken.iter().all(|event| event.actor_id.as_deref() == Some("ada")));
     assert!(table.body.contains("sensitive_read"), "the whole log holds that it was taken");
-    assert_eq!(ada.get("/admin/audit/export?event=%3C").await.status, StatusCode::BAD_REQUEST);
+    for refused in ["event=%3C", "from=2026-01-01"] {
+        let answer = ada.get(&format!("/admin/audit/export?{refused}")).await;
+        assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{refused}");
+    }
     assert_eq!(desk.server.events(names::SENSITIVE_READ).await.len(), 2, "nothing left, nothing recorded");
 }
 

@@ -5,7 +5,7 @@ mod filter;
 
 use askama::Template;
 use axum::body::Body;
-use axum::extract::{Query, State};
+use axum::extract::{Query, RawQuery, State};
 use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
 use cloakroom_axum::Session;
@@ -15,6 +15,7 @@ use http::header::{CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_TYPE};
 use serde::Deserialize;
 
 pub(super) use self::entry::Entry;
+use self::filter::check_names;
 pub(super) use self::filter::{Filter, KINDS, Kind};
 use super::{Section, Shell};
 use crate::export;
@@ -49,6 +50,7 @@ pub(in crate::web) async fn show(
     State(app): State<App>,
     context: Context,
     session: Session,
+    RawQuery(raw): RawQuery,
     Query(filter): Query<Filter>,
 ) -> Result<Response, Refusal> {
     let staff = Staff::require(&app, &session, Right::SeeAll).await?;
@@ -62,7 +64,7 @@ pub(in crate::web) async fn show(
         next: None,
         filter,
     };
-    let query = match shown.filter.query() {
+    let query = match check_names(raw.as_deref()).and_then(|()| shown.filter.query()) {
         Ok(query) => query,
         Err(problem) => {
             shown.problem = Some(Notice::bad("filter", problem));
@@ -96,11 +98,13 @@ pub(in crate::web) struct Wanted {
 pub(in crate::web) async fn export(
     State(app): State<App>,
     session: Session,
+    RawQuery(raw): RawQuery,
     Query(filter): Query<Filter>,
     Query(wanted): Query<Wanted>,
 ) -> Result<Response, Refusal> {
     let staff = Staff::require(&app, &session, Right::SeeAll).await?;
-    let query = filter.query().map_err(|problem| Refusal::new(MALFORMED).detail(problem))?;
+    let query = check_names(raw.as_deref()).and_then(|()| filter.query());
+    let query = query.map_err(|problem| Refusal::new(MALFORMED).detail(problem))?;
     let watch = session.watch().await?;
     let pages = app.export_audit(&staff, watch, query, filter.address("")).await?;
     let lines = pages.map_ok(move |events| {

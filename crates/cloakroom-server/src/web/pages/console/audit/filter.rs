@@ -117,6 +117,21 @@ impl Filter {
     }
 }
 
+/// What is wrong with the names in an address: one that means nothing must not show everything.
+///
+/// # Errors
+/// The first of them, in a sentence.
+pub(super) fn check_names(query: Option<&str>) -> Result<(), String> {
+    let mut names = form_urlencoded::parse(query.unwrap_or_default().as_bytes());
+    match names.find(|(name, _)| !NAMES.contains(&name.as_ref())) {
+        None => Ok(()),
+        Some((name, _)) => Err(format!(
+            "There is no condition named \u{201c}{name}\u{201d}; there are {}.",
+            FIELDS.join(", ")
+        )),
+    }
+}
+
 fn given(field: &str) -> Option<&str> {
     let field = field.trim();
     (!field.is_empty()).then_some(field)
@@ -136,6 +151,10 @@ fn instant(text: &str) -> Result<Option<Timestamp>, String> {
     found.map(Some).ok_or_else(|| "A time is a day and a clock's time, such as 2026-03-01T09:30.".to_owned())
 }
 
+/// The conditions of a filter.
+const FIELDS: [&str; 6] = ["principal", "actor", "session", "event", "since", "until"];
+/// What an address of the page, or of an export, may name.
+const NAMES: [&str; 8] = ["principal", "actor", "session", "event", "since", "until", "before", "format"];
 /// Longer than any name of an event.
 const EVENT_MAX_BYTES: usize = 64;
 
