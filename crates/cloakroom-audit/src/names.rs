@@ -41,6 +41,54 @@ pub const PRUNED: &str = "audit_pruned";
 /// how long it was kept.
 pub const PRUNED_EARLY: &str = "audit_pruned_early";
 
+/// Every name of the log.
+pub const ALL: [&str; 35] = [
+    SIGN_IN_SUCCESS,
+    SIGN_IN_FAIL,
+    SIGN_IN_FAIL_MAX,
+    SIGN_IN_UNAVAILABLE,
+    PASSWORD_CHANGE,
+    PASSWORD_CHANGE_FAIL,
+    "authn_token_reuse",
+    AUTHZ_FAIL,
+    AUTHZ_CHANGE,
+    AUTHZ_ADMIN,
+    "excess_sessions_exceeded",
+    INPUT_VALIDATION_FAIL,
+    "malicious_extraneous",
+    "malicious_csrf",
+    SENSITIVE_READ,
+    "session_created",
+    "session_renewed",
+    "session_reauthenticated",
+    "session_expired",
+    "session_logout",
+    "session_revoked",
+    "session_use_after_expire",
+    "session_unknown_token",
+    "session_unreadable_record",
+    "session_store_failed",
+    "session_resurrection_blocked",
+    "session_token_in_url",
+    SIGNAL,
+    STARTUP,
+    SHUTDOWN,
+    USER_CREATED,
+    USER_UPDATED,
+    DROPPED,
+    PRUNED,
+    PRUNED_EARLY,
+];
+
+/// Whether events of this name can be in the log; with a `*` at its end, whether any can whose name begins so.
+#[must_use]
+pub fn is_known(event: &str) -> bool {
+    match event.strip_suffix('*') {
+        Some(beginning) => ALL.iter().any(|name| name.starts_with(beginning)),
+        None => ALL.contains(&event),
+    }
+}
+
 /// How much an event asks for attention, by the levels of OWASP's vocabulary.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum Severity {
@@ -127,7 +175,7 @@ const NOISE: [&str; 12] = [
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
+    use std::collections::{BTreeMap, BTreeSet};
 
     use cloakroom::EventKind;
     use cloakroom_core::EndReason;
@@ -182,6 +230,7 @@ mod tests {
         for (name, expected) in &table {
             assert_eq!(severity(name), *expected, "{name}");
         }
+        assert_eq!(ALL.into_iter().collect::<BTreeSet<_>>(), table.keys().copied().collect());
         let kinds = [
             EventKind::Issued,
             EventKind::Rotated,

@@ -90,7 +90,8 @@ pub(crate) fn unusable(address: SocketAddr, error: &io::Error) -> ServeError {
     )
 }
 
-async fn rustls_config(tls: &TlsConfig) -> Result<RustlsConfig, ServeError> {
+/// The certificate and its key, as they are offered.
+pub(crate) async fn rustls_config(tls: &TlsConfig) -> Result<RustlsConfig, ServeError> {
     // A second install changes nothing.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let config = RustlsConfig::from_pem_file(&tls.cert_file, &tls.key_file).await.map_err(|error| {

@@ -3,10 +3,13 @@
 use std::net::IpAddr;
 use std::path::PathBuf;
 
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
+use cloakroom_audit::names;
 use cloakroom_core::{EndReason, PrincipalId, SessionId, Timestamp};
 use cloakroom_store::StateFilter;
 
+use super::nearest::nearest;
 use crate::config::Overrides;
 
 /// Session-based authentication: a server that keeps the login state, and everything to see and end it.
@@ -204,15 +207,18 @@ pub enum SessionsCommand {
         /// … but this one
         #[arg(long, value_name = "ID", requires = "principal")]
         except: Option<SessionId>,
-        /// End every session issued before this instant (RFC 3339)
-        #[arg(long, group = "which", value_name = "INSTANT")]
+        /// End every session issued before this instant: 2026-03-01T09:30:00Z, or 2026-03-01 for its midnight in UTC
+        #[arg(long, group = "which", value_name = "INSTANT", value_parser = instant)]
         issued_before: Option<Timestamp>,
         /// End every session
         #[arg(long, group = "which")]
         all: bool,
         /// Why; the people signed in are told
-        #[arg(long, value_parser = reason, default_value = "revoked_by_admin")]
+        #[arg(long, value_parser = reasons(), default_value = "revoked_by_admin")]
         reason: EndReason,
+        /// One line for those who read the audit log
+        #[arg(long, value_name = "TEXT", value_parser = note)]
+        note: Option<String>,
         /// Whether to wait
         #[command(flatten)]
         settling: SettlingArgs,
@@ -301,17 +307,17 @@ pub enum AuditCommand {
 /// Which events are exported, and how.
 #[derive(Clone, Debug, Args)]
 pub struct ExportArgs {
-    /// Only those at or after this instant (RFC 3339)
-    #[arg(long, value_name = "INSTANT")]
+    /// Only those at or after this instant: 2026-03-01T09:30:00Z, or 2026-03-01 for its midnight in UTC
+    #[arg(long, value_name = "INSTANT", value_parser = instant)]
     pub since: Option<Timestamp>,
-    /// Only those before this instant (RFC 3339)
-    #[arg(long, value_name = "INSTANT")]
+    /// Only those before this instant, written in the same way
+    #[arg(long, value_name = "INSTANT", value_parser = instant)]
     pub until: Option<Timestamp>,
     /// Only those about this principal, or done by it
     #[arg(long, value_name = "NAME", value_parser = principal)]
     pub principal: Option<PrincipalId>,
     /// Only those of this kind; with a * at its end, of every kind that begins so
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = event)]
     pub event: Option<String>,
     /// How they are written
     #[arg(long, value_enum, default_value_t = AuditFormat::Jsonl)]
@@ -346,14 +352,38 @@ fn principal(text: &str) -> Result<PrincipalId, String> {
 }
 
 /// Reasons that a person can give; the others are the engine's own.
-fn reason(text: &str) -> Result<EndReason, String> {
-    let known = || REVOCATION_REASONS.map(EndReason::as_str).join(", ");
-    REVOCATION_REASONS
-        .into_iter()
-        .find(|reason| reason.as_str() == text)
-        .ok_or_else(|| format!("expected one of {}", known()))
+fn reasons() -> impl TypedValueParser<Value = EndReason> {
+    PossibleValuesParser::new(REVOCATION_REASONS.map(EndReason::as_str)).try_map(|word| word.parse())
 }
 
+fn note(text: &str) -> Result<String, String> {
+    if text.len() > NOTE_MAX_BYTES || text.chars().any(char::is_control) {
+        return Err(format!("a note is one line of at most {NOTE_MAX_BYTES} bytes"));
+    }
+    Ok(text.to_owned())
+}
+
+/// An instant, or a day for the midnight that it begins with in UTC.
+fn instant(text: &str) -> Result<Timestamp, String> {
+    let whole = text.parse().or_else(|_| format!("{text}T00:00:00Z").parse());
+    whole.map_err(|_| {
+        "expected an instant such as 2026-03-01T09:30:00Z, or a day such as 2026-03-01".to_owned()
+    })
+}
+
+/// An event, or the beginning of some.
+fn event(text: &str) -> Result<String, String> {
+    if names::is_known(text) {
+        return Ok(text.to_owned());
+    }
+    Err(match nearest(text.trim_end_matches('*'), names::ALL) {
+        Some(name) => format!("there are no such events; did you mean {name}?"),
+        None => "there are no such events; the chapter on the audit log names them all".to_owned(),
+    })
+}
+
+/// As in the API.
+const NOTE_MAX_BYTES: usize = 500;
 const REVOCATION_REASONS: [EndReason; 5] = [
     EndReason::RevokedByAdmin,
     EndReason::RevokedByService,
@@ -393,6 +423,28 @@ mod tests {
         ] {
             assert!(parse(args).is_err(), "{args}");
         }
+    }
+
+    #[test]
+    fn a_day_is_its_midnight_and_what_nobody_records_is_not_searched_for() {
+        let export = |args: &str| {
+            let args = format!("cloakroom audit export {args}");
+            match Cli::try_parse_from(args.split_whitespace()).map(|cli| cli.command) {
+                Ok(Command::Audit(AuditCommand::Export(args))) => Ok(args),
+                Ok(other) => panic!("{other:?}"),
+                Err(error) => Err(error.to_string()),
+            }
+        };
+        let day = export("--since 2026-11-01 --until 2026-11-02T00:00:00Z").unwrap();
+        assert_eq!(day.since, "2026-11-01T00:00:00Z".parse().ok());
+        assert_eq!(day.until, "2026-11-02T00:00:00Z".parse().ok());
+        assert!(export("--since yesterday").unwrap_err().contains("a day such as"));
+        for known in ["session_revoked", "session_*", "authn_login_fail*", "*"] {
+            assert_eq!(export(&format!("--event {known}")).unwrap().event.as_deref(), Some(known));
+        }
+        let slip = export("--event session_revokd").unwrap_err();
+        assert!(slip.contains("did you mean session_revoked?"), "{slip}");
+        assert!(export("--event coffee*").is_err());
     }
 
     #[test]

@@ -2,20 +2,27 @@
 
 use serde_json::{Map, Value, json};
 
+use super::files;
 use super::output::counted;
 use super::{CliError, ConfigCommand, GlobalArgs, Host};
 use crate::config::Loaded;
 
-/// Runs `config …`. A configuration that cannot be used has been refused before.
-pub(super) fn run(
+/// Runs `config …`. A configuration that cannot be used has been refused before; `check` opens the files that it names as well,
+/// as the user who runs it.
+pub(super) async fn run(
     command: ConfigCommand,
     loaded: &Loaded,
     global: &GlobalArgs,
     host: &mut Host<'_>,
 ) -> Result<(), CliError> {
+    let unusable = match command {
+        ConfigCommand::Check => files::unusable(&loaded.config).await,
+        ConfigCommand::Show => Vec::new(),
+    };
     match (command, global.json) {
         (ConfigCommand::Show, false) => write!(host.stdout, "{}", loaded.to_toml())?,
         (ConfigCommand::Show, true) => writeln!(host.stdout, "{:#}", effective_json(loaded))?,
+        (ConfigCommand::Check, _) if !unusable.is_empty() => return Err(CliError::all(unusable)),
         (ConfigCommand::Check, false) => {
             let warnings = loaded.config.warnings();
             for warning in &warnings {

@@ -67,7 +67,9 @@ pub(super) async fn run(loaded: &Loaded, global: &GlobalArgs, host: &mut Host<'_
     if broken == 0 {
         Ok(())
     } else {
-        Err(CliError::failed("the server could not work like this", "see above"))
+        let broken = u64::try_from(broken).unwrap_or(u64::MAX);
+        let cause = format!("the server could not work like this: {} found", counted(broken, "error"));
+        Err(CliError::failed(cause, "mend what `help:` under Health says, and ask again"))
     }
 }
 
@@ -101,7 +103,9 @@ async fn check_audit(config: &Config) -> Result<String, CliError> {
         }
         None => "This node has no key to seal it yet.".to_owned(),
     };
-    Ok(format!("The audit log is readable: {events} so far.\n  {key}"))
+    Ok(format!(
+        "The audit log is readable: {events} so far. Whether anybody changed it, `cloakroom audit verify` says.\n  {key}"
+    ))
 }
 
 /// Whether the files that detection is given can be used; `None` where it is given none.

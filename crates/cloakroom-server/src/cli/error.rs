@@ -47,6 +47,12 @@ impl CliError {
         Self { code: ExitCode::Usage, lines: vec![(cause.into(), remedy.into())] }
     }
 
+    /// Several failures as one.
+    pub(super) fn all(errors: Vec<Self>) -> Self {
+        let lines = errors.into_iter().flat_map(|error| error.lines).collect();
+        Self { code: ExitCode::Failed, lines }
+    }
+
     /// The same failure, of a command that had done this much.
     pub(super) fn after(mut self, done: &str) -> Self {
         if let Some((cause, _)) = self.lines.first_mut() {
@@ -111,7 +117,11 @@ impl From<AuditError> for CliError {
 }
 
 impl From<std::io::Error> for CliError {
+    /// Whoever reads the output and has enough of it (`cloakroom … | head`) closes the pipe: nothing failed.
     fn from(error: std::io::Error) -> Self {
+        if error.kind() == std::io::ErrorKind::BrokenPipe {
+            return Self { code: ExitCode::Done, lines: Vec::new() };
+        }
         Self::failed(
             format!("input or output failed: {error}"),
             "check where this command reads from and writes to",

@@ -8,10 +8,12 @@ mod audit;
 mod config;
 mod doctor;
 mod error;
+mod files;
 mod host;
 mod journal;
 #[cfg(feature = "sealed")]
 mod keys;
+mod nearest;
 mod output;
 mod sessions;
 mod store;
@@ -64,7 +66,7 @@ pub fn load(
 fn dispatch(cli: &Cli, host: &mut Host<'_>) -> Result<(), CliError> {
     let loaded = load(&cli.global, cli.global.overrides(), &host.environment)?;
     match &cli.command {
-        Command::Config(command) => config::run(*command, &loaded, &cli.global, host),
+        Command::Config(command) => block_on(config::run(*command, &loaded, &cli.global, host)),
         Command::Users(command) => block_on(users::run(command, &loaded.config, &cli.global, host)),
         Command::Sessions(command) => block_on(sessions::run(command, &loaded.config, &cli.global, host)),
         Command::Store(command) => block_on(store::run(command, &loaded.config, &cli.global, host)),

@@ -44,7 +44,16 @@ pub(super) async fn run(
             search.text.clone_from(text);
             list(&sessions, search, *limit, global, host).await
         }
-        SessionsCommand::Revoke { session, principal, except, issued_before, all: _, reason, settling } => {
+        SessionsCommand::Revoke {
+            session,
+            principal,
+            except,
+            issued_before,
+            all: _,
+            reason,
+            note,
+            settling,
+        } => {
             let selector = match (session, principal, issued_before) {
                 (Some(session), _, _) => Selector::One(*session),
                 (None, Some(principal), _) => {
@@ -57,7 +66,7 @@ pub(super) async fn run(
             stores::beside_the_server(config).await?.ok_or_else(none_yet)?;
             let (journal, done) = (Journal::open(config, host).await?, Done::default());
             let log = journal.log().clone();
-            let revoked = journal.act(act_of(&selector, *reason), &done, async {
+            let revoked = journal.act(noted(act_of(&selector, *reason), note.as_deref()), &done, async {
                 let sessions = stores::beside_the_server_telling(config, log).await?.ok_or_else(none_yet)?;
                 let revoking = sessions.revoke(&selector, Revocation::new(*reason, Actor::Operator));
                 let revoked = if settling.settled { revoking.settled().await? } else { revoking.await? };
@@ -99,6 +108,10 @@ fn check_sealed(command: &SessionsCommand, config: &Config) -> Result<(), CliErr
         }
         SessionsCommand::Revoke { .. } => Ok(()),
     }
+}
+
+fn noted(act: Act, note: Option<&str>) -> Act {
+    note.into_iter().fold(act, |act, note| act.with("note", note))
 }
 
 fn act_of(selector: &Selector, reason: EndReason) -> Act {

@@ -5,6 +5,7 @@ use cloakroom_audit::{Draft, names};
 use serde_json::{Value, json};
 
 use super::journal::Journal;
+use super::nearest::nearest;
 use super::output::table;
 use super::sessions::SETTLED;
 use super::{CliError, GlobalArgs, Host, PasswordArgs, SettlingArgs, UsersCommand};
@@ -16,6 +17,7 @@ use crate::acts::{Act, Done, operators};
 use crate::config::Config;
 use crate::ended::{Ended, LIVE_ON, can_end};
 use crate::stores;
+use crate::web::Duty;
 
 /// Runs `users …`.
 pub(super) async fn run(
@@ -24,6 +26,12 @@ pub(super) async fn run(
     global: &GlobalArgs,
     host: &mut Host<'_>,
 ) -> Result<(), CliError> {
+    let is_first = matches!(command, UsersCommand::Add { .. });
+    if let Some(path) = config.accounts_path().filter(|path| !is_first && !path.exists()) {
+        let cause = format!("there are no accounts yet at {}", path.display());
+        let remedy = "check --config and --data-dir, or add one with `cloakroom users add`";
+        return Err(CliError::failed(cause, remedy));
+    }
     let store = accounts::open(config).await?;
     let accounts = Accounts::new(store, host.random.clone(), HashingLimits::for_cores(host.cores))?;
     let call = Call { accounts, config, json: global.json };
@@ -39,6 +47,30 @@ pub(super) async fn run(
             call.set_roles(name, roles, *settling, host).await
         }
     }
+}
+
+/// Roles as they were typed. Any may be given, for the application that they mean something to; what looks like a slip of one
+/// that means something here is said to.
+fn read_roles(names: &[String], config: &Config, host: &mut Host<'_>) -> Result<Roles, CliError> {
+    let mut known: Vec<&str> = Duty::ALL.into_iter().map(Duty::role).collect();
+    known.extend(config.policy.roles().keys().map(cloakroom::Role::as_str));
+    for name in names.iter().filter(|name| !known.contains(&name.as_str())) {
+        if let Some(meant) = nearest(name, known.iter().copied()) {
+            writeln!(
+                host.stderr,
+                "warning: the role {} means nothing here; did you mean {meant}?",
+                name.escape_debug()
+            )?;
+        }
+    }
+    Roles::new(names).map_err(|error| {
+        let remedy = if names.iter().any(|name| name.contains(',')) {
+            "repeat the flag for each role: --role admin --role billing"
+        } else {
+            "name roles in up to 64 bytes, without spaces or commas"
+        };
+        CliError::usage(error.to_string(), remedy)
+    })
 }
 
 /// The account that a command changed. An operator, who can always add another, may take away the last administrator.
@@ -77,7 +109,7 @@ impl Call<'_> {
     ) -> Result<(), CliError> {
         let usable = |e: &dyn std::fmt::Display| CliError::usage(e.to_string(), "choose another name");
         let account = AccountName::new(name).map_err(|e| usable(&e))?;
-        let roles = read_roles(roles)?;
+        let roles = read_roles(roles, self.config, host)?;
         if self.accounts.get(name).await?.is_some() {
             return Err(name_taken(name));
         }
@@ -134,7 +166,7 @@ impl Call<'_> {
         settling: SettlingArgs,
         host: &mut Host<'_>,
     ) -> Result<(), CliError> {
-        let (id, roles) = (self.known(name).await?, read_roles(roles)?);
+        let (id, roles) = (self.known(name).await?, read_roles(roles, self.config, host)?);
         let change = Change {
             act: Act::new("set_roles").about(Some(id.clone())).with("roles", roles.joined()),
             event: operators(names::AUTHZ_CHANGE, host.clock.now()).with("roles", roles.joined()),
@@ -306,11 +338,6 @@ impl Call<'_> {
         }
         Ok(())
     }
-}
-
-fn read_roles(names: &[String]) -> Result<Roles, CliError> {
-    Roles::new(names)
-        .map_err(|e| CliError::usage(e.to_string(), "name roles in up to 64 bytes, without spaces or commas"))
 }
 
 fn read_password(from: PasswordArgs, host: &mut Host<'_>) -> Result<Password, CliError> {

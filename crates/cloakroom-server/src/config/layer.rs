@@ -186,7 +186,8 @@ fn unknown(path: &[String], place: &Place) -> Problem {
     };
     let remedy = match keys::nearest(path) {
         Some(key) => format!("did you mean `{}`?", spell(&key)),
-        None => "remove it; `cloakroom config show` lists every key".to_owned(),
+        // In this order: like every command, `config show` refuses a configuration with such a key.
+        None => "remove it; then `cloakroom config show` lists every key".to_owned(),
     };
     Problem::new(Some(place.clone()), format!("unknown key `{}`", spell(&path.join("."))), remedy)
 }

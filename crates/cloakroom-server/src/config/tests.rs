@@ -281,7 +281,7 @@ fn unknown_keys_are_refused_with_the_nearest_one_and_all_at_once() {
         [
             "cloakroom.toml:1: unknown key `listn` | did you mean `listen`?",
             "cloakroom.toml:3: unknown key `session.idle_timout` | did you mean `session.idle_timeout`?",
-            "cloakroom.toml:5: unknown key `audit.chain` | remove it; `cloakroom config show` lists every key",
+            "cloakroom.toml:5: unknown key `audit.chain` | remove it; then `cloakroom config show` lists every key",
             "cloakroom.toml:7: `cookie.name` is no text | expected text in quotes",
         ]
     );

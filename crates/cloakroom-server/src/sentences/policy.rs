@@ -57,7 +57,7 @@ pub(crate) fn of_policy(config: &Config) -> Vec<String> {
     sentences.extend(super::audit::of_audit(config));
     sentences.extend(super::detection::of_detection(&config.detection));
     sentences.push(format!(
-        "Whoever runs this server proves their identity again before they change anything, where that was {} ago.",
+        "Whoever runs this server proves their identity again before they change anything, unless they did within the last {}.",
         format_duration(config.console.fresh_within)
     ));
     sentences

@@ -182,6 +182,74 @@ fn what_is_weak_is_said_and_stops_nothing() {
     assert_eq!(desk.run(&["config", "check", "--json"]).json()["warnings"][0]["key"], "store");
 }
 
+/// A mistyped directory is refused, and is still not there afterwards.
+#[test]
+fn nothing_is_made_by_looking_in_the_wrong_place() {
+    let desk = Desk::new();
+    for args in [
+        &["users", "list"][..],
+        &["users", "enable", "alice"],
+        &["users", "disable", "alice"],
+        &["users", "set-roles", "alice", "--none"],
+        &["sessions", "list"],
+        &["sessions", "revoke", "--all"],
+        &["audit", "verify"],
+    ] {
+        let run = desk.run(&[args, &["--data-dir", "clokroom-data"]].concat());
+        assert_eq!(run.code, Some(1), "{args:?}: {run:?}");
+        assert!(
+            run.stderr.contains("check --config") && run.stderr.contains("--data-dir"),
+            "{args:?}: {run:?}"
+        );
+        assert!(!desk.path("clokroom-data").exists(), "{args:?} made it");
+    }
+}
+
+#[test]
+fn a_role_that_looks_like_a_slip_is_asked_about_and_a_list_of_roles_is_not_one() {
+    let desk = Desk::new();
+    let add = |role: &str| {
+        let name = role.replace([',', ' '], "");
+        desk.run_with_input(&["users", "add", &name, "--role", role, "--password-stdin"], GOOD)
+    };
+    let slip = add("Admin");
+    assert!(slip.code == Some(0) && slip.stderr.contains("did you mean admin?"), "{slip:?}");
+    let other = add("billing");
+    assert!(other.code == Some(0) && !other.stderr.contains("did you mean"), "{other:?}");
+    let list = add("admin,auditor");
+    assert!(list.code == Some(2) && list.stderr.contains("--role admin --role billing"), "{list:?}");
+}
+
+/// `cloakroom … | head` is no failure.
+#[test]
+fn a_reader_that_has_enough_is_no_failure() {
+    let desk = Desk::new();
+    desk.add("alice");
+    for args in [&["openapi"][..], &["users", "list"], &["audit", "export"], &["config", "show"]] {
+        let mut child = desk.command(args).spawn().unwrap();
+        drop(child.stdout.take());
+        let output = child.wait_with_output().unwrap();
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert_eq!((output.status.code(), stderr.as_str()), (Some(0), ""), "{args:?}");
+    }
+}
+
+#[test]
+fn files_that_the_configuration_names_are_opened_by_its_check() {
+    let tls =
+        "public_url = \"https://example.org\"\n[tls]\ncert_file = \"cert.pem\"\nkey_file = \"key.pem\"\n";
+    let desk = Desk::configured(&format!("{tls}[audit]\nkey_file = \"seal.key\"\n"));
+    std::fs::create_dir_all(desk.path("cloakroom-data/accounts.db")).unwrap();
+    std::fs::write(desk.path("seal.key"), "no key").unwrap();
+    let check = desk.run(&["config", "check"]);
+    assert_eq!(check.code, Some(1), "{check:?}");
+    for named in ["cert.pem", "the sealing key", "accounts.db"] {
+        assert!(check.stderr.contains(named), "{named}: {check:?}");
+    }
+    let shown = desk.run(&["config", "show"]);
+    assert_eq!(shown.code, Some(0), "what is only shown opens nothing: {shown:?}");
+}
+
 #[test]
 fn accounts_are_added_listed_disabled_and_enabled() {
     let desk = Desk::new();
