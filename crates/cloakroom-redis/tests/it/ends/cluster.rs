@@ -1,12 +1,11 @@
 //! The list's slot in a Cluster: its owner is replaced, and it moves to another node, while it is in use.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use cloakroom_conformance::Ends;
-use cloakroom_redis::{RedisOptions, RedisRevocations};
+use cloakroom_conformance::{Ends, ListTraffic};
+use cloakroom_redis::RedisRevocations;
 use cloakroom_servers::{Redis, RedisCluster, Role};
-use cloakroom_store::{ErrorKind, Place, RevocationList as _};
+use cloakroom_store::{ErrorKind, Place, RevocationList};
 
 use super::super::{eventually, run};
 use super::crowd::Crowd;
@@ -105,28 +104,26 @@ fn what_the_replica_had_not_heard_of_when_it_took_over_is_lost_and_said_to_whoev
 }
 
 #[test]
-fn while_its_slot_moves_every_read_finds_what_was_acknowledged_and_hints_follow_it() {
+fn through_moves_and_fail_overs_what_a_replica_acknowledged_is_there_whoever_follows_reads_it_and_hints_come()
+{
     let cluster = RedisCluster::start().unwrap();
     run(async {
-        let patient = async || {
-            let options = RedisOptions::from_url(&cluster.url()).unwrap();
-            RedisRevocations::connect(options.with_deadline(Duration::from_secs(20))).await.unwrap()
-        };
-        let (writer, reader) = (Arc::new(patient().await), Arc::new(patient().await));
-        let told = reader.changed();
-        let crowd = Crowd::start(&writer, &reader);
-        crowd.goes_on(20).await;
+        let url = format!("{}?wait_replicas=1&wait_timeout=300ms", cluster.url());
+        let list = Arc::new(open(&url).await);
+        let shared: Arc<dyn RevocationList> = Arc::<RedisRevocations>::clone(&list);
+        let told = list.changed();
+        let traffic = ListTraffic::begin(&shared);
+        traffic.goes_on(50).await;
         told.await.unwrap();
-        cluster.migrate_slot(slot(&cluster), another(&cluster)).unwrap();
-        crowd.goes_on(20).await;
-        let acknowledged = crowd.finish().await;
-        assert_eq!(
-            Copy::of(&reader).await.known.len(),
-            acknowledged.len(),
-            "each of them once, and nothing in doubt"
-        );
-        let mut ends = Ends::new(1);
-        super::hint::hears(&reader, &writer, &mut ends).await;
+        let slot = slot(&cluster);
+        cluster.migrate_slot(slot, another(&cluster)).unwrap();
+        traffic.goes_on(50).await;
+        let old = cluster.kill_primary_of(slot).unwrap();
+        cluster.wait_for_promotion(slot, old).unwrap();
+        cluster.heal().unwrap();
+        traffic.goes_on(50).await;
+        traffic.settles(&shared).await;
+        super::hint::hears(&list, &list, &mut Ends::new(1)).await;
     });
 }
 

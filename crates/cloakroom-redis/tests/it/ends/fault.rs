@@ -1,11 +1,10 @@
 //! Servers that stop, links that break, scripts that are forgotten.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
-use cloakroom_conformance::{Ends, T0};
+use cloakroom_conformance::{Ends, ListTraffic, T0};
 use cloakroom_servers::{Redis, Relay};
-use cloakroom_store::{Applied, ErrorKind, Place, Reading, RevocationList as _};
+use cloakroom_store::{Applied, ErrorKind, Place, Reading, RevocationList};
 
 use super::super::feed::pipe::Pipe;
 use super::super::{HASTE, eventually, run};
@@ -82,79 +81,34 @@ fn an_answer_cut_in_the_middle_is_an_error_that_admits_what_happened_and_nothing
 }
 
 #[test]
-fn scripts_that_the_server_forgot_are_taught_again_while_they_are_in_use() {
+fn whatever_happens_to_the_server_what_was_acknowledged_is_there_once_and_whoever_follows_reads_all_of_it() {
     let server = Redis::start().unwrap();
+    let (relay, url) = relay_to(&server);
     run(async {
-        let (list, is_over) = (Arc::new(open(&server.url()).await), Arc::new(AtomicBool::new(false)));
-        let mut tasks = tokio::task::JoinSet::new();
-        for seed in 0..4 {
-            let (list, is_over) = (Arc::clone(&list), Arc::clone(&is_over));
-            tasks.spawn(async move {
-                let (mut ends, mut copy, mut added) = (Ends::new(seed), Copy::default(), Vec::new());
-                while !is_over.load(Ordering::Acquire) {
-                    added.push(ends.next_entry());
-                    list.add(&added[added.len() - 1..]).await.unwrap();
-                    assert!(copy.read(&list).await.unwrap());
-                    assert!(copy.known.contains(&added[added.len() - 1]), "acknowledged before it was read");
-                    list.prune(T0, 1).await.unwrap();
-                }
-                added
-            });
-        }
-        for _ in 0..20 {
-            server.command(&["SCRIPT", "FLUSH"]).unwrap();
-        }
-        is_over.store(true, Ordering::Release);
-        let mut count = 0;
-        while let Some(added) = tasks.join_next().await {
-            count += added.unwrap().len();
-        }
-        assert_eq!(Copy::of(&list).await.known.len(), count, "each of them once");
-    });
-}
-
-#[test]
-fn a_server_that_is_killed_while_many_add_keeps_what_it_acknowledged_and_nothing_by_half() {
-    let server = Redis::start().unwrap();
-    run(async {
-        let list = Arc::new(open(&server.url()).await);
-        let mut copy = Copy::of(&list).await;
-        for round in 0..3 {
-            let mut tasks = tokio::task::JoinSet::new();
-            for seed in 0..4 {
-                let list = Arc::clone(&list);
-                tasks.spawn(async move {
-                    let (mut ends, mut acknowledged) = (Ends::new(1_000 * round + seed), Vec::new());
-                    loop {
-                        let batch = ends.some(3);
-                        match list.add(&batch).await {
-                            Ok(()) => acknowledged.push(batch),
-                            Err(_) => return acknowledged,
-                        }
-                    }
-                });
-            }
-            super::until("something is acknowledged", async || {
-                copy.read(&list).await.unwrap();
-                copy.known.len() > usize::try_from(round + 1).unwrap() * 60
-            })
-            .await;
+        let list: Arc<dyn RevocationList> = Arc::new(open_hasty(&url).await);
+        let traffic = ListTraffic::begin(&list);
+        for _ in 0..2 {
+            traffic.goes_on(50).await;
+            let failed = traffic.failed();
             server.kill();
-            let mut acknowledged = Vec::new();
-            while let Some(some) = tasks.join_next().await {
-                acknowledged.append(&mut some.unwrap());
-            }
+            super::until("adding fails", async || traffic.failed() > failed).await;
             server.restart().unwrap();
-            eventually("the list", || list.ping()).await;
-            assert!(copy.read(&list).await.unwrap(), "whoever had read goes on reading");
-            let all = Copy::of(&list).await.known;
-            assert_eq!(copy.known, all);
-            for batch in acknowledged {
-                let at = all.iter().position(|entry| *entry == batch[0]).expect("it was acknowledged");
-                assert_eq!(all[at..at + 3], batch);
+            traffic.goes_on(50).await;
+            for _ in 0..5 {
+                server.command(&["SCRIPT", "FLUSH"]).unwrap();
+                relay.cut_replies_after(3);
+                traffic.goes_on(10).await;
+                relay.cut();
             }
-            assert!(all.len().is_multiple_of(3), "whole batches only");
+            let failed = traffic.failed();
+            server.pause();
+            super::until("adding fails", async || traffic.failed() > failed).await;
+            server.resume();
+            traffic.goes_on(50).await;
         }
+        let acknowledged = traffic.acknowledged();
+        assert_eq!(traffic.settles(&list).await, 0, "nobody's place was lost");
+        println!("{acknowledged} entries acknowledged");
     });
 }
 

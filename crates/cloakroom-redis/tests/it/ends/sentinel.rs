@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use cloakroom_conformance::Ends;
+use cloakroom_conformance::{Ends, ListTraffic};
 use cloakroom_redis::{RedisOptions, RedisRevocations};
 use cloakroom_servers::{Redis, RedisSentinel};
-use cloakroom_store::{Applied, ErrorKind, RevocationList as _};
+use cloakroom_store::{Applied, ErrorKind, RevocationList};
 
 use super::super::failover::{known, sentinel_that_says};
 use super::super::{eventually, run};
@@ -50,6 +50,22 @@ fn after_a_primary_was_replaced_while_it_was_stopped_no_read_is_answered_by_it()
     let servers = RedisSentinel::start().unwrap();
     let server = |port| servers.server(port).unwrap();
     run(replaced(&servers, |old| server(old).pause(), |old| server(old).resume()));
+}
+
+#[test]
+fn after_a_primary_was_killed_whatever_replicas_acknowledged_is_there_and_whoever_follows_reads_all_of_it() {
+    let servers = RedisSentinel::start().unwrap();
+    run(async {
+        let list: Arc<dyn RevocationList> =
+            Arc::new(open(&format!("{}?wait_replicas=2&wait_timeout=300ms", servers.url())).await);
+        let traffic = ListTraffic::begin(&list);
+        traffic.goes_on(50).await;
+        let old = servers.kill_primary().unwrap();
+        servers.wait_for_failover(old).unwrap();
+        servers.heal().unwrap();
+        traffic.goes_on(50).await;
+        traffic.settles(&list).await;
+    });
 }
 
 #[test]
