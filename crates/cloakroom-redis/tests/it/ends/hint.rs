@@ -54,20 +54,12 @@ fn after_whatever_became_of_its_connection_whoever_waits_is_told_of_the_next_end
             hears(list, &writer, &mut ends).await;
         }
         // One of them waits for what another one adds, each time.
-        let mut lags = Vec::new();
         for _ in 0..20 {
             let told = list.changed();
             writer.add(&ends.some(1)).await.unwrap();
-            let acknowledged = std::time::Instant::now();
             tokio::time::timeout(Duration::from_secs(20), told).await.expect("it is told").unwrap();
-            lags.push(acknowledged.elapsed());
             quiet(&list).await;
         }
-        lags.sort_unstable();
-        println!(
-            "from an acknowledged end to its hint: {:?} in the middle, {:?} at most",
-            lags[10], lags[19]
-        );
     });
 }
 
