@@ -10,6 +10,8 @@ use base64::engine::general_purpose::STANDARD;
 use cloakroom_core::Timestamp;
 use zeroize::Zeroizing;
 
+use crate::ring::KeyRing;
+
 /// Tells keys apart: eight hexadecimal digits, random. Stands in clear in each token.
 ///
 /// # Security
@@ -192,6 +194,11 @@ impl SealKey {
     /// Whether it opens nothing any more. A key is over *at* its instant.
     pub(crate) fn is_over(&self, now: Timestamp) -> bool {
         self.opens_until.is_some_and(|until| now >= until)
+    }
+
+    /// Whether it was over long ago: also by a clock that is late.
+    pub(crate) fn is_long_over(&self, now: Timestamp) -> bool {
+        self.opens_until.is_some_and(|until| now >= until.plus(KeyRing::KEPT_LONGER))
     }
 
     /// What the order of keys goes by: one that only opens is older than all that seal.

@@ -24,6 +24,10 @@ impl KeyRing {
     /// Most keys in a ring: each of them is one rotation within the window, and a token's key is looked for among all.
     pub const KEYS_MAX: usize = 32;
 
+    /// For how long a key that is over stays in the ring, though it opens nothing. The ring belongs to all nodes: one whose clock
+    /// is ahead must not forget a key that others still open with.
+    pub const KEPT_LONGER: Duration = Duration::from_secs(24 * 60 * 60);
+
     /// These keys.
     ///
     /// # Errors
@@ -74,12 +78,14 @@ impl KeyRing {
     }
 
     /// The ring after a rotation: `key` seals from `rotation.now + spread` on, and opens at once; what sealed until now opens
-    /// for `window` longer than it may seal. Keys that are over are gone.
+    /// for `window` longer than it may seal. Keys that have been over for [a day](Self::KEPT_LONGER) are gone, and those that are
+    /// over at all where there is no room else.
     ///
     /// Where the id of `key` is taken, it gets the next that is free.
     ///
     /// # Errors
-    /// [`RingError::TooMany`], until the window of an older key has passed.
+    /// [`RingError::TooMany`], until the window of an older key has passed; [`RingError::Clock`] where a key was made later than
+    /// `rotation.now`: by a clock that is late the old keys would be over before their time.
     pub fn rotated(&self, key: NewKey, rotation: &Rotation) -> Result<Self, RingError> {
         Self::rotate(self.keys.iter(), key, rotation)
     }
@@ -92,7 +98,7 @@ impl KeyRing {
     /// new ring is the answer, and everybody signs in again.
     ///
     /// # Errors
-    /// [`RingError::Unknown`] where there is no such key; [`RingError::TooMany`].
+    /// [`RingError::Unknown`] where there is no such key; else as [`rotated`](Self::rotated).
     pub fn revoked(&self, stolen: KeyId, key: NewKey, rotation: &Rotation) -> Result<Self, RingError> {
         if self.of(stolen).is_none() {
             return Err(RingError::Unknown(stolen));
@@ -107,13 +113,21 @@ impl KeyRing {
     ) -> Result<Self, RingError> {
         let seals_from = rotation.now.plus(rotation.spread);
         let opens_until = seals_from.plus(rotation.window);
-        let kept = keys.filter(|key| !key.is_over(rotation.now)).cloned();
-        let mut keys: Vec<SealKey> = kept
+        let mut keys: Vec<SealKey> = keys
+            .filter(|key| !key.is_long_over(rotation.now))
+            .cloned()
             .map(|key| match key.opens_until {
                 Some(_) => key,
                 None => key.opens_until(opens_until),
             })
             .collect();
+        let newest = keys.iter().filter_map(|key| key.created_at).max();
+        if let Some(newest) = newest.filter(|at| *at > rotation.now.plus(CLOCKS_APART)) {
+            return Err(RingError::Clock { newest, now: rotation.now });
+        }
+        if keys.len() >= Self::KEYS_MAX {
+            keys.retain(|key| !key.is_over(rotation.now));
+        }
         let mut id = key.id;
         while keys.iter().any(|key| key.id == id) {
             id = id.next();
@@ -122,10 +136,11 @@ impl KeyRing {
         Self::new(keys)
     }
 
-    /// The ring without the keys that are over at `now`; `None` where none is. The key that seals is never one of them.
+    /// The ring without the keys that have been over for [a day](Self::KEPT_LONGER) at `now`; `None` where none has. The key
+    /// that seals is never one of them.
     #[must_use]
     pub fn without_over(&self, now: Timestamp) -> Option<Self> {
-        let kept: Vec<SealKey> = self.keys.iter().filter(|key| !key.is_over(now)).cloned().collect();
+        let kept: Vec<SealKey> = self.keys.iter().filter(|key| !key.is_long_over(now)).cloned().collect();
         if kept.len() == self.keys.len() {
             return None;
         }
@@ -209,7 +224,7 @@ pub enum KeyState {
     SealsFrom(Timestamp),
     /// It only opens.
     Opens,
-    /// It does nothing any more, and goes at the next rotation.
+    /// It does nothing any more, and will be forgotten.
     Over,
 }
 
@@ -242,6 +257,14 @@ pub enum RingError {
     /// None seals.
     #[error("no key seals")]
     NoneSeals,
+    /// The clock of who rotates is late.
+    #[error("it is {now} by this clock, and the newest key was made at {newest}: set the clock right")]
+    Clock {
+        /// When the newest key was made.
+        newest: Timestamp,
+        /// What the clock says.
+        now: Timestamp,
+    },
     /// None has this id.
     #[error("there is no key {0}")]
     Unknown(KeyId),
@@ -263,3 +286,6 @@ pub enum KeyTextError {
     #[error("{0}")]
     Ring(RingError),
 }
+
+/// How far clocks of nodes may differ without anybody minding.
+const CLOCKS_APART: Duration = Duration::from_secs(5 * 60);

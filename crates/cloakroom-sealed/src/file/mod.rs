@@ -139,12 +139,16 @@ impl KeyFile {
         self.change(|_| Ok(Some(KeyRing::first(key, now))))
     }
 
-    /// Removes keys that are over at `now`, so that whoever gets hold of the file later cannot read what was sealed with
-    /// them. Writes nothing where there is none.
+    /// Removes keys that have been over for [a day](KeyRing::KEPT_LONGER) at `now`, so that whoever gets hold of the file later
+    /// cannot read what was sealed with them. Only reads where there is none.
     ///
     /// # Errors
     /// As [`rotate`](Self::rotate).
     pub fn forget_over(&self, now: Timestamp) -> Result<KeyRing, KeyFileError> {
+        let present = self.read()?;
+        if present.without_over(now).is_none() {
+            return Ok(present);
+        }
         self.change(|ring| Ok(ring.without_over(now)))
     }
 

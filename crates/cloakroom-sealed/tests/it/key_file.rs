@@ -202,7 +202,7 @@ fn a_rotation_is_written_and_read_by_everybody() {
     assert_eq!(read.list(NOW)[0].state, KeyState::SealsFrom(NOW.plus(MINUTE / 2)));
     assert!(other.reload_if_changed().unwrap().is_none());
     // What is over leaves the file.
-    let later = NOW.plus(60 * MINUTE);
+    let later = NOW.plus(60 * MINUTE).plus(KeyRing::KEPT_LONGER);
     assert_eq!(ids(&home.file().forget_over(NOW).unwrap()), [2, 1]);
     assert!(other.reload_if_changed().unwrap().is_none(), "nothing was over, so nothing was written");
     assert_eq!(ids(&home.file().forget_over(later).unwrap()), [2]);

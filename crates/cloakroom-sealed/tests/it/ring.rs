@@ -44,7 +44,10 @@ fn a_rotation_signs_nobody_out_and_ends_the_old_key() {
     // A node that has not heard of the rotation yet opens all that others seal until it should have heard.
     assert_eq!(opened(&old, &new, before(seals_from), NOW), Ok(false));
     assert_eq!(opened(&old, &new, seals_from, NOW), Err(SealRefusal::UnknownKey));
-    // Gone from the ring once over.
+    // Gone from the ring a day after it was over.
+    let forgotten = over.plus(KeyRing::KEPT_LONGER);
+    assert_eq!(new.rotated(new_key(3), &rotation(before(forgotten))).unwrap().list(over).len(), 3);
+    let over = forgotten;
     let third = new.rotated(new_key(3), &rotation(over)).unwrap();
     assert_eq!(states(&third, over), [(3, KeyState::SealsFrom(over.plus(MINUTE / 2))), (2, KeyState::Seals)]);
     assert_eq!(opened(&third, &old, NOW, over), Err(SealRefusal::UnknownKey));
@@ -133,10 +136,13 @@ fn a_stolen_key_opens_nothing_at_once_and_the_others_keep_their_time() {
 #[test]
 fn keys_that_are_over_are_removed_and_nothing_else() {
     let ring = KeyRing::first(new_key(1), NOW.minus(MINUTE)).rotated(new_key(2), &rotation(NOW)).unwrap();
-    let over = NOW.plus(31 * MINUTE);
-    assert!(ring.without_over(NOW).is_none(), "nothing to remove");
+    let over = NOW.plus(MINUTE / 2 + 30 * MINUTE);
     assert_eq!(states(&ring, over), [(2, KeyState::Seals), (1, KeyState::Over)]);
-    assert_eq!(states(&ring.without_over(over).unwrap(), over), [(2, KeyState::Seals)]);
+    let long_over = over.plus(KeyRing::KEPT_LONGER);
+    for early in [NOW, over, long_over.minus(Duration::from_millis(1))] {
+        assert!(ring.without_over(early).is_none(), "nothing to remove at {early}");
+    }
+    assert_eq!(states(&ring.without_over(long_over).unwrap(), over), [(2, KeyState::Seals)]);
     let only = KeyRing::new([key(1).seals_from(NOW).opens_until(NOW)]).unwrap();
     assert!(only.without_over(NOW).is_none(), "a ring is never empty");
 }
@@ -237,4 +243,22 @@ fn a_ring_is_replaced_while_many_threads_seal_and_open() {
     assert!(!shared.reload_if_changed().unwrap(), "there is no file");
     let of_the_first = sealed(&typical());
     assert!(sealer.open(&of_the_first, NOW).unwrap().is_stale);
+}
+
+#[test]
+fn a_clock_that_is_ahead_forgets_no_key_that_others_open_with_and_one_that_is_late_rotates_nothing() {
+    let ring = KeyRing::first(new_key(1), NOW.minus(MINUTE)).rotated(new_key(2), &rotation(NOW)).unwrap();
+    // Half a day ahead: over by that clock, and still there for whose clock is right.
+    let ahead = NOW.plus(720 * MINUTE);
+    assert!(ring.without_over(ahead).is_none());
+    let rotated = ring.rotated(new_key(3), &rotation(ahead)).unwrap();
+    assert_eq!(opened(&rotated, &ring, NOW, NOW.plus(MINUTE)), Ok(true));
+    // Late by more than clocks may be: the old key would be over before its time.
+    let apart = 5 * MINUTE;
+    assert!(ring.rotated(new_key(3), &rotation(NOW.minus(apart))).is_ok());
+    let late = NOW.minus(apart + Duration::from_millis(1));
+    let error = ring.rotated(new_key(3), &rotation(late)).unwrap_err();
+    assert_eq!(error, RingError::Clock { newest: NOW, now: late });
+    assert!(error.to_string().contains("set the clock right"), "{error}");
+    assert!(ring.revoked(new_key(1).id(), new_key(3), &rotation(late)).is_err());
 }
