@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use axum::routing::any;
 use cloakroom::{ActiveSession, EndReason, Revocation, Selector, Timestamp, Validation};
-use cloakroom_axum::{Inspection, Inspector, RequestFacts, Session};
+use cloakroom_axum::{Inspection, Inspector, Rejection, RequestFacts, Session};
 
-use super::{INTERVAL, beside, site};
+use super::{COUNT, INTERVAL, beside, site};
 use crate::site::{Cookie, Kind, run};
 
 #[test]
@@ -53,6 +53,42 @@ fn a_route_that_wants_the_lists_own_word_refuses_at_once_what_another_node_ended
         assert_eq!(elsewhere.post("/confirm").await.body, "false");
         assert_eq!(elsewhere.cookie, None, "and the cookie is taken back");
     });
+}
+
+#[test]
+fn what_was_read_from_memory_and_sealed_anew_is_confirmed_by_the_list_all_the_same() {
+    run(async {
+        let here = site(Kind::Sealed);
+        let there = beside(&here, Kind::Sealed)
+            .route("/read-and-confirm", any(read_and_confirm))
+            .route("/count-and-confirm", any(count_and_confirm));
+        for path in ["/read-and-confirm", "/count-and-confirm"] {
+            let mut browser = here.browser();
+            browser.post("/sign-in?alice").await;
+            here.clock.advance(INTERVAL);
+            let mut elsewhere = there.browser();
+            elsewhere.cookie = browser.cookie.clone();
+            // The copy of the list is as new as can be, and what follows is not in it yet.
+            let mut watcher = there.browser();
+            watcher.post("/sign-in?bob").await;
+            watcher.get("/read").await;
+            assert_eq!(browser.post("/sign-out").await.status, 200);
+            let answer = elsewhere.post(path).await;
+            assert_eq!((answer.body.as_str(), answer.cookie()), ("true false", Cookie::Removed), "{path}");
+        }
+    });
+}
+
+/// Whether there is a session by this node's memory, and whether there is by the list.
+async fn read_and_confirm(session: Session) -> Result<String, Rejection> {
+    let read = session.active().await?.is_some();
+    Ok(format!("{read} {}", session.confirm().await?.is_some()))
+}
+
+async fn count_and_confirm(session: Session) -> Result<String, Rejection> {
+    session.update(&COUNT, |count| *count += 1).await?;
+    session.save().await?;
+    read_and_confirm(session).await
 }
 
 #[test]
