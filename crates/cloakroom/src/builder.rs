@@ -82,6 +82,12 @@ impl SessionsBuilder {
         self
     }
 
+    /// Where sessions are to be, for tests that break something.
+    #[cfg(test)]
+    pub(crate) fn keeping_mut(&mut self) -> &mut Keeping {
+        &mut self.parts.keeping
+    }
+
     /// Keeps sealed sessions by `policy` instead of the default. Without effect where a store keeps the sessions.
     pub fn sealed_policy(mut self, policy: SealedPolicy) -> Self {
         if let Keeping::Sealed(parts) = &mut self.parts.keeping {

@@ -94,6 +94,6 @@ pub use cloakroom_core::{
     PrincipalId, Role, SessionId, SessionLimit, SessionToken, Timeouts, Timestamp, Tombstone,
 };
 pub use cloakroom_store::{
-    Counts, Cursor, Ended, ErrorKind, ListFilter, ListItem, ListOrder, ListPage, ListQuery, Retired,
-    SealError, Selector, StateFilter, Store, StoreError,
+    Counts, Cursor, Ended, ErrorKind, ListFilter, ListItem, ListOrder, ListPage, ListQuery, ListStanding,
+    Retired, RevocationList, SealError, Sealing, Selector, StateFilter, Store, StoreError,
 };

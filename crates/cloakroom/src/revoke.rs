@@ -205,6 +205,10 @@ impl Sessions {
     /// How long after an acknowledged end another node may still accept the session. A store that others share may be in
     /// use by nodes that keep copies of it, whether or not this one does.
     fn settling_time(&self) -> Duration {
-        if self.store().capabilities().shared { self.near_cache_policy().lease() } else { Duration::ZERO }
+        let shared = match self.seals() {
+            Some(seals) => seals.mirror().is_some_and(|mirror| mirror.list().standing().shared),
+            None => self.store().capabilities().shared,
+        };
+        if shared { self.near_cache_policy().lease() } else { Duration::ZERO }
     }
 }

@@ -1,10 +1,10 @@
 //! Ending sealed sessions: an entry in the list.
 
 use cloakroom_core::{EndReason, Timestamp};
-use cloakroom_store::{Ended, Ending, ErrorKind, Selector, StoreError, Verb};
+use cloakroom_store::{Ended, Ending, Selector, StoreError, Verb};
 
+use super::Seals;
 use super::store::unsupported;
-use super::{SealedStore, Seals};
 use crate::revoke::Known;
 use crate::{Event, EventKind, Revocation, Revoked, Sessions};
 
@@ -12,7 +12,7 @@ impl Seals {
     /// Ends what `selector` names. Named in the answer is the session that is known to be among it.
     ///
     /// # Errors
-    /// [`StoreError`]; without a list always, as [`Unsupported`](ErrorKind::Unsupported).
+    /// [`StoreError`]; without a list always, as [`Unsupported`](cloakroom_store::ErrorKind::Unsupported).
     pub(crate) async fn end(
         &self,
         selector: &Selector,
@@ -26,11 +26,9 @@ impl Seals {
         {
             return Ok(Ending::default());
         }
-        let entry = self.entry_of_end(mirror, selector, known, reason, now);
-        let entry = entry.map_err(|error| {
-            StoreError::new(ErrorKind::Internal, SealedStore::NAME, Verb::End).caused_by(error)
-        })?;
-        let Some(entry) = entry else { return Ok(Ending::default()) };
+        let Some(entry) = self.entry_of_end(mirror, selector, known, reason, now)? else {
+            return Ok(Ending::default());
+        };
         mirror.write(&[entry]).await?;
         let ended = |known: &Known| Ended {
             session: known.session,

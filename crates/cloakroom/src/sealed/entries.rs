@@ -3,12 +3,14 @@
 use std::time::Duration;
 
 use cloakroom_core::{EndReason, PrincipalId, SessionId, SessionToken, Timestamp};
-use cloakroom_store::{RevocationEntry, Scope, SealedContents, Selector, Version};
+use cloakroom_store::{
+    ErrorKind, RevocationEntry, Scope, SealedContents, Selector, StoreError, Verb, Version,
+};
 
 use super::seal::CoreName;
-use super::{Mirror, Seals, WhenUnreachable};
+use super::{Mirror, SealedStore, Seals, WhenUnreachable};
+use crate::SessionError;
 use crate::revoke::Known;
-use crate::{RandomError, SessionError};
 
 impl Seals {
     /// The entry by which `selector` is ended, or `None` where it is left to time.
@@ -22,21 +24,23 @@ impl Seals {
         known: Option<&Known>,
         reason: EndReason,
         now: Timestamp,
-    ) -> Result<Option<RevocationEntry>, RandomError> {
+    ) -> Result<Option<RevocationEntry>, StoreError> {
         let longest = now.plus(self.longest_life);
+        let is_crowded = mirror.entries() >= ENTRIES_MAX;
         let known = |session: &SessionId| known.filter(|known| known.session == *session);
         let (scope, until) = match selector {
             Selector::One(session) => match known(session) {
+                None if is_crowded => return Err(full(Verb::End)),
                 None => (Scope::Session(*session), longest),
                 Some(Known { principal: None, absolute_expires_at, .. }) => {
-                    if !self.tally.has_anonymous_room(*absolute_expires_at, now) {
+                    if is_crowded || !self.tally.has_anonymous_room(*absolute_expires_at, now) {
                         mirror.metrics().left_to_time.increment(1);
                         return Ok(None);
                     }
                     (Scope::Session(*session), *absolute_expires_at)
                 }
                 Some(Known { principal: Some(principal), absolute_expires_at, .. }) => {
-                    if self.tally.has_room(principal, *absolute_expires_at, now) {
+                    if !is_crowded && self.tally.has_room(principal, *absolute_expires_at, now) {
                         (Scope::Session(*session), *absolute_expires_at)
                     } else {
                         (all_of(principal, None), longest)
@@ -48,7 +52,9 @@ impl Seals {
             // Whatever is added to `Selector` one day: rather too many are ended than too few.
             _ => (Scope::All, longest),
         };
-        let nonce = mirror.nonce()?;
+        let nonce = mirror.nonce().map_err(|error| {
+            StoreError::new(ErrorKind::Internal, SealedStore::NAME, Verb::End).caused_by(error)
+        })?;
         Ok(Some(RevocationEntry { scope, at: now, until, reason, nonce }))
     }
 
@@ -85,6 +91,9 @@ impl Seals {
         scope: Scope,
         now: Timestamp,
     ) -> Result<RevocationEntry, SessionError> {
+        if mirror.entries() >= ENTRIES_MAX {
+            return Err(SessionError::Store(full(Verb::Rekey)));
+        }
         let lifetime = old.record.lifetime;
         let until = match self.policy.when_unreachable() {
             WhenUnreachable::Open => lifetime.absolute_expires_at,
@@ -105,9 +114,18 @@ pub(super) fn core_name(binding: &SessionToken) -> CoreName {
     *name
 }
 
+/// There is no room for one more entry.
+pub(super) fn full(verb: Verb) -> StoreError {
+    StoreError::new(ErrorKind::Full, SealedStore::NAME, verb)
+}
+
 fn all_of(principal: &PrincipalId, except: Option<SessionId>) -> Scope {
     Scope::Principal { principal: principal.clone(), except }
 }
 
 /// Entries stay for so long after the instant at which no token can meet them any more: as far as two nodes' clocks may differ.
 pub(super) const CLOCKS_APART_MAX: Duration = Duration::from_secs(600);
+/// Entries that every node keeps in memory, at most: about a hundred megabytes. Beyond them ends of a principal's session end all
+/// of the principal's, which takes no more room; those of strangers are left to time; and what can be said only by an entry of its
+/// own is refused as full.
+const ENTRIES_MAX: usize = 1 << 20;

@@ -19,7 +19,9 @@ impl Sessions {
         seals: &Seals,
         issue: Issue,
     ) -> Result<IssueOutcome, SessionError> {
-        if issue.principal.is_some() {
+        // Strangers do not wait for the list, unless everything was ended here a moment ago, and they would be among it.
+        let has_unread = || seals.mirror().is_some_and(|mirror| mirror.after(None).has_unread);
+        if issue.principal.is_some() || has_unread() {
             self.know_the_list(seals).await.map_err(SessionError::Store)?;
         }
         let now = self.now();

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use cloakroom_core::{SessionToken, TokenCore};
-use cloakroom_store::{SealedContents, Version};
+use cloakroom_store::SealedContents;
 
 use crate::ActiveSession;
 
@@ -72,9 +72,3 @@ pub(crate) struct Claim<'a> {
 
 /// How the list names a core.
 pub(crate) type CoreName = [u8; 16];
-
-impl Claim<'_> {
-    pub(crate) fn version(&self) -> Version {
-        self.contents.version
-    }
-}

@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use cloakroom_core::{SessionRecord, Timestamp};
-use cloakroom_store::{Applied, ErrorKind, Live, RevocationEntry, SealedContents, StoreError, Verb};
+use cloakroom_store::{Applied, Live, RevocationEntry, SealedContents, StoreError, Verb};
 
-use super::entries::core_name;
+use super::entries::{core_name, full};
 use super::mirror::Covered;
 use super::seal::{Claim, Seal};
 use super::validate::expired;
-use super::{Mirror, Replay, SealedStore, Seals, WhenUnreachable};
+use super::{Mirror, Replay, Seals, WhenUnreachable};
 use crate::{ActiveSession, Changes, Renewal, Renewed, SessionError, Sessions, Written};
 
 impl Sessions {
@@ -85,7 +85,7 @@ impl Sessions {
         let exchange = self.streams().exchanging(session.id(), session.digest(), seal.binding.digest());
         if let (Some(mirror), Some(old)) = (seals.mirror(), session.binding()) {
             if mirror.exchanges_of(session.id()) >= EXCHANGES_MAX {
-                return Err(SessionError::Store(full()));
+                return Err(SessionError::Store(full(Verb::Rekey)));
             }
             let entry = seals.entry_of_exchange(mirror, &before, core_name(old), now)?;
             self.write_or_owe(seals, mirror, entry).await.map_err(SessionError::Store)?;
@@ -140,10 +140,6 @@ impl Seals {
 fn live(contents: SealedContents) -> Live {
     let SealedContents { record, version, last_seen_at, .. } = contents;
     Live { record, version, last_seen_at }
-}
-
-fn full() -> StoreError {
-    StoreError::new(ErrorKind::Full, SealedStore::NAME, Verb::Rekey)
 }
 
 /// How often an entry is written whose fate is not known, before it is owed: the same entry twice is one.

@@ -2,11 +2,12 @@
 
 use std::collections::VecDeque;
 
+use cloakroom_core::Timestamp;
 use cloakroom_store::{RevocationEntry, StoreError};
 
-use super::book::OFFER_BITS;
+use super::Mirror;
+use super::copy::Copy;
 use super::sabotage::Sabotage;
-use super::{Book, Mirror};
 
 /// What is still to be seen in the list, and what is to be offered to it.
 #[derive(Debug, Default)]
@@ -17,7 +18,7 @@ pub(super) struct Dues {
     offers: VecDeque<RevocationEntry>,
     /// The history in which it was last looked for what is missing.
     looked_in: u32,
-    /// There was no room for everything that is owed: when there is, the book tells what is missing.
+    /// There was no room for everything that is owed: when there is, the copy tells what is missing.
     overflowed: bool,
 }
 
@@ -28,6 +29,16 @@ struct Unmet {
     reading: u64,
     /// When it was acknowledged, by the monotonic clock.
     at: u64,
+}
+
+/// A complete reading that was taken in: its number, its history, and when that was.
+#[derive(Clone, Copy, Debug)]
+struct Settled {
+    reading: u64,
+    history: u32,
+    /// By the monotonic clock.
+    now: u64,
+    wall: Timestamp,
 }
 
 impl Dues {
@@ -43,13 +54,14 @@ impl Dues {
         self.offers.extend(entries.iter().cloned());
     }
 
-    /// A complete reading, of this number and history, has been taken in: what should have been met and was not is to be
-    /// offered. How long ago those were acknowledged that were met.
-    fn settle(&mut self, book: &Book, reading: u64, history: u32, now: u64) -> Vec<u64> {
+    /// A complete reading has been taken in: what it should have met and did not is to be offered. How long ago those were
+    /// acknowledged that were met.
+    fn settle(&mut self, copy: &Copy, reading: Settled) -> Vec<u64> {
+        let Settled { reading, history, now, wall } = reading;
         let mut lags = Vec::new();
         let mut unmet = std::mem::take(&mut self.unmet);
         unmet.retain(|due| {
-            let is_met = book.has_met(&due.entry.scope, history);
+            let is_met = copy.has_met(&due.entry.scope, history);
             if is_met {
                 lags.push(now.saturating_sub(due.at));
             } else if due.reading < reading {
@@ -62,17 +74,17 @@ impl Dues {
         self.looked_in = history;
         if is_other || (self.overflowed && self.offers.is_empty()) {
             self.overflowed = false;
-            self.offers = book.lacking(history).into();
+            self.offers = copy.lacking(history, wall).into();
         }
         lags
     }
 
-    fn take(&mut self, book: &Book) -> Vec<RevocationEntry> {
+    fn take(&mut self, copy: &Copy) -> Vec<RevocationEntry> {
         let history = self.looked_in;
         let mut some = Vec::new();
         while some.len() < OFFERED_AT_ONCE {
             let Some(entry) = self.offers.pop_front() else { break };
-            if !book.has_met(&entry.scope, history) {
+            if !copy.has_met(&entry.scope, history) {
                 some.push(entry);
             }
         }
@@ -83,7 +95,8 @@ impl Dues {
 impl Mirror {
     pub(super) fn settle_dues(&self, reading: u64, history: u32) {
         let mut dues = self.dues.lock();
-        let lags = dues.settle(&self.book.read(), reading, history, self.nanos());
+        let settled = Settled { reading, history, now: self.nanos(), wall: self.clock.now() };
+        let lags = dues.settle(&self.copy, settled);
         drop(dues);
         self.metrics.lags(&lags);
     }
@@ -99,20 +112,9 @@ impl Mirror {
         if self.harm.does(Sabotage::KeepToOneself) {
             return Ok(false);
         }
-        let mut some = {
-            let mut dues = self.dues.lock();
-            let book = self.book.read();
-            dues.take(&book)
-        };
+        let some = self.dues.lock().take(&self.copy);
         if some.is_empty() {
             return Ok(false);
-        }
-        for entry in &mut some {
-            // With its old nonce it might come to stand under its old number, before what others added to the new history: who
-            // stands there would never read that.
-            if let Ok(fresh) = self.nonce() {
-                entry.nonce = (entry.nonce >> OFFER_BITS << OFFER_BITS) | (fresh >> OFFER_BITS);
-            }
         }
         match self.write(&some).await {
             Ok(()) => {
@@ -129,5 +131,5 @@ impl Mirror {
 
 /// Entries offered in one call. Between two, what others offered is read, and not offered again.
 const OFFERED_AT_ONCE: usize = 256;
-/// Entries kept aside to be offered; beyond them the book is gone through once more.
+/// Entries kept aside to be offered; beyond them the copy is gone through once more.
 const MOST_OFFERS: usize = 65_536;

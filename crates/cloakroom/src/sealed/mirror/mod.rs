@@ -12,16 +12,19 @@
 //! - **Nothing is taken back.** A list that has lost its history (a backup, a fail-over to a copy that lagged) is read from its
 //!   start; what was known stays known, and what the list lacks is offered to it again, by every node that knows it.
 //!
-//! [`protocol`] is these decisions as plain values; [`book`] what is known; [`reading`] who reads when; [`dues`] what the list
-//! may lack.
+//! [`protocol`] is these decisions as plain values; [`copy`] what is known, among threads; [`reading`] who reads when; [`dues`] what
+//! the list may lack.
 
 mod book;
+pub(crate) mod copy;
 mod dues;
+mod epochs;
 mod keeping;
+mod mark;
 mod observe;
-mod protocol;
+pub(crate) mod protocol;
 mod reading;
-mod sabotage;
+pub(crate) mod sabotage;
 
 use std::fmt;
 use std::sync::Arc;
@@ -30,10 +33,10 @@ use std::time::Duration;
 
 use cloakroom_core::{PrincipalId, SessionId, Timestamp};
 use cloakroom_store::{RevocationEntry, RevocationList};
-use parking_lot::{Mutex, RwLock};
+use parking_lot::Mutex;
 use tokio::sync::Notify;
 
-use self::book::Book;
+use self::copy::Copy;
 use self::dues::Dues;
 use self::observe::MirrorMetrics;
 use self::protocol::{Course, Trust};
@@ -43,7 +46,7 @@ use super::seal::Claim;
 use crate::streams::Streams;
 use crate::{Clock, Random, RandomError};
 
-pub(crate) use self::book::{After, Covered};
+pub(crate) use self::copy::{After, Covered};
 pub(crate) use self::observe::describe;
 pub(crate) use self::reading::Need;
 pub(crate) use self::sabotage::Harm;
@@ -55,8 +58,8 @@ pub(crate) struct Mirror {
     random: Arc<dyn Random>,
     streams: Arc<Streams>,
     lease: Duration,
-    book: RwLock<Book>,
-    /// A [`Trust`]. Written by whoever reads the list, after the entries are in the book.
+    copy: Copy,
+    /// A [`Trust`]. Written by whoever reads the list, after the entries are in the copy.
     trust: AtomicU64,
     /// When the last complete reading was sent, plus one; zero before the first.
     read_at: AtomicU64,
@@ -96,7 +99,7 @@ impl Mirror {
             random,
             streams,
             lease,
-            book: RwLock::default(),
+            copy: Copy::default(),
             trust: AtomicU64::new(0),
             read_at: AtomicU64::new(0),
             course: tokio::sync::Mutex::default(),
@@ -116,7 +119,7 @@ impl Mirror {
     }
 
     pub(crate) fn entries(&self) -> usize {
-        self.book.read().len()
+        self.copy.len()
     }
 
     /// What the copy says of a token, as far as it may be believed.
@@ -136,26 +139,26 @@ impl Mirror {
 
     /// What is known here of a token, however old that is.
     pub(crate) fn covers(&self, claim: &Claim<'_>) -> Option<Covered> {
-        self.book.read().covers(claim)
+        self.copy.covers(claim)
     }
 
     pub(crate) fn knows_end_of(&self, session: SessionId) -> bool {
-        self.book.read().knows_end_of(session)
+        self.copy.knows_end_of(session)
     }
 
     pub(crate) fn exchanges_of(&self, session: SessionId) -> usize {
-        self.book.read().exchanges_of(session)
+        self.copy.exchanges_of(session)
     }
 
     /// What a new session of `principal` has to come after.
     pub(crate) fn after(&self, principal: Option<&PrincipalId>) -> After {
-        let after = self.book.read().after(principal);
+        let after = self.copy.after(principal);
         After { number: after.number.max(self.readings.last_number()), ..after }
     }
 
     /// Forgets what no token can meet any more.
     pub(crate) fn forget_over(&self, now: Timestamp) {
-        self.book.write().forget_over(now);
+        self.copy.forget_over(now);
     }
 
     /// Whether the copy may be believed now.
@@ -185,11 +188,7 @@ impl Mirror {
         if self.harm.does(Sabotage::OwnEndsUntold) {
             return;
         }
-        let mut book = self.book.write();
-        for entry in entries {
-            book.add(entry, None, NEVER_MET);
-        }
-        drop(book);
+        entries.iter().for_each(|entry| self.copy.add(entry, None, NEVER_MET));
         self.streams.listed(entries.iter().map(|entry| &entry.scope));
     }
 

@@ -3,13 +3,14 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use cloakroom_store::{ErrorKind, Reading, RevocationEntry, StoreError, StoreFuture, Verb};
+use cloakroom_store::{ErrorKind, Parts, Reading, RevocationEntry, StoreError, StoreFuture, Verb};
 use parking_lot::Mutex;
 use tokio::time::timeout;
 
+use super::Mirror;
+use super::mark::OFFER_BITS;
 use super::protocol::{Course, Step};
 use super::sabotage::Sabotage;
-use super::{Book, Mirror};
 use crate::Refused;
 use crate::streams::Asked;
 
@@ -47,6 +48,11 @@ impl Readings {
         self.number.load(Ordering::Acquire)
     }
 
+    /// Why the last reading failed, if it did.
+    fn failed(&self) -> Option<ErrorKind> {
+        self.last.lock().and_then(|outcome| outcome.failed)
+    }
+
     /// The number of the last reading that was begun: one with a greater number begins after this.
     pub(super) fn begun(&self) -> u64 {
         self.begun.load(Ordering::SeqCst)
@@ -63,7 +69,14 @@ impl Mirror {
     /// One round trip for all who wait; more where there is much that is new.
     pub(crate) async fn refresh(&self, need: Need) -> Result<(), StoreError> {
         let before = self.readings.begun();
-        let mut course = self.course.lock().await;
+        let mut course = match self.course.try_lock() {
+            Ok(course) => course,
+            // Somebody tries just now whether it can be read again: no need for a crowd to wait for that.
+            Err(_) if need != Need::Turn && self.readings.failed().is_some() => {
+                return Err(self.unread(ErrorKind::Unavailable));
+            }
+            Err(_) => self.course.lock().await,
+        };
         let last = *self.readings.last.lock();
         if need == Need::Trust && self.is_trusted() {
             return Ok(());
@@ -110,7 +123,7 @@ impl Mirror {
                         "the list of revocations has lost its history; what is known here stays in force, and is offered to it again"
                     );
                     if self.harm.does(Sabotage::ForgetWhatWasLost) {
-                        *self.book.write() = Book::default();
+                        self.copy.clear();
                     }
                 }
                 Step::Nonsense => return Err(self.failed(ErrorKind::Internal)),
@@ -119,15 +132,13 @@ impl Mirror {
         Err(self.failed(ErrorKind::Unavailable))
     }
 
-    /// Takes in what was read, a little at a time, so that nobody who looks waits long.
+    /// Takes in what was read. The streams are told when it is there, so that whoever looks for them finds it.
     fn take_in(&self, answer: Reading, history: u32, course: &Course) {
         let Reading::Entries { entries, .. } = answer else { return };
-        for some in entries.chunks(AT_A_TIME) {
-            let mut book = self.book.write();
-            for (number, entry) in some {
-                book.add(entry, Some(*number), history);
-            }
-            drop(book);
+        for (number, entry) in &entries {
+            self.copy.add(entry, Some(*number), history);
+        }
+        for some in entries.chunks(TOLD_AT_A_TIME) {
             self.streams.listed(some.iter().map(|(_, entry)| &entry.scope));
         }
         self.readings.number.store(course.place().number, Ordering::Release);
@@ -137,7 +148,7 @@ impl Mirror {
         let trust = self.trust().read(sent_at, self.nanos(), crate::near::nanos(self.lease), self.harm);
         self.trust.store(trust.nanos(), Ordering::Release);
         self.read_at.fetch_max(sent_at.saturating_add(1), Ordering::AcqRel);
-        self.streams.proven(asked, cloakroom_store::Parts::ALL);
+        self.streams.proven(asked, Parts::ALL);
     }
 
     /// Writes entries down. They hold here once the list has acknowledged them.
@@ -145,13 +156,27 @@ impl Mirror {
     /// # Errors
     /// [`StoreError`]; nothing holds here. Where it says so, they may be in the list.
     pub(crate) async fn write(&self, entries: &[RevocationEntry]) -> Result<(), StoreError> {
-        self.in_time(self.list.add(entries), Verb::End).await.map_err(|error| {
+        let entries = self.under_fresh_nonces(entries)?;
+        self.in_time(self.list.add(&entries), Verb::End).await.map_err(|error| {
             if error.kind() == ErrorKind::Timeout { error.maybe_applied() } else { error }
         })?;
-        self.hold(entries);
-        self.dues.lock().wrote(entries, self.readings.begun(), self.nanos());
+        self.hold(&entries);
+        self.dues.lock().wrote(&entries, self.readings.begun(), self.nanos());
         self.written.notify_one();
         Ok(())
+    }
+
+    /// The same entries as they may be added once more. With its old nonce one might come to stand under its old number, before what
+    /// others added to a history that began anew: who stands there would never read that.
+    fn under_fresh_nonces(&self, entries: &[RevocationEntry]) -> Result<Vec<RevocationEntry>, StoreError> {
+        let fresh = |entry: &RevocationEntry| {
+            let drawn = self.nonce().map_err(|error| {
+                StoreError::new(ErrorKind::Internal, self.list.name(), Verb::End).caused_by(error)
+            })?;
+            let nonce = (entry.nonce >> OFFER_BITS << OFFER_BITS) | (drawn >> OFFER_BITS);
+            Ok(RevocationEntry { nonce, ..entry.clone() })
+        };
+        entries.iter().map(fresh).collect()
     }
 
     /// Entries that the list could not take, or may not have taken, hold here, and are offered to it until it has them.
@@ -193,8 +218,8 @@ impl Mirror {
 
 /// Entries asked for at once.
 const PAGE: usize = 1_024;
-/// Entries taken in under one lock: some tens of microseconds.
-const AT_A_TIME: usize = 64;
+/// Entries that the streams are told of under one lock.
+const TOLD_AT_A_TIME: usize = 64;
 /// Answers in one reading: four million entries, more than any node keeps.
 const MOST_STEPS: usize = 4_096;
 /// Longest wait for one answer of the list.

@@ -1,1 +1,5 @@
-//! Sealed sessions.
+//! The mirror, explored and broken on purpose.
+
+mod merging;
+mod model;
+mod sabotaged;

@@ -5,14 +5,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cloakroom::{
-    ManualClock, NearCachePolicy, Policy, SealedPolicy, SessionToken, Sessions, SessionsBuilder, Timestamp,
+    ActiveSession, Activity, EndReason, ManualClock, NearCachePolicy, Policy, Revocation, SealedPolicy,
+    Selector, SessionToken, Sessions, SessionsBuilder, Timestamp, Validation,
 };
+use cloakroom_memory::MemoryRevocations;
 use cloakroom_store::{
-    NONCE_BYTES, OpenedSeal, RevocationList, SealError, SealRefusal, SealedContents, Sealing,
+    ErrorKind, ListStanding, NONCE_BYTES, OpenedSeal, Place, Reading, RevocationEntry, RevocationList,
+    SealError, SealRefusal, SealedContents, Sealing, StoreError, StoreFuture, Verb,
 };
 use parking_lot::Mutex;
 
-use crate::support::{Ears, World, policy};
+use crate::support::{Ears, World, policy, principal};
 
 pub(crate) const LEASE: Duration = Duration::from_secs(1);
 
@@ -142,4 +145,166 @@ impl Site {
         let builder = self.builder().clock(Arc::clone(clock)).events(Arc::clone(&ears));
         World { sessions: builder.build().unwrap(), clock: Arc::clone(clock), ears }
     }
+}
+
+/// A list whose link can be cut, whose answers can be lost, and which can lose what it has.
+#[derive(Debug, Default)]
+pub(crate) struct Wire {
+    list: Mutex<Arc<MemoryRevocations>>,
+    fate: Mutex<Fate>,
+    calls: Mutex<Vec<Verb>>,
+}
+
+/// What becomes of calls.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) enum Fate {
+    /// They are answered.
+    #[default]
+    Answered,
+    /// They do not arrive.
+    Cut,
+    /// What adds is carried out, and nobody hears of it; the rest is answered.
+    AddsUnheard,
+    /// What adds gets lost, and nobody knows; the rest is answered.
+    AddsLost,
+    /// Nothing is ever answered.
+    Hangs,
+}
+
+impl Wire {
+    pub(crate) fn set(&self, fate: Fate) {
+        *self.fate.lock() = fate;
+    }
+
+    /// The calls since the last time.
+    pub(crate) fn calls(&self) -> Vec<Verb> {
+        std::mem::take(&mut *self.calls.lock())
+    }
+
+    /// The list is empty, like one that was restored from before everything.
+    pub(crate) fn lose_everything(&self) {
+        *self.list.lock() = Arc::default();
+    }
+
+    /// The list is this one from now on.
+    pub(crate) fn becomes(&self, list: Arc<MemoryRevocations>) {
+        *self.list.lock() = list;
+    }
+
+    /// Whoever comes to the list from elsewhere finds this.
+    pub(crate) fn inside(&self) -> Arc<MemoryRevocations> {
+        Arc::clone(&self.list.lock())
+    }
+
+    /// The entries in the list now.
+    pub(crate) async fn entries(&self) -> Vec<RevocationEntry> {
+        match self.inside().read(Place::START, usize::MAX).await.unwrap() {
+            Reading::Entries { entries, .. } => entries.into_iter().map(|(_, entry)| entry).collect(),
+            Reading::Lost => panic!("a start is never lost"),
+        }
+    }
+
+    /// Whether a call arrives, and whether its answer does.
+    async fn arrives(&self, verb: Verb) -> Result<Arc<MemoryRevocations>, StoreError> {
+        self.calls.lock().push(verb);
+        let fate = *self.fate.lock();
+        match fate {
+            Fate::Cut => Err(StoreError::new(ErrorKind::Unavailable, "memory", verb)),
+            Fate::AddsLost if verb == Verb::End => Err(unheard()),
+            Fate::Hangs => std::future::pending().await,
+            _ => Ok(self.inside()),
+        }
+    }
+}
+
+fn unheard() -> StoreError {
+    StoreError::new(ErrorKind::Timeout, "memory", Verb::End).maybe_applied()
+}
+
+impl RevocationList for Wire {
+    fn name(&self) -> &'static str {
+        "memory"
+    }
+
+    fn standing(&self) -> ListStanding {
+        ListStanding { durable: true, shared: true, tells: true }
+    }
+
+    fn add<'a>(&'a self, entries: &'a [RevocationEntry]) -> StoreFuture<'a, ()> {
+        StoreFuture::waiting(async move {
+            self.arrives(Verb::End).await?.add(entries).await?;
+            let fate = *self.fate.lock();
+            if fate == Fate::AddsUnheard { Err(unheard()) } else { Ok(()) }
+        })
+    }
+
+    fn read(&self, place: Place, limit: usize) -> StoreFuture<'_, Reading> {
+        StoreFuture::waiting(async move { self.arrives(Verb::Watch).await?.read(place, limit).await })
+    }
+
+    fn prune(&self, now: Timestamp, limit: usize) -> StoreFuture<'_, usize> {
+        StoreFuture::waiting(async move { self.arrives(Verb::Sweep).await?.prune(now, limit).await })
+    }
+
+    fn changed(&self) -> StoreFuture<'_, ()> {
+        let list = self.inside();
+        StoreFuture::waiting(async move { list.changed().await })
+    }
+
+    fn ping(&self) -> StoreFuture<'_, Option<Timestamp>> {
+        StoreFuture::waiting(async move { self.arrives(Verb::Ping).await?.ping().await })
+    }
+}
+
+/// Two nodes on one list, each with a clock of its own and a wire of its own.
+pub(crate) struct Pair {
+    pub(crate) site: Site,
+    pub(crate) here: World,
+    pub(crate) there: World,
+    /// From both to the list.
+    pub(crate) wire: Arc<Wire>,
+}
+
+impl Pair {
+    pub(crate) fn new() -> Self {
+        Self::under(SealedPolicy::default())
+    }
+
+    pub(crate) fn under(sealed: SealedPolicy) -> Self {
+        let wire = Arc::new(Wire::default());
+        let list: Arc<dyn RevocationList> = Arc::<Wire>::clone(&wire);
+        let site = Site::with_list(list).sealed(sealed);
+        let (here, there) = (site.node(&Arc::default()), site.node(&Arc::default()));
+        Self { site, here, there, wire }
+    }
+
+    /// Time passes on both nodes.
+    pub(crate) fn pass(&self, time: Duration) {
+        self.here.clock.advance(time);
+        self.there.clock.advance(time);
+    }
+
+    /// Both nodes have just read the list.
+    pub(crate) async fn read(&self) {
+        let visit = self.here.visitor().await;
+        for node in [&self.here, &self.there] {
+            let said = node.sessions.validate_authoritative(&visit.token, Activity::Ignored).await.unwrap();
+            assert!(matches!(said, Validation::Active(_)));
+        }
+        self.wire.calls();
+    }
+}
+
+/// Ends one session, as somebody who knows its id alone.
+pub(crate) async fn end(node: &World, session: &ActiveSession) {
+    let because = Revocation::by_system(EndReason::Compromised);
+    assert_eq!(node.sessions.revoke(&Selector::One(session.id()), because).await.unwrap().count(), 1);
+}
+
+/// Ends a principal's sessions, but for one that may be excepted.
+pub(crate) async fn end_all_of(node: &World, name: &str, except: Option<&ActiveSession>) {
+    let selector = Selector::Principal { principal: principal(name), except: except.map(ActiveSession::id) };
+    let because = Revocation::by_system(EndReason::PasswordChanged);
+    let revoked = node.sessions.revoke(&selector, because).await.unwrap();
+    assert!(!revoked.is_counted());
 }

@@ -1,0 +1,143 @@
+//! The list cannot be read, or does not answer.
+
+use cloakroom::{
+    EndReason, ErrorKind, Renewal, Renewed, Revocation, SealedPolicy, Selector, SessionError, Validation,
+    WhenUnreachable,
+};
+
+use super::support::{Fate, LEASE, Pair, end};
+use crate::support::{MILLI, TOUCH, World};
+
+async fn refused(node: &World, token: &cloakroom::SessionToken) -> SessionError {
+    node.sessions.validate(token, cloakroom::Activity::Counts).await.unwrap_err()
+}
+
+#[tokio::test]
+async fn within_the_lease_an_outage_is_not_noticed_and_after_it_nobody_is_let_in_or_signed_out() {
+    let pair = Pair::new();
+    let issued = pair.here.sign_in("alice").await;
+    pair.read().await;
+    pair.wire.set(Fate::Cut);
+    pair.pass(LEASE - MILLI);
+    assert!(pair.here.is_active(&issued.token).await);
+    pair.pass(MILLI);
+    let error = refused(&pair.here, &issued.token).await;
+    assert!(error.is_unavailable() && error.retry_after().is_some(), "{error}");
+    pair.pass(TOUCH);
+    assert!(matches!(refused(&pair.here, &issued.token).await, SessionError::Store(_)));
+    pair.wire.set(Fate::Answered);
+    pair.pass(LEASE);
+    assert!(pair.here.is_active(&issued.token).await, "it was an outage, not a sign-out");
+}
+
+#[tokio::test]
+async fn whoever_is_known_to_be_over_is_told_so_whatever_can_be_read() {
+    let pair = Pair::new();
+    let (ended, idle) = (pair.here.sign_in("alice").await, pair.here.sign_in("bob").await);
+    end(&pair.here, &ended.session).await;
+    pair.wire.set(Fate::Cut);
+    pair.pass(crate::support::IDLE);
+    assert_eq!(pair.here.end_reason(&ended.token).await, EndReason::Compromised);
+    assert_eq!(pair.here.end_reason(&idle.token).await, EndReason::IdleTimeout);
+}
+
+#[tokio::test]
+async fn after_one_try_has_failed_a_crowd_is_answered_without_another() {
+    let pair = Pair::new();
+    let issued = pair.here.sign_in("alice").await;
+    pair.wire.set(Fate::Cut);
+    pair.pass(LEASE);
+    pair.wire.calls();
+    for _ in 0..50 {
+        refused(&pair.here, &issued.token).await;
+    }
+    assert_eq!(pair.wire.calls().len(), 1);
+    pair.pass(LEASE / 4);
+    refused(&pair.here, &issued.token).await;
+    assert_eq!(pair.wire.calls().len(), 1, "it is tried again after a while");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_list_that_hangs_keeps_nobody_for_long() {
+    let pair = Pair::new();
+    let issued = pair.here.sign_in("alice").await;
+    pair.wire.set(Fate::Hangs);
+    pair.pass(LEASE);
+    let asked = tokio::time::Instant::now();
+    let error = refused(&pair.here, &issued.token).await;
+    assert!(error.is_unavailable());
+    assert!(
+        asked.elapsed() <= std::time::Duration::from_secs(3),
+        "by the runtime's own clock, which is not real"
+    );
+}
+
+#[tokio::test]
+async fn where_it_is_open_requests_go_on_by_what_was_last_known() {
+    let pair = Pair::under(SealedPolicy::default().with_when_unreachable(WhenUnreachable::Open));
+    let (one, other) = (pair.here.sign_in("alice").await, pair.here.sign_in("bob").await);
+    pair.read().await;
+    end(&pair.here, &one.session).await;
+    pair.wire.set(Fate::Cut);
+    pair.pass(TOUCH);
+    assert!(!pair.here.is_active(&one.token).await, "what is known is known");
+    let Validation::Active(session) = pair.there.validate(&one.token).await else { panic!("it is open") };
+    assert!(session.replacement().is_some());
+    assert!(pair.there.is_active(&other.token).await);
+    let late = pair.there.sign_in("carol").await;
+    assert!(pair.there.is_active(&late.token).await);
+    let because = Revocation::by_system(EndReason::SignedOut);
+    let ended = pair.there.sessions.revoke(&Selector::One(late.session.id()), because).await;
+    assert_eq!(ended.unwrap_err().kind(), ErrorKind::Unavailable, "an end is never claimed");
+    pair.wire.set(Fate::Answered);
+    pair.pass(LEASE);
+    assert!(!pair.there.is_active(&one.token).await);
+}
+
+#[tokio::test]
+async fn nobody_signs_in_and_no_token_is_exchanged_while_the_list_cannot_be_asked() {
+    let pair = Pair::new();
+    let issued = pair.here.sign_in("alice").await;
+    pair.read().await;
+    pair.wire.set(Fate::Cut);
+    let signed_in = pair.here.sessions.issue(pair.here.wish("bob")).await;
+    assert!(matches!(signed_in.unwrap_err(), SessionError::Store(_)));
+    let rotated = pair.here.sessions.rotate(&issued.session, Renewal::new()).await;
+    assert!(matches!(rotated.unwrap_err(), SessionError::Store(_)));
+    assert!(pair.here.is_active(&issued.token).await, "the old token is as good as before");
+    assert!(
+        pair.here
+            .sessions
+            .revoke(&Selector::All, Revocation::by_system(EndReason::Compromised))
+            .await
+            .is_err()
+    );
+    assert!(pair.here.is_active(&issued.token).await, "nothing was ended, as was said");
+    let visit = pair.here.visitor().await;
+    assert!(pair.here.is_active(&visit.token).await, "strangers need no list");
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_nobody_knows_whether_the_old_token_is_dead_the_new_one_is_handed_out_and_the_old_one_dies() {
+    for fate in [Fate::AddsUnheard, Fate::AddsLost] {
+        let pair = Pair::new();
+        let issued = pair.here.sign_in("alice").await;
+        pair.read().await;
+        pair.wire.set(fate);
+        let renewed = pair.here.sessions.rotate(&issued.session, Renewal::new()).await.unwrap();
+        let Renewed::Done { token, .. } = renewed else { panic!("it lives") };
+        assert!(matches!(pair.here.look(&issued.token).await, Validation::Retired(_)), "here at once");
+        assert!(pair.here.is_active(&token).await && pair.there.is_active(&token).await, "never neither");
+        pair.wire.set(Fate::Answered);
+        let sessions = pair.here.sessions.clone();
+        let upkeep = tokio::spawn(async move { sessions.upkeep(std::future::pending()).await });
+        tokio::time::sleep(LEASE).await;
+        upkeep.abort();
+        pair.pass(LEASE);
+        assert!(
+            matches!(pair.there.look(&issued.token).await, Validation::Retired(_)),
+            "{fate:?}: and everywhere"
+        );
+        assert!(pair.there.is_active(&token).await);
+    }
+}
