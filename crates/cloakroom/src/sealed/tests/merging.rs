@@ -70,8 +70,7 @@ fn a_history(random: &mut Seeded) -> (Vec<(u64, RevocationEntry)>, Vec<SealedCon
         }
         let living = people.iter().filter(|contents| !is_covered(&log, contents));
         let living: Vec<SessionId> = living.map(|contents| contents.record.id).collect();
-        let one =
-            (!living.is_empty()).then(|| living[usize::try_from(random.below(living.len() as u64)).unwrap()]);
+        let one = (!living.is_empty()).then(|| living[below(random, living.len())]);
         let scope = match (random.below(8), one) {
             (0, _) => Scope::All,
             (1, _) => Scope::IssuedBefore(at(now)),
@@ -84,6 +83,10 @@ fn a_history(random: &mut Seeded) -> (Vec<(u64, RevocationEntry)>, Vec<SealedCon
         log.push((known + 1 + random.below(3), RevocationEntry { scope, at, until, reason, nonce }));
     }
     (log, people)
+}
+
+fn below(random: &mut Seeded, bound: usize) -> usize {
+    usize::try_from(random.below(u64::try_from(bound).unwrap())).unwrap()
 }
 
 fn instant_of(scope: &Scope) -> Timestamp {
@@ -125,7 +128,7 @@ fn whatever_order_entries_come_in_nobody_is_let_in_who_is_over_and_reading_twice
         let copy = Copy::default();
         let mut shuffled = log.clone();
         for place in (1..shuffled.len()).rev() {
-            shuffled.swap(place, usize::try_from(random.below(place as u64 + 1)).unwrap());
+            shuffled.swap(place, below(&mut random, place + 1));
         }
         for (number, entry) in shuffled.iter().chain(&log) {
             copy.add(entry, Some(*number), 1);

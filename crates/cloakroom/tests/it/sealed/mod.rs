@@ -1,9 +1,12 @@
 //! Sessions that travel in their tokens, and the list that ends them.
 
+mod bounds;
 mod histories;
 mod keys;
 mod life;
 mod nodes;
 mod outages;
 mod replay;
+mod streams;
 mod support;
+mod upkeep;

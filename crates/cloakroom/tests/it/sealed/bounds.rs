@@ -1,0 +1,117 @@
+//! Whoever signs in and out all day takes no more than their share of every node's memory, and locks nobody out.
+
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::time::Duration;
+
+use cloakroom::{
+    EndReason, ErrorKind, OnLimit, PolicyError, Renewal, Renewed, Revocation, SealedPolicy, Selector,
+    SessionError, SessionLimit, Timeouts,
+};
+use cloakroom_store::Scope;
+
+use super::support::{Pair, Site};
+use crate::support::{ABSOLUTE, IDLE, World, policy, principal};
+
+/// More than one principal's share, as is written in the engine.
+const MANY: usize = 300;
+
+async fn sign_out(node: &World, session: &cloakroom::ActiveSession) {
+    let because = Revocation::by_system(EndReason::SignedOut).of(session);
+    node.sessions.revoke(&Selector::One(session.id()), because).await.unwrap();
+}
+
+#[tokio::test]
+async fn ends_of_one_principal_become_an_end_of_all_theirs_and_nobody_elses() {
+    let pair = Pair::new();
+    let bob = pair.here.sign_in("bob").await;
+    let mut first = None;
+    for _ in 0..MANY {
+        let issued = pair.here.sign_in("alice").await;
+        sign_out(&pair.here, &issued.session).await;
+        assert!(!pair.here.is_active(&issued.token).await);
+        first = first.or(Some(issued));
+    }
+    let entries = pair.wire.entries().await;
+    let wide = entries.iter().filter(|entry| matches!(entry.scope, Scope::Principal { .. })).count();
+    assert!((1..MANY / 4).contains(&wide), "{wide} of {}", entries.len());
+    assert!(!pair.here.is_active(&first.unwrap().token).await);
+    assert!(pair.here.is_active(&bob.token).await);
+    let again = pair.there.sign_in("alice").await;
+    pair.read().await;
+    assert!(pair.here.is_active(&again.token).await, "nobody is locked out");
+}
+
+#[tokio::test]
+async fn a_session_whose_token_is_exchanged_all_the_time_is_told_to_stop_and_lives_on() {
+    let pair = Pair::new();
+    let issued = pair.here.sign_in("alice").await;
+    let (mut token, mut session) = (issued.token, issued.session);
+    let mut exchanges = 0;
+    let error = loop {
+        match pair.here.sessions.rotate(&session, Renewal::new()).await {
+            Ok(Renewed::Done { token: newer, session: now }) => (token, session) = (newer, now),
+            Ok(other) => panic!("it lives: {other:?}"),
+            Err(error) => break error,
+        }
+        exchanges += 1;
+        assert!(exchanges < 1_000);
+    };
+    assert!(matches!(&error, SessionError::Store(error) if error.kind() == ErrorKind::Full), "{error}");
+    assert!(pair.here.is_active(&token).await);
+    // Copies of exchanged tokens are idle before long, and then there is room again.
+    pair.pass(IDLE / 2);
+    let cloakroom::Validation::Active(touched) = pair.here.validate(&token).await else { panic!("it lives") };
+    pair.pass(IDLE / 2 + Duration::from_secs(1_300));
+    pair.here.sessions.sweep().await.unwrap();
+    assert!(!pair.here.is_active(touched.replacement().unwrap()).await, "idle");
+    let cloakroom::Reach::Sealed(state) = pair.here.sessions.reach() else { panic!("it is sealed") };
+    assert_eq!(state.list.unwrap().entries, 0);
+}
+
+#[tokio::test]
+async fn what_no_token_can_meet_any_more_is_forgotten_here_and_in_the_list() {
+    let pair = Pair::new();
+    for name in ["alice", "bob"] {
+        let issued = pair.here.sign_in(name).await;
+        sign_out(&pair.here, &issued.session).await;
+    }
+    let apart = Duration::from_secs(600);
+    pair.pass(ABSOLUTE + apart - Duration::from_millis(1));
+    assert_eq!(pair.here.sessions.sweep().await.unwrap().removed, 0, "clocks may differ by so much");
+    pair.pass(Duration::from_millis(1));
+    assert_eq!(
+        pair.here.sessions.sweep().await.unwrap().removed,
+        1,
+        "the newest stays: it is where nodes stand"
+    );
+}
+
+#[tokio::test]
+async fn a_limit_of_sessions_cannot_be_kept_and_building_says_so() {
+    let limit = SessionLimit { max: NonZeroU32::MIN, on_limit: OnLimit::EndOldest };
+    let site = Site { policy: policy().with_limit(Some(limit)), ..Site::without_list() };
+    let error = site.builder().build().unwrap_err();
+    assert_eq!(error, PolicyError::LimitWithoutRecords);
+    assert!(error.to_string().contains("per_principal_max"), "{error}");
+}
+
+#[tokio::test]
+async fn a_token_from_a_more_generous_policy_lives_no_longer_than_ends_are_remembered() {
+    let site = Site::with_list(Arc::<super::support::Wire>::default());
+    let clock = Arc::default();
+    let issued = site.node(&clock).sign_in("alice").await;
+    let short = Timeouts { idle: IDLE, absolute: IDLE };
+    let strict = Site { policy: policy().with_timeouts(short).with_remember_me(None), ..site.clone() };
+    let node = strict.node(&clock);
+    assert_eq!(
+        node.active(&issued.token).await.absolute_expires_at(),
+        issued.session.created_at().plus(IDLE)
+    );
+    let lenient = strict.sealed(SealedPolicy::default().with_longest_life(ABSOLUTE)).node(&clock);
+    let same = lenient.active(&issued.token).await;
+    assert_eq!(same.absolute_expires_at(), issued.session.absolute_expires_at());
+    let everywhere = Selector::Principal { principal: principal("alice"), except: None };
+    lenient.sessions.revoke(&everywhere, Revocation::by_system(EndReason::Compromised)).await.unwrap();
+    assert!(!lenient.is_active(&issued.token).await);
+}
