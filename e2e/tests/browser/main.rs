@@ -11,6 +11,7 @@ mod other_sites;
 mod pages;
 mod people;
 mod restart;
+mod sealed;
 mod size;
 mod still_there;
 mod story;
