@@ -209,18 +209,18 @@ fn reading(rows: &[Row], limit: usize) -> Result<Reading, Problem> {
     if !column::<bool>(first, 1, "place")? {
         return Ok(Reading::Lost);
     }
-    let (mut entries, mut more) = (Vec::new(), false);
+    let mut found: Vec<(u64, &[u8])> = Vec::with_capacity(rows.len());
     for row in rows {
         // One row without an entry where there are none.
         let Some(number) = column::<Option<i64>>(row, 2, "number")? else { break };
-        if entries.len() == limit {
-            more = true;
-            break;
-        }
         let number = u64::try_from(number).map_err(|_| Problem::Column("number"))?;
-        entries.push((number, decode_entry(column(row, 3, "entry")?)?));
+        found.push((number, column(row, 3, "entry")?));
     }
-    Ok(Reading::Entries { entries, more })
+    // A join promises no order. They almost certainly are in theirs.
+    found.sort_unstable_by_key(|(number, _)| *number);
+    let more = found.len() > limit;
+    let entries = found.into_iter().take(limit).map(|(number, entry)| Ok((number, decode_entry(entry)?)));
+    Ok(Reading::Entries { entries: entries.collect::<Result<_, Problem>>()?, more })
 }
 
 fn failed(error: PostgresError, verb: Verb) -> StoreError {
@@ -264,8 +264,7 @@ const READ: &str = "
     LEFT JOIN LATERAL (
         SELECT revocation.number, revocation.entry FROM cloakroom.revocation
         WHERE place.known AND revocation.number > $1 ORDER BY revocation.number LIMIT $3::bigint
-    ) AS next ON TRUE
-    ORDER BY next.number";
+    ) AS next ON TRUE";
 /// What another node is removing at this moment is left to it.
 const PRUNE: &str = "
     WITH gone AS (

@@ -197,6 +197,49 @@ fn each_verb_is_one_statement_by_the_servers_own_count() {
     });
 }
 
+/// With twenty thousand entries, whether the server knows of them or settled on its plans before.
+#[test]
+fn every_statement_goes_along_an_index_and_sorts_nothing() {
+    let server = Postgres::start_with(&["-c", "autovacuum=off"]).unwrap();
+    let explain = "
+        ALTER ROLE cloakroom SET session_preload_libraries = 'auto_explain';
+        ALTER ROLE cloakroom SET auto_explain.log_min_duration = 0;";
+    runtime().block_on(async {
+        drop(open(&server.url()).await);
+        server.sql("postgres", explain).unwrap();
+        let (list, mut ends) = (open(&server.url()).await, Ends::new(1));
+        let mut middle = Place::START;
+        for is_full in [false, true] {
+            for _ in 0..if is_full { 5 } else { 0 } {
+                list.add(&ends.some(4_000)).await.unwrap();
+            }
+            for knowledge in ["SELECT 1;", "ANALYZE;"] {
+                server.sql("cloakroom", knowledge).unwrap();
+                let before = server.log().len();
+                for _ in 0..8 {
+                    list.add(&[ends.over_at(at(1)), ends.next_entry()]).await.unwrap();
+                    let page = list.read(middle, 100).await.unwrap();
+                    if let Reading::Entries { entries, .. } = page
+                        && let Some((number, entry)) = entries.last()
+                    {
+                        middle = Place { number: *number, nonce: entry.nonce };
+                    }
+                    assert!(list.prune(at(1), 3).await.unwrap() > 0);
+                    middle = if is_full { middle } else { Place::START };
+                }
+                let log = server.log();
+                let plans = log.get(before..).unwrap();
+                for bad in ["Seq Scan on revocation", "Sort", "Bitmap", "JIT"] {
+                    assert!(!is_full || !plans.contains(bad), "{bad}: {plans}");
+                }
+                for index in ["revocation_pkey", "revocation_keep_until", "revocation_head_pkey"] {
+                    assert!(!is_full || plans.contains(index), "{index}: {plans}");
+                }
+            }
+        }
+    });
+}
+
 #[test]
 fn an_operator_reads_what_was_ended() {
     let url = database("list_seen");
