@@ -265,12 +265,13 @@ const READ: &str = "
         SELECT revocation.number, revocation.entry FROM cloakroom.revocation
         WHERE place.known AND revocation.number > $1 ORDER BY revocation.number LIMIT $3::bigint
     ) AS next ON TRUE";
-/// What another node is removing at this moment is left to it.
+/// By both clocks. What another node is removing at this moment is left to it.
 const PRUNE: &str = "
     WITH gone AS (
         DELETE FROM cloakroom.revocation WHERE number = ANY (ARRAY(
             SELECT number FROM cloakroom.revocation
-            WHERE keep_until <= $1::bigint AND number < (SELECT max(number) FROM cloakroom.revocation)
+            WHERE keep_until <= least($1::bigint, (extract(epoch FROM now()) * 1000)::bigint)
+                AND number < (SELECT max(number) FROM cloakroom.revocation)
             ORDER BY keep_until, number LIMIT $2::bigint FOR UPDATE SKIP LOCKED
         ))
         RETURNING number

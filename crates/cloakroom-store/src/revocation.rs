@@ -64,9 +64,14 @@ pub trait RevocationList: Debug + Send + Sync + 'static {
     /// Answers by what was acknowledged before it was asked, never by a copy that lags.
     fn read(&self, place: Place, limit: usize) -> StoreFuture<'_, Reading>;
 
-    /// Removes entries that are over by `now` (`until <= now`), at most `limit` of them, those first that were over first;
-    /// answers how many. The newest entry stays, whatever its time: it is the [`Place`] of every node that has read
-    /// everything. A limit of 0 counts as 1. A list may remove fewer than `limit`; never none while there are any.
+    /// Removes entries that are over by `now` (`until <= now`) and by the clock of the list where it has one, at most `limit`
+    /// of them, those first that were over first; answers how many. The newest entry stays, whatever its time: it is the
+    /// [`Place`] of every node that has read everything. A limit of 0 counts as 1. A list may remove fewer than `limit`;
+    /// never none while there are any that nobody else is removing.
+    ///
+    /// # Security
+    /// What is removed ends nothing any more. One node whose clock is ahead for a moment must not be able to do that to
+    /// everybody: so a list on a server goes by the server's clock too.
     ///
     /// # Cost
     /// One round trip.

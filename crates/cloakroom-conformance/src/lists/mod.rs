@@ -8,7 +8,7 @@ mod subject;
 mod suite;
 mod traffic;
 
-pub use ends::Ends;
+pub use ends::{Ends, past};
 pub use harness::ListHarness;
 pub use suite::{ListSuite, run_list_suites, run_lists};
 pub use traffic::ListTraffic;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use cloakroom_conformance::{Ends, ListTraffic, T0, at, principal_id};
+use cloakroom_conformance::{Ends, ListTraffic, T0, at, past, principal_id};
 use cloakroom_postgres::{PostgresOptions, PostgresRevocations};
 use cloakroom_servers::{Postgres, Relay};
 use cloakroom_store::{Applied, ErrorKind, Place, Reading, RevocationEntry, RevocationList, Scope};
@@ -217,14 +217,14 @@ fn every_statement_goes_along_an_index_and_sorts_nothing() {
                 server.sql("cloakroom", knowledge).unwrap();
                 let before = server.log().len();
                 for _ in 0..8 {
-                    list.add(&[ends.over_at(at(1)), ends.next_entry()]).await.unwrap();
+                    list.add(&[ends.over_at(past(1)), ends.next_entry()]).await.unwrap();
                     let page = list.read(middle, 100).await.unwrap();
                     if let Reading::Entries { entries, .. } = page
                         && let Some((number, entry)) = entries.last()
                     {
                         middle = Place { number: *number, nonce: entry.nonce };
                     }
-                    assert!(list.prune(at(1), 3).await.unwrap() > 0);
+                    assert!(list.prune(past(1), 3).await.unwrap() > 0);
                     middle = if is_full { middle } else { Place::START };
                 }
                 let log = server.log();

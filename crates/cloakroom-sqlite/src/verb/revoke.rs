@@ -83,7 +83,7 @@ pub(crate) fn revoked(transaction: &Transaction<'_>, place: Place, limit: usize)
     Ok(Reading::Entries { entries, more })
 }
 
-/// Removes what is over, but for the newest.
+/// Removes what is over, by the clock of the machine as well, but for the newest.
 pub(crate) fn forget_revoked(
     transaction: &Transaction<'_>,
     now: Timestamp,
@@ -92,7 +92,8 @@ pub(crate) fn forget_revoked(
     let mut statement = transaction.statement(
         "DELETE FROM revocation WHERE number IN (
              SELECT number FROM revocation INDEXED BY revocation_keep_until
-             WHERE keep_until <= ?1 AND number < (SELECT max(number) FROM revocation)
+             WHERE keep_until <= min(?1, CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER))
+                 AND number < (SELECT max(number) FROM revocation)
              ORDER BY keep_until LIMIT ?2)",
     )?;
     Ok(statement.execute(params![now.as_millis(), sql_limit(limit)])?)

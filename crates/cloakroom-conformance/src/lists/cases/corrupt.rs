@@ -2,10 +2,9 @@
 
 use cloakroom_store::{ErrorKind, Place};
 
-use crate::fixtures::at;
 use crate::harness::Corruption;
 use crate::lists::case::{Case, Context, list_cases};
-use crate::lists::ends::Ends;
+use crate::lists::ends::{Ends, past};
 use crate::lists::subject::place_of;
 
 pub(super) const CASES: &[Case] = list_cases!("corrupt", |_| true;
@@ -40,13 +39,13 @@ async fn a_damaged_entry_is_an_error_of_its_own_kind_and_is_never_left_out(conte
 
 async fn a_damaged_entry_is_pruned_at_its_time_like_the_others(context: &Context) {
     let (list, mut ends) = (context.open().await, Ends::new(1));
-    let all = list.filled(&[ends.over_at(at(1)), ends.next_entry()]).await;
+    let all = list.filled(&[ends.over_at(past(1)), ends.next_entry()]).await;
     if context.corrupt(all[0].0).await == Corruption::KeepsNoBytes {
         return;
     }
-    assert_eq!(list.clear(at(0), 10).await, 0);
+    assert_eq!(list.clear(past(0), 10).await, 0);
     assert!(list.read(Place::START, 10).await.is_err());
-    assert_eq!(list.clear(at(1), 10).await, 1);
+    assert_eq!(list.clear(past(1), 10).await, 1);
     assert_eq!(list.everything().await, all[1..]);
 }
 

@@ -2,9 +2,8 @@
 
 use cloakroom_store::Place;
 
-use crate::fixtures::at;
 use crate::lists::case::{Case, Context, list_cases};
-use crate::lists::ends::Ends;
+use crate::lists::ends::{Ends, past};
 use crate::lists::subject::place_of;
 
 pub(super) const CASES: &[Case] = list_cases!("durable", |standing| standing.durable;
@@ -41,7 +40,7 @@ async fn numbers_go_on_after_a_restart_also_where_everything_was_pruned(context:
     let (mut list, mut ends) = (context.open().await, Ends::new(1));
     let mut newest = Place::START;
     for round in 0..4 {
-        list.write(&[ends.over_at(at(1)), ends.over_at(at(1))]).await;
+        list.write(&[ends.over_at(past(1)), ends.over_at(past(1))]).await;
         let news = list.follow(newest, 10).await;
         assert_eq!(
             news.len(),
@@ -49,7 +48,7 @@ async fn numbers_go_on_after_a_restart_also_where_everything_was_pruned(context:
             "round {round}: whoever had read everything finds what came after the restart"
         );
         newest = place_of(&news[1]);
-        list.clear_all(at(1_000)).await;
+        list.clear_all(past(1_000)).await;
         list = context.reopen(list).await;
         assert_eq!(list.look(newest, 10).await, Some((Vec::new(), false)));
     }

@@ -2,9 +2,8 @@
 
 use cloakroom_store::{MOST_ENTRIES, Place};
 
-use crate::fixtures::at;
 use crate::lists::case::{Case, Context, list_cases};
-use crate::lists::ends::Ends;
+use crate::lists::ends::{Ends, past};
 use crate::lists::subject::place_of;
 
 pub(super) const CASES: &[Case] = list_cases!("lost", |_| true;
@@ -51,9 +50,9 @@ async fn a_place_of_another_history_is_lost(context: &Context) {
 /// Nobody can tell an entry that was pruned from one of another history.
 async fn a_place_is_lost_with_its_entry(context: &Context) {
     let (list, mut ends) = (context.open().await, Ends::new(1));
-    let entries = [ends.over_at(at(1)), ends.next_entry(), ends.over_at(at(1)), ends.next_entry()];
+    let entries = [ends.over_at(past(1)), ends.next_entry(), ends.over_at(past(1)), ends.next_entry()];
     let all = list.filled(&entries).await;
-    assert_eq!(list.clear_all(at(1)).await, 2);
+    assert_eq!(list.clear_all(past(1)).await, 2);
     for (gone, entry) in [true, false, true, false].into_iter().zip(&all) {
         assert_eq!(list.look(place_of(entry), 10).await.is_none(), gone, "{entry:?}");
     }
@@ -62,11 +61,11 @@ async fn a_place_is_lost_with_its_entry(context: &Context) {
 
 async fn the_place_of_the_newest_entry_holds_however_much_is_pruned(context: &Context) {
     let (list, mut ends) = (context.open().await, Ends::new(1));
-    let entries: Vec<_> = (0..5).map(|_| ends.over_at(at(1))).collect();
+    let entries: Vec<_> = (0..5).map(|_| ends.over_at(past(1))).collect();
     let all = list.filled(&entries).await;
     let newest = place_of(&all[4]);
     for _ in 0..3 {
-        list.clear_all(at(1_000)).await;
+        list.clear_all(past(1_000)).await;
         assert_eq!(list.look(newest, 10).await, Some((Vec::new(), false)));
     }
     let next = ends.next_entry();
@@ -80,7 +79,7 @@ async fn the_beginning_is_never_lost(context: &Context) {
     for _ in 0..3 {
         let page = list.look(Place::START, MOST_ENTRIES).await;
         assert!(page.is_some_and(|(_, more)| !more));
-        list.write(&[ends.over_at(at(1)), ends.over_at(at(1))]).await;
-        list.clear_all(at(1)).await;
+        list.write(&[ends.over_at(past(1)), ends.over_at(past(1))]).await;
+        list.clear_all(past(1)).await;
     }
 }

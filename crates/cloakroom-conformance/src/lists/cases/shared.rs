@@ -2,9 +2,8 @@
 
 use cloakroom_store::Place;
 
-use crate::fixtures::at;
 use crate::lists::case::{Case, Context, list_cases};
-use crate::lists::ends::Ends;
+use crate::lists::ends::{Ends, past};
 use crate::lists::subject::{place_of, without_numbers};
 
 pub(super) const CASES: &[Case] = list_cases!("shared", |standing| standing.shared;
@@ -41,10 +40,10 @@ async fn a_place_of_one_holds_at_the_other(context: &Context) {
 
 async fn what_one_prunes_is_gone_for_the_other(context: &Context) {
     let ([one, other], mut ends) = (context.two().await, Ends::new(1));
-    let all = one.filled(&[ends.over_at(at(1)), ends.next_entry()]).await;
+    let all = one.filled(&[ends.over_at(past(1)), ends.next_entry()]).await;
     assert_eq!(other.everything().await, all);
-    assert_eq!(one.clear(at(1), 10).await, 1);
-    assert_eq!((other.clear(at(1), 10).await, other.everything().await), (0, all[1..].to_vec()));
+    assert_eq!(one.clear(past(1), 10).await, 1);
+    assert_eq!((other.clear(past(1), 10).await, other.everything().await), (0, all[1..].to_vec()));
     assert_eq!(other.look(place_of(&all[0]), 10).await, None);
 }
 

@@ -47,6 +47,7 @@ defects! {
     PruneComesLate => "prune::an_entry_goes_at_its_instant_and_not_before",
     PruneTakesTheLiving => "prune::only_what_is_over_goes_wherever_it_stands"
         | "prune::what_others_add_meanwhile_stays",
+    PruneTrustsTheCaller => "prune::nobody_forgets_by_a_clock_that_is_ahead",
     PruneStopsAtTheLiving => "prune::only_what_is_over_goes_wherever_it_stands",
     PruneKnowsNoBounds => "prune::a_round_takes_no_more_than_its_limit_and_says_how_many",
     PruneMiscounts => "prune::a_round_takes_no_more_than_its_limit_and_says_how_many",

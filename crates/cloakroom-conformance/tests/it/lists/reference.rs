@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use cloakroom_conformance::{Corruption, ListHarness};
+use cloakroom_conformance::{Corruption, ListHarness, T0};
 use cloakroom_core::{EndReason, PrincipalId, Timestamp};
 use cloakroom_store::{
     ErrorKind, ListStanding, MOST_ENTRIES, Place, Reading, RevocationEntry, RevocationList, Scope,
@@ -289,11 +289,12 @@ impl Reference {
             Some(Defect::ZeroIsNothing) => limit,
             _ => limit.clamp(1, MOST_ENTRIES),
         };
+        let now = if self.has(Defect::PruneTrustsTheCaller) { now } else { now.min(T0) };
         let millis = now.as_millis();
         let is_over = |entry: &RevocationEntry| match self.defect {
             Some(Defect::PruneComesEarly) => entry.until.as_millis() <= millis.saturating_add(1),
             Some(Defect::PruneComesLate) => entry.until < now,
-            Some(Defect::PruneTakesTheLiving) => entry.at <= now,
+            Some(Defect::PruneTakesTheLiving) => entry.until <= now || entry.nonce % 2 == 0,
             _ => entry.until <= now,
         };
         let newest = log.entries.keys().next_back().copied();
@@ -379,7 +380,8 @@ impl RevocationList for Reference {
         if self.has(Defect::PingIsAnEntry) {
             self.append(&[strange()]);
         }
-        StoreFuture::ready(Ok(None))
+        // The clock of its own.
+        StoreFuture::ready(Ok(Some(T0)))
     }
 }
 
