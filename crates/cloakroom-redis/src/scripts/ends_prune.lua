@@ -1,8 +1,15 @@
--- Removes entries that are over; answers how many.
+-- Removes entries that are over, by the caller's clock and by this server's; answers how many.
 --
 -- ARGV[3] now        [4] most to remove
 
 local now, limit = ARGV[3], tonumber(ARGV[4])
+-- One node whose clock is ahead must not make everybody forget.
+local time = call('TIME')
+local own = time[1] * 1000 + math.floor(time[2] / 1000)
+local high, low = unpack('>I4I4', now)
+if (high - 2147483648) * 4294967296 + low > own then
+    now = pack('>I4I4', 2147483648 + math.floor(own / 4294967296), own % 4294967296)
+end
 local last = newest()
 -- It is the place of everybody who has read everything, and what numbers go on from.
 local spared = last and sub(last, 2, 9)
