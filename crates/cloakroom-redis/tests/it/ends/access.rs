@@ -1,12 +1,12 @@
 //! Who may keep a list, and how it is reached.
 
-use cloakroom_conformance::{Ends, T0};
+use cloakroom_conformance::{Ends, T0, past};
 use cloakroom_servers::{Authority, Redis, RedisCluster};
 use cloakroom_store::{ErrorKind, RevocationList as _};
 
 use super::super::access::RIGHTS;
 use super::super::{alice, file, is_live, run};
-use super::{Copy, long_ago, open};
+use super::{Copy, open};
 
 /// The URL of a server with a user of these rights.
 fn with_rights(rights: &str) -> (Redis, String) {
@@ -25,9 +25,9 @@ fn a_user_with_the_rights_that_the_book_names_can_keep_a_list() {
         assert!(list.standing().tells);
         super::hint::hears(&list, &list, &mut ends).await;
         server.command(&["SCRIPT", "FLUSH"]).unwrap();
-        list.add(&[ends.over_at(long_ago(0)), ends.next_entry()]).await.unwrap();
+        list.add(&[ends.over_at(past(0)), ends.next_entry()]).await.unwrap();
         assert!(Copy::of(&list).await.read(&list).await.unwrap());
-        assert_eq!(list.prune(long_ago(0), 9).await.unwrap(), 1);
+        assert_eq!(list.prune(past(0), 9).await.unwrap(), 1);
         let warnings = list.facts().await.unwrap().warnings_of_list().join("\n");
         assert!(warnings.contains("CONFIG is denied"), "{warnings}");
         let durable = open(&format!("{url}?wait_replicas=1&wait_timeout=10ms")).await;

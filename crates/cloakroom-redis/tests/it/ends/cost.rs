@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use cloakroom_conformance::Ends;
+use cloakroom_conformance::{Ends, past};
 use cloakroom_servers::{Redis, RedisCluster, RedisSentinel};
 use cloakroom_store::{Place, Reading, RevocationList as _};
 
 use super::super::cost::calls;
 use super::super::run;
-use super::{Copy, long_ago, open};
+use super::{Copy, open};
 
 /// What clients ask about the list; everything else a server counts was done by scripts, or to keep connections.
 fn asked(server: &Redis) -> Vec<(String, u64)> {
@@ -26,8 +26,8 @@ fn every_verb_is_one_call_however_many_entries_it_is_about() {
     run(async {
         let (list, mut ends) = (open(&server.url()).await, Ends::new(1));
         // The scripts are known from here on.
-        list.add(&[ends.over_at(long_ago(0))]).await.unwrap();
-        list.prune(long_ago(0), 1).await.unwrap();
+        list.add(&[ends.over_at(past(0))]).await.unwrap();
+        list.prune(past(0), 1).await.unwrap();
         asked(&server);
         list.add(&[ends.next_entry()]).await.unwrap();
         assert_eq!(asked(&server), counted(&[("evalsha", 1)]));
@@ -46,7 +46,7 @@ fn every_verb_is_one_call_however_many_entries_it_is_about() {
             (Some(&1), Some(&1), Some(&1), None),
             "one look at the end of it, one at whether this is the primary: {calls:?}"
         );
-        assert_eq!(list.prune(long_ago(1), 500).await.unwrap(), 1);
+        assert_eq!(list.prune(past(1), 500).await.unwrap(), 1);
         assert_eq!(asked(&server), counted(&[("evalsha", 1)]));
     });
 }
@@ -108,13 +108,13 @@ fn an_entry_takes_some_three_hundred_bytes_of_the_server_and_leaves_nothing_but_
         list.add(&[ends.next_entry()]).await.unwrap();
         let before = used();
         for _ in 0..ENTRIES / 1_000 {
-            let entries: Vec<_> = (0..1_000).map(|_| ends.over_at(long_ago(7))).collect();
+            let entries: Vec<_> = (0..1_000).map(|_| ends.over_at(past(7))).collect();
             list.add(&entries).await.unwrap();
         }
         let each = (used() - before) / ENTRIES;
         println!("bytes for each of {ENTRIES} entries: {each}");
         assert!(each < 400, "{each} bytes for each entry");
-        while list.prune(long_ago(7), 1_000).await.unwrap() > 0 {}
+        while list.prune(past(7), 1_000).await.unwrap() > 0 {}
         assert_eq!(Copy::of(&list).await.known.len(), 2, "the one that is not over, and the last one");
         assert_eq!(server.command(&["ZCARD", "cloakroom:ends:list"]).unwrap(), "4");
     });

@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use cloakroom_conformance::{Ends, ListTraffic};
+use cloakroom_conformance::{Ends, ListTraffic, past};
 use cloakroom_servers::{Redis, Relay};
 use cloakroom_store::{Applied, ErrorKind, Place, Reading, RevocationList};
 
 use super::super::feed::pipe::Pipe;
 use super::super::{HASTE, eventually, run};
-use super::{Copy, long_ago, open, open_hasty};
+use super::{Copy, open, open_hasty};
 
 fn relay_to(server: &Redis) -> (Relay, String) {
     let relay = Relay::to(server.url().rsplit(':').next().unwrap().parse().unwrap()).unwrap();
@@ -31,7 +31,7 @@ fn a_stopped_server_is_an_error_within_the_deadline_and_heals() {
             let waited = tokio::time::timeout(HASTE * 2, copy.read(&list)).await;
             let error = waited.expect("a deadline bounds it").unwrap_err();
             assert!(matches!(error.kind(), ErrorKind::Timeout | ErrorKind::Unavailable), "{error:?}");
-            assert!(tokio::time::timeout(HASTE * 2, list.prune(long_ago(0), 1)).await.unwrap().is_err());
+            assert!(tokio::time::timeout(HASTE * 2, list.prune(past(0), 1)).await.unwrap().is_err());
             assert!(tokio::time::timeout(HASTE * 2, list.ping()).await.unwrap().is_err());
         }
         server.resume();

@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use cloakroom_conformance::Ends;
+use cloakroom_conformance::{Ends, past};
 use cloakroom_core::Timestamp;
 use cloakroom_servers::Redis;
 use cloakroom_store::{ErrorKind, Place, Reading, RevocationList as _};
 
 use super::super::{eventually, run};
-use super::{Copy, long_ago, open};
+use super::{Copy, open};
 
 #[test]
 fn a_list_that_was_emptied_and_grew_past_a_place_does_not_know_the_place() {
@@ -191,7 +191,7 @@ fn a_full_server_still_takes_ends_down_and_forgets_none() {
         list.add(&entries).await.unwrap();
         assert_eq!(Copy::of(&list).await.known, entries);
         list.ping().await.unwrap();
-        list.prune(long_ago(0), 10).await.unwrap();
+        list.prune(past(0), 10).await.unwrap();
     });
 }
 
@@ -200,14 +200,14 @@ fn what_is_over_goes_and_the_newest_stays_as_the_place_of_whoever_has_read_it() 
     let server = Redis::start().unwrap();
     run(async {
         let (list, mut ends) = (open(&server.url()).await, Ends::new(1));
-        let (lasting, over) = (ends.next_entry(), ends.over_at(long_ago(5)));
-        list.add(&[over.clone(), lasting.clone(), ends.over_at(long_ago(3)), over.clone()]).await.unwrap();
+        let (lasting, over) = (ends.next_entry(), ends.over_at(past(5)));
+        list.add(&[over.clone(), lasting.clone(), ends.over_at(past(3)), over.clone()]).await.unwrap();
         let mut copy = Copy::of(&list).await;
-        assert_eq!(list.prune(long_ago(2), 10).await.unwrap(), 0);
-        assert_eq!(list.prune(long_ago(4), 10).await.unwrap(), 1);
-        assert_eq!(list.prune(long_ago(5), 10).await.unwrap(), 1);
+        assert_eq!(list.prune(past(2), 10).await.unwrap(), 0);
+        assert_eq!(list.prune(past(4), 10).await.unwrap(), 1);
+        assert_eq!(list.prune(past(5), 10).await.unwrap(), 1);
         assert_eq!(
-            list.prune(long_ago(5).plus(Duration::from_secs(9)), 10).await.unwrap(),
+            list.prune(past(5).plus(Duration::from_secs(9)), 10).await.unwrap(),
             0,
             "the newest stays"
         );
@@ -216,7 +216,7 @@ fn what_is_over_goes_and_the_newest_stays_as_the_place_of_whoever_has_read_it() 
         let next = ends.next_entry();
         list.add(std::slice::from_ref(&next)).await.unwrap();
         assert!(copy.read(&list).await.unwrap());
-        assert_eq!(list.prune(long_ago(5), 1).await.unwrap(), 1);
+        assert_eq!(list.prune(past(5), 1).await.unwrap(), 1);
         assert_eq!(Copy::of(&list).await.known, [lasting, next]);
     });
 }
@@ -227,7 +227,7 @@ fn a_node_whose_clock_is_ahead_makes_nobody_forget() {
     run(async {
         let (list, mut ends) = (open(&server.url()).await, Ends::new(1));
         let year_3000 = Timestamp::from_millis(32_503_680_000_000);
-        let entries = [ends.over_at(year_3000), ends.over_at(long_ago(0)), ends.over_at(year_3000)];
+        let entries = [ends.over_at(year_3000), ends.over_at(past(0)), ends.over_at(year_3000)];
         list.add(&entries).await.unwrap();
         for ahead in [year_3000, Timestamp::from_millis(i64::MAX)] {
             list.prune(ahead, 10).await.unwrap();

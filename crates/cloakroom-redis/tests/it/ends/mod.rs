@@ -11,7 +11,6 @@ mod sentinel;
 
 use std::time::Duration;
 
-use cloakroom_core::Timestamp;
 use cloakroom_redis::{RedisOptions, RedisRevocations};
 use cloakroom_store::{Place, Reading, RevocationEntry, RevocationList as _, StoreError};
 
@@ -25,11 +24,6 @@ async fn open(url: &str) -> RedisRevocations {
 /// The same with a deadline short enough for a test to wait for.
 async fn open_hasty(url: &str) -> RedisRevocations {
     RedisRevocations::connect(RedisOptions::from_url(url).unwrap().with_deadline(HASTE)).await.unwrap()
-}
-
-/// An instant of the year 2020, which is over by everybody's clock.
-fn long_ago(millis: i64) -> Timestamp {
-    Timestamp::from_millis(1_600_000_000_000 + millis)
 }
 
 /// A node's copy: what it has read, and how far.
