@@ -90,20 +90,23 @@ impl KeyRing {
         Self::rotate(self.keys.iter(), key, rotation)
     }
 
-    /// The ring after a rotation, and without the key called `stolen`: what that sealed opens nowhere any more, and whoever
-    /// carries it is signed out. `rotation.spread` may be zero: a node that has not read the new key yet does so when it
-    /// first meets it.
+    /// The ring after a rotation, and without the key called `stolen`, every key that was made later, and the one that still
+    /// sealed when `stolen` was made: what those sealed opens nowhere any more, and whoever carries it is signed out. What a thief
+    /// made with the one key may have been used since, and was then sealed anew, by us, with any of the others.
+    /// `rotation.spread` may be zero: a node that has not read the new key yet does so when it first meets it.
     ///
-    /// Whoever read the file has all its keys: this is for a key that got out alone, by the environment of one node. Else a
-    /// new ring is the answer, and everybody signs in again.
+    /// Whoever read the file has all its keys: this is for a key that got out alone. Else a new ring is the answer, and everybody
+    /// signs in again.
     ///
     /// # Errors
     /// [`RingError::Unknown`] where there is no such key; else as [`rotated`](Self::rotated).
     pub fn revoked(&self, stolen: KeyId, key: NewKey, rotation: &Rotation) -> Result<Self, RingError> {
-        if self.of(stolen).is_none() {
-            return Err(RingError::Unknown(stolen));
-        }
-        Self::rotate(self.keys.iter().filter(|key| key.id != stolen), key, rotation)
+        let stolen = self.of(stolen).ok_or(RingError::Unknown(stolen))?;
+        let made_at = stolen.created_at.unwrap_or(Timestamp::EPOCH);
+        // A key seals until the next one does, on a node whose clock is late a little longer.
+        let has_ended = |next: &SealKey| next.seals_from.is_some_and(|at| at.plus(CLOCKS_APART) <= made_at);
+        let clean = self.keys.array_windows().filter(|[_, next]| has_ended(next)).map(|[key, _]| key);
+        Self::rotate(clean, key, rotation)
     }
 
     fn rotate<'a>(

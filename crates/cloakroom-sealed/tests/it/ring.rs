@@ -8,7 +8,7 @@ use cloakroom_core::Timestamp;
 use cloakroom_sealed::{KeyFacts, KeyRing, KeyState, NewKey, RingError, Rotation, SharedRing};
 use cloakroom_store::{SealError, SealRefusal, Sealing as _};
 
-use crate::support::{MINUTE, NONCE, NOW, key, new_key, ring, rotation, sealed, sealer, typical};
+use crate::support::{MINUTE, NONCE, NOW, key, new_key, rotation, sealed, sealer, typical};
 
 /// The number of the key that a token was sealed with, as `support::key` counts.
 fn sealed_by(ring: &KeyRing, now: Timestamp) -> u8 {
@@ -119,18 +119,48 @@ fn a_new_key_never_takes_the_name_of_another() {
 }
 
 #[test]
-fn a_stolen_key_opens_nothing_at_once_and_the_others_keep_their_time() {
-    let two = KeyRing::first(new_key(1), NOW.minus(MINUTE)).rotated(new_key(2), &rotation(NOW)).unwrap();
-    let later = NOW.plus(5 * MINUTE);
-    let at_once = Rotation { spread: Duration::ZERO, ..rotation(later) };
-    let revoked = two.revoked(new_key(2).id(), new_key(3), &at_once).unwrap();
-    assert_eq!(states(&revoked, later), [(3, KeyState::Seals), (1, KeyState::Opens)]);
-    assert_eq!(opened(&revoked, &two, later, later), Err(SealRefusal::UnknownKey));
-    assert_eq!(opened(&revoked, &two, NOW, later), Ok(true), "sealed by the first");
-    let unknown = two.revoked(new_key(9).id(), new_key(3), &at_once).unwrap_err();
-    assert_eq!(unknown.to_string(), "there is no key 09090909");
-    let alone = ring().revoked(key(1).id(), new_key(3), &at_once).unwrap();
-    assert_eq!(states(&alone, later), [(3, KeyState::Seals)]);
+fn a_stolen_key_takes_all_keys_with_it_with_which_its_thief_s_sessions_may_have_been_sealed_anew() {
+    // One a day; each opens for a week more.
+    let day = 1_440 * MINUTE;
+    let at = |days: u32| NOW.plus(days * day);
+    let weekly = |now: Timestamp| Rotation { now, spread: MINUTE / 2, window: 7 * day };
+    let mut ring = KeyRing::first(new_key(1), NOW);
+    for number in 2..=4 {
+        ring = ring.rotated(new_key(number), &weekly(at(u32::from(number) - 1))).unwrap();
+    }
+    let later = at(4);
+    let at_once = Rotation { spread: Duration::ZERO, ..weekly(later) };
+    let revoke = |stolen: u8| ring.revoked(new_key(stolen).id(), new_key(9), &at_once).unwrap();
+    let kept = |stolen| states(&revoke(stolen), later).iter().map(|(id, _)| *id).collect::<Vec<_>>();
+    // The one before it still sealed when it was made; those after it sealed anew what it had sealed.
+    assert_eq!((kept(4), kept(3), kept(2), kept(1)), (vec![9, 2, 1], vec![9, 1], vec![9], vec![9]));
+    assert_eq!(states(&revoke(4), later)[0], (9, KeyState::Seals));
+    assert_eq!(states(&revoke(4), later)[1], (2, KeyState::Opens));
+    let sealed_at = |days| opened(&revoke(4), &ring, at(days).plus(MINUTE), later.plus(MINUTE));
+    assert_eq!(
+        [0, 1, 2, 3].map(sealed_at),
+        [Ok(true), Ok(true), Err(SealRefusal::UnknownKey), Err(SealRefusal::UnknownKey)]
+    );
+    let unknown = ring.revoked(new_key(8).id(), new_key(9), &at_once).unwrap_err();
+    assert_eq!(unknown.to_string(), "there is no key 08080808");
+    // Of keys without instants nothing is known.
+    let timeless = KeyRing::new([key(1).seals_from(NOW), key(2)]).unwrap();
+    assert_eq!(timeless.revoked(key(2).id(), new_key(9), &at_once).unwrap().list(later).len(), 1);
+}
+
+/// What a thief makes with a stolen key, used once, is sealed anew with a good one.
+#[test]
+fn a_forged_session_that_was_sealed_anew_ends_with_the_key_that_forged_it() {
+    let (old, spread) = (KeyRing::first(new_key(1), NOW.minus(60 * MINUTE)), MINUTE / 4);
+    let ring = old.rotated(new_key(2), &rotation(NOW)).unwrap();
+    // Forged with the old key and laundered to the new one; and with the new one, while the old one still sealed.
+    for (stolen, used_at, by) in [(1, NOW.plus(MINUTE), 2), (2, NOW.plus(spread), 1)] {
+        let laundered = sealer(ring.clone()).seal(&typical(), NONCE, used_at).unwrap();
+        assert_eq!(laundered.sealed().unwrap()[0], by);
+        let now = NOW.plus(2 * MINUTE);
+        let revoked = ring.revoked(new_key(stolen).id(), new_key(3), &rotation(now)).unwrap();
+        assert_eq!(sealer(revoked).open(&laundered, now).unwrap_err(), SealRefusal::UnknownKey);
+    }
 }
 
 #[test]
@@ -260,5 +290,4 @@ fn a_clock_that_is_ahead_forgets_no_key_that_others_open_with_and_one_that_is_la
     let error = ring.rotated(new_key(3), &rotation(late)).unwrap_err();
     assert_eq!(error, RingError::Clock { newest: NOW, now: late });
     assert!(error.to_string().contains("set the clock right"), "{error}");
-    assert!(ring.revoked(new_key(1).id(), new_key(3), &rotation(late)).is_err());
 }
