@@ -21,12 +21,14 @@ use crate::{Failure, Outcome, eventually, programs};
 /// A running `cloakroom serve` with data of its own. It can be killed and started again on the same data and port.
 #[derive(Debug)]
 pub struct Server {
+    /// What its logs are called.
+    name: &'static str,
     port: u16,
     output: Arc<Output>,
     client: Client,
     starts: u32,
     arguments: Vec<String>,
-    settings: BTreeMap<&'static str, &'static str>,
+    settings: BTreeMap<&'static str, String>,
     running: Option<Running>,
 }
 
@@ -55,17 +57,31 @@ impl Server {
     /// # Errors
     /// Where it is not built, or does not become ready.
     pub(crate) async fn start(output: Arc<Output>, arguments: &[&str]) -> Outcome<Self> {
+        Self::start_as("server", output, arguments, &[]).await
+    }
+
+    /// The same, by another name, with these settings in its environment: a further server on the same data.
+    ///
+    /// # Errors
+    /// Where it is not built, or does not become ready.
+    pub(crate) async fn start_as(
+        name: &'static str,
+        output: Arc<Output>,
+        arguments: &[&str],
+        settings: &[(&'static str, String)],
+    ) -> Outcome<Self> {
         let client = Client::builder().redirect(reqwest::redirect::Policy::none()).no_proxy();
         // The server closes a connection that nothing comes over for a while, perhaps just as something comes.
         let client = client.pool_max_idle_per_host(0).build()?;
         let arguments = arguments.iter().map(|&argument| argument.to_owned()).collect();
         let mut server = Self {
+            name,
             port: free_port()?,
             output,
             client,
             starts: 0,
             arguments,
-            settings: BTreeMap::new(),
+            settings: settings.iter().cloned().collect(),
             running: None,
         };
         server.launch().await?;
@@ -139,7 +155,8 @@ impl Server {
     /// What it said, where it failed.
     pub fn command(&self, arguments: &[&str]) -> Outcome<String> {
         let mut command = Command::new(programs::cloakroom()?);
-        let output = command.args(arguments).arg("--data-dir").arg(self.data()).output()?;
+        command.args(arguments).arg("--data-dir").arg(self.data()).envs(&self.settings);
+        let output = command.output()?;
         if output.status.success() {
             return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
         }
@@ -163,7 +180,7 @@ impl Server {
     /// # Errors
     /// Where it does not become ready again.
     pub async fn kill_and_restart_with(&mut self, key: &'static str, value: &'static str) -> Outcome {
-        self.settings.insert(key, value);
+        self.settings.insert(key, value.to_owned());
         self.kill_and_restart().await
     }
 
@@ -182,7 +199,7 @@ impl Server {
     ///
     /// # Errors
     /// Where it takes too long or ends otherwise than by itself.
-    pub(crate) async fn stop(&mut self) -> Outcome {
+    pub async fn stop(&mut self) -> Outcome {
         let Some(mut running) = self.running.take() else { return Ok(()) };
         let status = running.process.terminate(PATIENCE).await?;
         if status.success() { Ok(()) } else { Err(Failure::new(format!("the server stopped with {status}"))) }
@@ -265,17 +282,20 @@ impl Server {
         (1..=self.starts).map(|start| self.log(start))
     }
 
-    fn data(&self) -> PathBuf {
+    /// Where its data is.
+    #[must_use]
+    pub fn data(&self) -> PathBuf {
         self.output.artifacts().join("data")
     }
 
     fn log(&self, start: u32) -> PathBuf {
-        self.output.artifacts().join(format!("server-{start}.log"))
+        self.output.artifacts().join(format!("{}-{start}.log", self.name))
     }
 
     async fn launch(&mut self) -> Outcome {
         self.starts += 1;
-        let log = File::create(self.log(self.starts))?;
+        let told = self.log(self.starts);
+        let log = File::create(&told)?;
         let mut command = Command::new(programs::cloakroom()?);
         command
             .args(["serve", "--listen", &format!("127.0.0.1:{}", self.port), "--public-url", &self.url("")])
@@ -291,10 +311,9 @@ impl Server {
         let lines = read_lines(stdout, log);
         let running = self.running.insert(Running { process, lines });
         let (client, ready) = (&self.client, format!("http://localhost:{}/readyz", self.port));
-        let log = self.output.artifacts().join(format!("server-{}.log", self.starts));
         eventually("the server to be ready", PATIENCE, async || {
             if let Some(status) = running.process.ended()? {
-                return Err(Failure::new(format!("the server ended with {status}: {}", last_words(&log))));
+                return Err(Failure::new(format!("the server ended with {status}: {}", last_words(&told))));
             }
             // Refused until it listens.
             let reply = client.get(&ready).send().await;

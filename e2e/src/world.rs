@@ -80,6 +80,20 @@ async fn play(
 }
 
 impl World {
+    /// A further server, on the same data, with these arguments and these settings in its environment: the other node of a small
+    /// cluster. What it leaves is called after it; it is killed with the test.
+    ///
+    /// # Errors
+    /// Where it does not become ready.
+    pub async fn node(
+        &self,
+        name: &'static str,
+        arguments: &[&str],
+        settings: &[(&'static str, String)],
+    ) -> Outcome<Server> {
+        Server::start_as(name, Arc::clone(&self.output), arguments, settings).await
+    }
+
     /// Another person's browser, with a profile of its own.
     ///
     /// # Errors

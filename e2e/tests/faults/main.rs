@@ -6,4 +6,5 @@ mod audit;
 mod connections;
 mod guest;
 mod kills;
+mod sealed;
 mod stores;
