@@ -73,7 +73,9 @@
 //!
 //! # The size
 //! Name, value and attributes of the cookie together stay within 4,096 bytes ([`Sealer::COOKIE_BYTES_MAX`]): what is larger is
-//! an error that names the largest part and its bytes, before anything is sent.
+//! an error that names the largest part and its bytes, before anything is sent. Some hundred characters of it are kept free for
+//! what grows by itself, so that activity, a rotation or another proof of identity does not fail for want of room. What is longer
+//! than foreseen may fail all the same: a fourth method, a user agent of hundreds of bytes, at a new proof of identity.
 //!
 //! # Keys
 //! A [`KeyRing`] has one key that seals and others that only open. A [rotation](KeyRing::rotated) adds one that opens at once

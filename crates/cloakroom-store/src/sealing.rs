@@ -105,12 +105,12 @@ impl SealRefusal {
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SealError {
-    /// The cookie would be larger than browsers keep.
+    /// The cookie would be larger than browsers keep, or could become so without any further change of attributes.
     #[error(
-        "the cookie would have {size} bytes, and at most {limit} are kept by browsers; the largest part is {largest}, {largest_size} bytes of it"
+        "the cookie would come to {size} bytes, and at most {limit} are kept by browsers; the largest part is {largest}, {largest_size} bytes of it"
     )]
     TooLarge {
-        /// Bytes of name, value and attributes together.
+        /// Bytes of name, value and attributes together, when what grows by itself has grown.
         size: usize,
         /// Bytes allowed.
         limit: usize,

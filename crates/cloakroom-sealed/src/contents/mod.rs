@@ -23,6 +23,11 @@
 //! Of later parts, an even tag is skipped by who does not know it, and an odd one makes the token unreadable: so does a
 //! flag that is not known. Durations shorter than a millisecond are lost, as in every store.
 //!
+//! # What grows by itself
+//! Instants, the version, what is known of the list, methods and the device change without anybody asking for more room. A session
+//! that fits must not come to fit no more by them: its user would be signed out for having been active. Hence the limit is
+//! judged as if all of these had grown already, within reason ([`write`] says how far).
+//!
 //! # Not compressed
 //! Whoever can choose one attribute and see the cookie's length would learn, guess by guess, what stands beside it (CRIME,
 //! BREACH). Words are replaced one for one within one text of the client's own, so a length never depends on how two parts
@@ -47,6 +52,8 @@ pub(crate) struct Encoded {
     pub(crate) bytes: Zeroizing<Vec<u8>>,
     /// Bytes that the contents take, cut off or not.
     pub(crate) size: usize,
+    /// Bytes more that they may come to take by what happens of itself: activity, rotations, another proof of identity.
+    pub(crate) growth: usize,
 }
 
 /// The bytes of `contents`: at most `most` of them, behind `front` zeros.

@@ -17,6 +17,7 @@ pub(super) struct Writer<'a> {
     front: usize,
     most: usize,
     size: usize,
+    growth: usize,
     from: Timestamp,
     largest: (Part<'a>, usize),
 }
@@ -54,12 +55,12 @@ impl<'a> Writer<'a> {
         // All that may ever be written: bytes that had to grow would leave a copy behind.
         let mut bytes = Zeroizing::new(Vec::with_capacity(front.saturating_add(most)));
         bytes.resize(front, 0);
-        Self { bytes, front, most, size: 0, from, largest: (Part::Frame, 0) }
+        Self { bytes, front, most, size: 0, growth: 0, from, largest: (Part::Frame, 0) }
     }
 
     pub(super) fn finish(self) -> Encoded {
         debug_assert!(self.bytes.len() <= self.front + self.most);
-        Encoded { bytes: self.bytes, size: self.size }
+        Encoded { bytes: self.bytes, size: self.size, growth: self.growth }
     }
 
     pub(super) fn largest(self) -> (Part<'a>, usize) {
@@ -81,6 +82,13 @@ impl<'a> Writer<'a> {
         if size > self.largest.1 {
             self.largest = (part, size);
         }
+    }
+
+    /// Counts what is written as `room` bytes at least.
+    fn growing(&mut self, room: usize, write: impl FnOnce(&mut Self)) {
+        let before = self.size;
+        write(self);
+        self.growth += room.saturating_sub(self.size - before);
     }
 
     pub(super) fn number(&mut self, mut number: u64) {
@@ -122,12 +130,14 @@ pub(super) fn contents<'a>(out: &mut Writer<'a>, contents: &'a SealedContents, f
         out.put(contents.core.expose());
         out.put(record.id.as_bytes());
         out.number(record.created_at.as_millis().cast_unsigned());
-        out.number(contents.version.as_u64());
-        if contents.known != 0 {
-            out.distance(contents.known.cast_signed().wrapping_sub(microseconds(record.created_at)));
-        }
-        out.instant(contents.last_seen_at);
-        out.instant(record.rotated_at);
+        out.growing(VERSION_ROOM, |out| out.number(contents.version.as_u64()));
+        out.growing(KNOWN_ROOM, |out| {
+            if contents.known != 0 {
+                out.distance(contents.known.cast_signed().wrapping_sub(microseconds(record.created_at)));
+            }
+        });
+        out.growing(INSTANT_ROOM, |out| out.instant(contents.last_seen_at));
+        out.growing(INSTANT_ROOM, |out| out.instant(record.rotated_at));
         let spans = spans.shortest();
         out.number(spans.idle);
         out.distance(spans.absolute);
@@ -142,7 +152,8 @@ pub(super) fn contents<'a>(out: &mut Writer<'a>, contents: &'a SealedContents, f
             });
         }
     }
-    if let Some(authentication) = &record.authentication {
+    out.growing(METHODS_ROOM, |out| {
+        let Some(authentication) = &record.authentication else { return };
         out.part(Part::Methods, |out| {
             out.length(authentication.methods().len());
             for used in authentication.methods() {
@@ -150,10 +161,8 @@ pub(super) fn contents<'a>(out: &mut Writer<'a>, contents: &'a SealedContents, f
                 out.instant(used.at);
             }
         });
-    }
-    if let Some(device) = &record.device {
-        write_device(out, device);
-    }
+    });
+    out.growing(DEVICE_ROOM, |out| record.device.iter().for_each(|device| write_device(out, device)));
     if !record.attributes.is_empty() {
         out.length(record.attributes.len());
         for (key, value) in record.attributes.iter() {
@@ -178,3 +187,14 @@ fn write_device(out: &mut Writer<'_>, device: &Device) {
         out.part(Part::Label, |out| out.blob(&words::LABELS.shorten(label)));
     }
 }
+
+/// Thirty-four billion changes.
+const VERSION_ROOM: usize = 5;
+/// Any number of a list that counts in microseconds, for a session that knew none at first.
+const KNOWN_ROOM: usize = 8;
+/// Seventy years from issue.
+const INSTANT_ROOM: usize = 6;
+/// Three methods from the list of words.
+const METHODS_ROOM: usize = 1 + 3 * (1 + 1 + INSTANT_ROOM);
+/// An IPv6 address, a browser that words are known of, and its name.
+const DEVICE_ROOM: usize = 16 + (1 + 36) + (1 + 12);

@@ -35,6 +35,9 @@ pub struct Sealer {
 impl Sealer {
     /// Most bytes of a cookie's name, value and attributes together. RFC 6265bis §5.6 counts name and value; older browsers,
     /// and proxies, count the line.
+    ///
+    /// Counted is what the session may come to take by itself: some hundred characters for instants, the version, two more methods
+    /// of authentication, another device. So a session that was sealed once is never too large for being used.
     pub const COOKIE_BYTES_MAX: usize = 4_096;
 
     /// Seals with the keys of `ring` for `place`. `around` is how many bytes of the `Set-Cookie` line are not the token: name,
@@ -108,8 +111,8 @@ impl Sealing for Sealer {
     ) -> Result<SessionToken, SealError> {
         let ring = self.ring.load();
         let key = ring.sealing(now).ok_or(SealError::NoKey)?;
-        let Encoded { mut bytes, size } = contents::encode(contents, self.format, HEAD, CONTENTS_MAX);
-        let size = self.cookie_bytes(size);
+        let Encoded { mut bytes, size, growth } = contents::encode(contents, self.format, HEAD, CONTENTS_MAX);
+        let size = self.cookie_bytes(size.saturating_add(growth));
         if size > Self::COOKIE_BYTES_MAX {
             return Err(self.too_large(contents, size));
         }
