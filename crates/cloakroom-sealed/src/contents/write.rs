@@ -188,8 +188,8 @@ fn write_device(out: &mut Writer<'_>, device: &Device) {
     }
 }
 
-/// Thirty-four billion changes.
-const VERSION_ROOM: usize = 5;
+/// Versions also jump by 2³², where many exchanges of a token are ended by one entry of the list: room for 2¹⁷ such jumps.
+const VERSION_ROOM: usize = 7;
 /// Any number of a list that counts in microseconds, for a session that knew none at first.
 const KNOWN_ROOM: usize = 8;
 /// Seventy years from issue.

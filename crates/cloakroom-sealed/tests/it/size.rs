@@ -17,7 +17,7 @@ fn with_attribute(bytes: usize) -> SealedContents {
 }
 
 /// Bytes that the bare session may grow by: instants, version, what is known, three methods, a device.
-const GROWTH: usize = 5 + 5 + 4 + 8 + 25 + 66;
+const GROWTH: usize = 5 + 5 + 6 + 8 + 25 + 66;
 
 /// Bytes of the cookie when the session in `token` has grown.
 fn grown(around: usize, token: &SessionToken) -> usize {
@@ -83,7 +83,7 @@ fn a_session_that_fits_goes_on_fitting_whatever_happens_to_it_of_itself() {
         let record = Arc::make_mut(&mut contents.record);
         contents.last_seen_at = NOW.plus(30 * year);
         record.rotated_at = NOW.plus(30 * year);
-        contents.version = cloakroom_store::Version::from_u64(1 << 34);
+        contents.version = cloakroom_store::Version::from_u64((1 << 49) - 1);
         contents.known = (1 << 53) - 1;
         for (number, method) in ["password", "totp", "passkey"].into_iter().enumerate() {
             let at = NOW.plus(30 * year + MINUTE * u32::try_from(number).unwrap());
