@@ -45,7 +45,8 @@
 //!    saved which was not. What the handler answered, a 500 included, makes no difference to what it changed.
 //! 5. `Set-Cookie` appears where the token changed, a removal where the session is over for good; never where a sibling
 //!    request may just have been given another token, and never because a store did not answer. `Vary` appears where
-//!    the session was read; `Cache-Control: no-store` where a cookie goes out, unless the handler chose.
+//!    the session was read; `Cache-Control: no-store` where a cookie goes out, unless the handler chose one that keeps the
+//!    response from caches which serve others.
 //!
 //! # Stolen sessions
 //! [`SessionLayer::inspector`] has each request judged whose session is found active: it goes on, or has to prove identity

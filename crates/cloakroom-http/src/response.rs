@@ -39,6 +39,17 @@ pub fn no_store_unless_chosen(headers: &mut HeaderMap) {
     }
 }
 
+/// Forbids every cache to keep the response, which says something about this client's token, unless its handler chose a
+/// `Cache-Control` itself that keeps it from caches which serve others (ASVS 14.3.2).
+///
+/// # Security
+/// A choice that [lets them](may_be_shared) is not heard: whoever asks next would be handed the cookie.
+pub fn no_store_unless_private(headers: &mut HeaderMap) {
+    if !headers.contains_key(CACHE_CONTROL) || may_be_shared(headers) {
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    }
+}
+
 /// Whether a cache that serves others too may answer with the response, unasked: its handler said how it is to be cached, and
 /// none of `private`, `no-store` and `no-cache` (RFC 9111 §5.2.2).
 #[must_use]
@@ -130,13 +141,26 @@ mod tests {
     }
 
     #[test]
-    fn a_handler_that_chose_how_to_be_cached_is_heard() {
-        let mut chosen = headers(&[("cache-control", "private, max-age=60")]);
-        no_store_unless_chosen(&mut chosen);
-        assert_eq!(all(&chosen, CACHE_CONTROL), ["private, max-age=60"]);
-        let mut silent = HeaderMap::new();
-        no_store_unless_chosen(&mut silent);
-        assert_eq!(all(&silent, CACHE_CONTROL), ["no-store"]);
+    fn a_handler_that_chose_how_to_be_cached_is_heard_unless_others_would_be_handed_the_cookie() {
+        for (chosen, sent) in [
+            (&[][..], "no-store"),
+            (&["private, max-age=60"], "private, max-age=60"),
+            (&["no-cache"], "no-cache"),
+            (&["public, max-age=60"], "no-store"),
+            (&["max-age=60", "immutable"], "no-store"),
+        ] {
+            let mut headers: HeaderMap =
+                chosen.iter().map(|line| (CACHE_CONTROL, HeaderValue::from_static(line))).collect();
+            no_store_unless_private(&mut headers);
+            assert_eq!(all(&headers, CACHE_CONTROL), [sent], "{chosen:?}");
+        }
+        let mut public = headers(&[("cache-control", "public, max-age=60")]);
+        no_store_unless_chosen(&mut public);
+        assert_eq!(
+            all(&public, CACHE_CONTROL),
+            ["public, max-age=60"],
+            "without a cookie its own choice stands"
+        );
     }
 
     #[test]

@@ -133,7 +133,7 @@ fn a_session_that_outgrows_its_cookie_leaves_the_one_in_the_browser_as_it_was() 
         };
         // A note that leaves a little room, then one byte more each time, until the next would not fit.
         let empty = stored().await?;
-        let mut size = (OURS - empty) * 3 / 4 - 20;
+        let mut size = (OURS - empty) * 3 / 4 - 160;
         let mut sizes = Vec::new();
         let refused = loop {
             let (status, body) = keep(&browser, size).await?;
@@ -143,10 +143,10 @@ fn a_session_that_outgrows_its_cookie_leaves_the_one_in_the_browser_as_it_was() 
             sizes.push(stored().await?);
             size += 1;
         };
-        // Three bytes are four characters: the bound is reached within three.
+        // Room may be kept below the bound for what grows by itself: instants, one more proof of identity.
         let largest = sizes.last().copied().unwrap_or_default();
         assert!(sizes.len() > 3 && sizes.is_sorted(), "{sizes:?}");
-        assert!((OURS - 2..=OURS).contains(&largest), "{sizes:?}");
+        assert!((OURS - 160..=OURS).contains(&largest), "{sizes:?}");
         let (status, problem) = refused;
         assert_eq!((status, problem.get("code").cloned()), (413, Some("attributes_too_large".into())));
         assert_eq!(problem.get("largest"), Some(&"attribute `note`".into()));

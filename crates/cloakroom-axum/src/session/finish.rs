@@ -74,7 +74,7 @@ impl Shared {
             Standing::Held(held) => self.hand_over(held, headers),
             Standing::Absent(absence) if state.presented == Some(Carrier::Cookie) && absence.is_final() => {
                 response::set_cookie(headers, &self.config.cookie, self.config.cookie.removal());
-                response::no_store_unless_chosen(headers);
+                response::no_store_unless_private(headers);
             }
             Standing::Absent(_) | Standing::Unasked(_) => {}
         }
@@ -94,15 +94,15 @@ impl Shared {
         match held.carrier {
             Carrier::Cookie => {
                 let (lifetime, now) = (&held.session.record().lifetime, self.config.sessions.now());
-                let line = self.config.cookie.set_cookie(&held.token, lifetime, now);
+                let line = self.config.cookie.set_cookie(held.token(), lifetime, now);
                 response::set_cookie(headers, &self.config.cookie, line);
             }
             // A handler puts a token that was issued or exchanged into its answer. That one was sealed anew, it need not
             // even know.
-            Carrier::Bearer if held.token.is_sealed() => response::hand_over_bearer(headers, &held.token),
+            Carrier::Bearer if held.token().is_sealed() => response::hand_over_bearer(headers, held.token()),
             Carrier::Bearer => return,
         }
-        response::no_store_unless_chosen(headers);
+        response::no_store_unless_private(headers);
     }
 }
 

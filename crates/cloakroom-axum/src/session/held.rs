@@ -7,10 +7,12 @@ use cloakroom_http::Carrier;
 /// A session to work with.
 pub(super) struct Held {
     pub(super) session: ActiveSession,
-    /// The token that the client will have when the response is there.
-    pub(super) token: SessionToken,
     pub(super) carrier: Carrier,
     pub(super) novelty: Novelty,
+    /// The token that it was found by, or issued with; see [`token`](Self::token) for what its client will have.
+    pub(super) token: SessionToken,
+    /// The session when its token was last sealed anew: it has the one that took this one's place.
+    sealed_anew: Option<Box<ActiveSession>>,
 }
 
 /// What the client does not have yet, the least first.
@@ -29,14 +31,14 @@ pub(super) enum Novelty {
 impl Held {
     /// A session that was looked up by `token`.
     pub(super) fn found(session: ActiveSession, token: SessionToken, carrier: Carrier) -> Self {
-        let mut held = Self { session, token, carrier, novelty: Novelty::None };
+        let mut held = Self { session, carrier, novelty: Novelty::None, token, sealed_anew: None };
         held.take_replacement(Novelty::Touched);
         held
     }
 
     /// A session that this request issued, or whose token it exchanged.
     pub(super) fn issued(session: ActiveSession, token: SessionToken, carrier: Carrier) -> Self {
-        Self { session, token, carrier, novelty: Novelty::Issued }
+        Self { session, carrier, novelty: Novelty::Issued, token, sealed_anew: None }
     }
 
     /// The same session as it was looked up once more, by this token.
@@ -52,19 +54,23 @@ impl Held {
         self.take_replacement(if is_changed { Novelty::Changed } else { Novelty::Touched });
     }
 
+    /// The token that the client will have when the response is there.
+    pub(super) fn token(&self) -> &SessionToken {
+        self.sealed_anew.as_deref().and_then(ActiveSession::replacement).unwrap_or(&self.token)
+    }
+
     /// What forms and streams are bound to: what stays the same while a token is sealed anew.
     pub(super) fn binding(&self) -> &SessionToken {
         self.session.binding().unwrap_or(&self.token)
     }
 
     pub(super) fn bearer_token(&self) -> Option<TokenText> {
-        (self.carrier == Carrier::Bearer).then(|| self.token.expose())
+        (self.carrier == Carrier::Bearer).then(|| self.token().expose())
     }
 
     fn take_replacement(&mut self, novelty: Novelty) {
-        if let Some(replacement) = self.session.replacement() {
-            self.token = SessionToken::parse(replacement.expose().as_str().as_bytes())
-                .expect("the text of a token is that of a token");
+        if self.session.replacement().is_some() {
+            self.sealed_anew = Some(Box::new(self.session.clone()));
             self.novelty = self.novelty.max(novelty);
         }
     }

@@ -122,7 +122,7 @@ impl State {
             _ if self.heard == Heard::FromTheStore => return self.load(shared).await,
             Standing::Unasked(Found::Cookie(token) | Found::Bearer(token)) => (token, shared.activity()),
             // It was active when it was read: that counted already.
-            Standing::Held(held) if held.novelty < Novelty::Issued => (&held.token, Activity::Ignored),
+            Standing::Held(held) if held.novelty < Novelty::Issued => (held.token(), Activity::Ignored),
             _ => return self.load(shared).await,
         };
         if self.heard == Heard::Nothing {

@@ -81,7 +81,7 @@ fn a_response_depends_on_the_cookie_exactly_where_the_session_was_asked_for() {
 }
 
 #[test]
-fn a_response_with_a_cookie_is_not_cached_unless_its_handler_chose() {
+fn a_response_with_a_cookie_is_cached_by_its_own_browser_at_most_where_its_handler_chose() {
     on_both(async |kind| {
         let site = site(kind).route(
             "/chosen",
@@ -92,10 +92,21 @@ fn a_response_with_a_cookie_is_not_cached_unless_its_handler_chose() {
                     .map(|()| [(CACHE_CONTROL, HeaderValue::from_static("private, max-age=1"))])
             }),
         );
+        let site = site.route(
+            "/public",
+            any(async |session: Session| {
+                session
+                    .rotate()
+                    .await
+                    .map(|()| [(CACHE_CONTROL, HeaderValue::from_static("public, max-age=60"))])
+            }),
+        );
         let mut browser = site.browser();
         assert_eq!(browser.post("/sign-in?alice").await.header("cache-control"), Some("no-store"));
         let chosen = browser.post("/chosen").await;
         assert_eq!((chosen.is_set(), chosen.header("cache-control")), (true, Some("private, max-age=1")));
+        let public = browser.post("/public").await;
+        assert_eq!((public.is_set(), public.header("cache-control")), (true, Some("no-store")));
         assert_eq!(browser.post("/sign-out").await.header("cache-control"), Some("no-store"));
     });
 }
