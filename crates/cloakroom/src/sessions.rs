@@ -13,7 +13,7 @@ use zeroize::Zeroize as _;
 use crate::hub::Hub;
 use crate::near::{Harm, NearCachePolicy, NearStore};
 use crate::observe::{Metrics, store_span, told};
-use crate::sealed::{Mirror, SealedParts, SealedStore, Seals};
+use crate::sealed::{Bounds, Mirror, SealedParts, SealedStore, Seals};
 use crate::streams::{StreamPolicy, Streams};
 use crate::touch::TouchQueue;
 use crate::{Actor, Clock, Event, EventSink, Random, RandomError, SessionError, SessionsBuilder};
@@ -295,8 +295,9 @@ fn near_of(parts: &Parts, store: &Arc<dyn Store>) -> Option<NearStore> {
 fn seals_of(parts: &Parts, sealed: &SealedParts, streams: &Arc<Streams>) -> Seals {
     let (clock, random) = (&parts.clock, &parts.random);
     let mirror = sealed.list.as_ref().map(|list| {
-        let (list, streams, lease) = (Arc::clone(list), Arc::clone(streams), parts.near_cache.lease());
-        Arc::new(Mirror::new(list, Arc::clone(clock), Arc::clone(random), streams, lease, sealed.harm))
+        let (lease, longest_life) = (parts.near_cache.lease(), sealed.policy.longest_life(&parts.policy));
+        let (list, streams, bounds) = (Arc::clone(list), Arc::clone(streams), Bounds { lease, longest_life });
+        Arc::new(Mirror::new(list, Arc::clone(clock), Arc::clone(random), streams, bounds, sealed.harm))
     });
     Seals::new(sealed, &parts.policy, Arc::clone(random), mirror)
 }

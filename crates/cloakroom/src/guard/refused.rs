@@ -23,6 +23,11 @@ impl Refused {
         Self::new(Why::Unread, retry_after)
     }
 
+    /// A sealed token is from a future that this node does not know.
+    pub(crate) fn ahead(retry_after: Duration) -> Self {
+        Self::new(Why::Ahead, retry_after)
+    }
+
     /// When another try may succeed.
     #[must_use]
     pub fn retry_after(&self) -> Duration {
@@ -51,6 +56,9 @@ pub(super) enum Why {
     /// Nobody knows what was revoked: the list could not be read, and what is known of it is too old.
     #[error("the list of revocations could not be read")]
     Unread,
+    /// A token says more than can be so: this node's clock is behind, or another list is in use than when it was issued.
+    #[error("the token is ahead of this node's clock, or of the list of revocations")]
+    Ahead,
 }
 
 impl Why {
@@ -64,6 +72,7 @@ impl Why {
             Self::Crowded => "crowded",
             Self::Waited => "waited",
             Self::Unread => "unread",
+            Self::Ahead => "ahead",
         }
     }
 }

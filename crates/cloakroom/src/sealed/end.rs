@@ -1,6 +1,6 @@
 //! Ending sealed sessions: an entry in the list.
 
-use cloakroom_core::{EndReason, Timestamp};
+use cloakroom_core::{EndReason, SessionId, Timestamp};
 use cloakroom_store::{Ended, Ending, Selector, StoreError, Verb};
 
 use super::Seals;
@@ -20,13 +20,25 @@ impl Seals {
         reason: EndReason,
         now: Timestamp,
     ) -> Result<Ending, StoreError> {
+        self.end_for(selector, known, None, (reason, now)).await
+    }
+
+    /// The same, for a session that is begun in its place.
+    pub(super) async fn end_for(
+        &self,
+        selector: &Selector,
+        known: Option<&Known>,
+        newcomer: Option<SessionId>,
+        ending: (EndReason, Timestamp),
+    ) -> Result<Ending, StoreError> {
+        let (reason, now) = ending;
         let mirror = self.mirror().ok_or_else(|| unsupported(Verb::End))?;
         if let Selector::One(session) = selector
             && mirror.knows_end_of(*session)
         {
             return Ok(Ending::default());
         }
-        let Some(entry) = self.entry_of_end(mirror, selector, known, reason, now)? else {
+        let Some(entry) = self.entry_of_end(mirror, selector, known, newcomer, ending)? else {
             return Ok(Ending::default());
         };
         mirror.write(&[entry]).await?;

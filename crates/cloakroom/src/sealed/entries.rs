@@ -16,15 +16,16 @@ impl Seals {
     /// The entry by which `selector` is ended, or `None` where it is left to time.
     ///
     /// Where one principal has ended so many sessions one by one that their ends would crowd every node's memory, this one ends all
-    /// of theirs.
+    /// of theirs but `except`: the one that is begun in its place.
     pub(super) fn entry_of_end(
         &self,
         mirror: &Mirror,
         selector: &Selector,
         known: Option<&Known>,
-        reason: EndReason,
-        now: Timestamp,
+        except: Option<SessionId>,
+        ending: (EndReason, Timestamp),
     ) -> Result<Option<RevocationEntry>, StoreError> {
+        let (reason, now) = ending;
         let longest = now.plus(self.longest_life);
         let is_crowded = mirror.entries() >= ENTRIES_MAX;
         let known = |session: &SessionId| known.filter(|known| known.session == *session);
@@ -43,7 +44,7 @@ impl Seals {
                     if !is_crowded && self.tally.has_room(principal, *absolute_expires_at, now) {
                         (Scope::Session(*session), *absolute_expires_at)
                     } else {
-                        (all_of(principal, None), longest)
+                        (all_of(principal, except), longest)
                     }
                 }
             },

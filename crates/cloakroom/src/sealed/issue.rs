@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use cloakroom_core::{EndReason, Route, SessionRecord, Timestamp};
+use cloakroom_core::{EndReason, Route, SessionId, SessionRecord, Timestamp};
 use cloakroom_store::{Ended, Live, SealedContents, Selector, StoreError, Verb, Version};
 
 use super::seal::Seal;
@@ -35,7 +35,10 @@ impl Sessions {
         };
         let token = seals.seal(&contents, now)?;
         let ended = match &issue.replaced {
-            Some(old) => self.end_replaced_sealed(seals, old, now).await.map_err(SessionError::Store)?,
+            Some(old) => self
+                .end_replaced_sealed(seals, old, contents.record.id, now)
+                .await
+                .map_err(SessionError::Store)?,
             None => Vec::new(),
         };
         self.report_issue(issue, contents.record.id, &ended, now);
@@ -85,6 +88,7 @@ impl Sessions {
         &self,
         seals: &Seals,
         old: &Replacing,
+        newcomer: SessionId,
         now: Timestamp,
     ) -> Result<Vec<Ended>, StoreError> {
         if seals.mirror().is_none() {
@@ -93,10 +97,10 @@ impl Sessions {
         let Replacing { session, principal, absolute_expires_at } = old.clone();
         let known = Known { session, principal, absolute_expires_at };
         let selector = Selector::One(session);
-        let ending = seals.end(&selector, Some(&known), EndReason::Replaced, now);
+        let ending = seals.end_for(&selector, Some(&known), Some(newcomer), (EndReason::Replaced, now));
         Ok(self.ask(Verb::End, ending).await?.ended)
     }
 }
 
 /// The least that an instant is after another.
-const INSTANT: std::time::Duration = std::time::Duration::from_millis(1);
+pub(super) const INSTANT: std::time::Duration = std::time::Duration::from_millis(1);

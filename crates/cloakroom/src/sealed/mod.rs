@@ -40,7 +40,7 @@ use zeroize::Zeroize as _;
 use crate::{Random, SessionError};
 
 pub(crate) use self::mirror::Harm as MirrorHarm;
-pub(crate) use self::mirror::{Covered, Mirror, Need};
+pub(crate) use self::mirror::{Bounds, Covered, Mirror, Need};
 pub(crate) use self::observe::describe;
 pub use self::policy::{Replay, SealedPolicy, WhenUnreachable};
 pub(crate) use self::seal::Seal;

@@ -10,13 +10,25 @@ use crate::observe::Validated;
 pub(super) struct SealedMetrics {
     pub(super) validated: Validated,
     refused: Vec<(SealRefusal, Counter)>,
+    ahead: Counter,
 }
 
 impl SealedMetrics {
     pub(super) fn new() -> Self {
         let refused =
             |refusal: SealRefusal| (refusal, metrics::counter!(REFUSED, "reason" => refusal.as_str()));
-        Self { validated: Validated::from("sealed"), refused: REFUSALS.into_iter().map(refused).collect() }
+        Self {
+            validated: Validated::from("sealed"),
+            refused: REFUSALS.into_iter().map(refused).collect(),
+            ahead: metrics::counter!(REFUSED, "reason" => "ahead"),
+        }
+    }
+
+    /// A token that was opened, and cannot be judged: it is from a future that this node does not know.
+    #[cold]
+    pub(super) fn ahead(&self) {
+        self.validated.failed.increment(1);
+        self.ahead.increment(1);
     }
 
     #[cold]
@@ -31,7 +43,10 @@ impl SealedMetrics {
 
 /// Describes the metrics of sealed sessions.
 pub(crate) fn describe() {
-    metrics::describe_counter!(REFUSED, "Sealed tokens that were not opened, by reason");
+    metrics::describe_counter!(
+        REFUSED,
+        "Sealed tokens that were not opened, by reason; or opened and not judged: ahead of this node's clock, or of the list"
+    );
     super::mirror::describe();
 }
 

@@ -72,7 +72,7 @@ impl Store for SealedStore {
     fn sweep(&self, request: SweepRequest) -> StoreFuture<'_, Swept> {
         let Some(mirror) = self.0.mirror() else { return StoreFuture::ready(Ok(Swept::default())) };
         StoreFuture::waiting(async move {
-            let over = request.now.minus(CLOCKS_APART_MAX);
+            let over = mirror.surely_now(request.now).await?.minus(CLOCKS_APART_MAX);
             self.0.forget_over(over);
             let removed = mirror.list().prune(over, request.limit).await?;
             Ok(Swept { removed, more: removed >= request.limit, ..Swept::default() })

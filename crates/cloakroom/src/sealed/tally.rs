@@ -13,51 +13,53 @@ pub(super) struct Tally(Mutex<Counts>);
 #[derive(Debug, Default)]
 struct Counts {
     principals: HashMap<PrincipalId, Share>,
-    /// Anonymous ends, by the minute in which they may be forgotten.
-    anonymous: BTreeMap<i64, usize>,
-    anonymous_total: usize,
+    anonymous: Share,
 }
 
-#[derive(Debug)]
+/// Ends, by the minute after which they are forgotten.
+#[derive(Debug, Default)]
 struct Share {
+    minutes: BTreeMap<i64, usize>,
     ends: usize,
-    /// When all of them are forgotten.
-    until: Timestamp,
+}
+
+impl Share {
+    /// Counts one more, unless there are `most`.
+    fn takes(&mut self, most: usize, until: Timestamp, now: Timestamp) -> bool {
+        self.forget_over(now);
+        if self.ends >= most {
+            return false;
+        }
+        self.ends += 1;
+        *self.minutes.entry(minute(until)).or_default() += 1;
+        true
+    }
+
+    fn forget_over(&mut self, now: Timestamp) {
+        let later = self.minutes.split_off(&minute(now));
+        let over: usize = std::mem::replace(&mut self.minutes, later).values().sum();
+        self.ends = self.ends.saturating_sub(over);
+    }
 }
 
 impl Tally {
     /// Whether one more end of a session of `principal` may be written down by itself; it is counted then.
     pub(super) fn has_room(&self, principal: &PrincipalId, until: Timestamp, now: Timestamp) -> bool {
         let mut counts = self.0.lock();
-        let share = counts.principals.entry(principal.clone()).or_insert(Share { ends: 0, until });
-        if share.until <= now {
-            share.ends = 0;
-        }
-        share.until = share.until.max(until);
-        if share.ends >= PRINCIPAL_ENDS_MAX {
-            return false;
-        }
-        share.ends += 1;
-        true
+        counts.principals.entry(principal.clone()).or_default().takes(PRINCIPAL_ENDS_MAX, until, now)
     }
 
     /// Whether one more end of an anonymous session may be written down; it is counted then.
     pub(super) fn has_anonymous_room(&self, until: Timestamp, now: Timestamp) -> bool {
-        let mut counts = self.0.lock();
-        let later = counts.anonymous.split_off(&minute(now));
-        let over: usize = std::mem::replace(&mut counts.anonymous, later).values().sum();
-        counts.anonymous_total = counts.anonymous_total.saturating_sub(over);
-        if counts.anonymous_total >= ANONYMOUS_ENDS_MAX {
-            return false;
-        }
-        counts.anonymous_total += 1;
-        *counts.anonymous.entry(minute(until).saturating_add(1)).or_default() += 1;
-        true
+        self.0.lock().anonymous.takes(ANONYMOUS_ENDS_MAX, until, now)
     }
 
     /// Forgets whose ends are all forgotten.
     pub(super) fn forget_over(&self, now: Timestamp) {
-        self.0.lock().principals.retain(|_, share| share.until > now);
+        self.0.lock().principals.retain(|_, share| {
+            share.forget_over(now);
+            share.ends > 0
+        });
     }
 }
 
@@ -89,19 +91,21 @@ mod tests {
         }
         assert!(!tally.has_room(&alice, at(10), at(0)));
         assert!(tally.has_room(&bob, at(10), at(0)));
-        assert!(!tally.has_room(&alice, at(10), at(9)));
-        assert!(tally.has_room(&alice, at(20), at(10)), "all of them are forgotten");
-        tally.forget_over(at(20));
+        assert!(!tally.has_room(&alice, at(30), at(10)), "to the minute");
+        assert!(tally.has_room(&alice, at(30), at(11)), "who was refused does not make it last longer");
+        tally.forget_over(at(31));
         assert!(tally.0.lock().principals.is_empty());
     }
 
     #[test]
-    fn strangers_have_so_many_ends_together_until_those_are_over() {
+    fn strangers_have_so_many_ends_together_and_each_leaves_when_it_is_over() {
         let tally = Tally::default();
-        for _ in 0..ANONYMOUS_ENDS_MAX {
+        assert!(tally.has_anonymous_room(at(5), at(0)));
+        for _ in 1..ANONYMOUS_ENDS_MAX {
             assert!(tally.has_anonymous_room(at(10), at(0)));
         }
-        assert!(!tally.has_anonymous_room(at(10), at(10)));
-        assert!(tally.has_anonymous_room(at(30), at(12)));
+        assert!(!tally.has_anonymous_room(at(10), at(5)));
+        assert!(tally.has_anonymous_room(at(10), at(6)));
+        assert!(!tally.has_anonymous_room(at(10), at(6)));
     }
 }

@@ -3,15 +3,18 @@
 use std::sync::Arc;
 
 use cloakroom_core::{SessionRecord, SessionToken, Timestamp, Tombstone, Verdict, judge, touch_due};
-use cloakroom_store::{Live, OpenedSeal, Retired, SealedContents, StoreError};
+use cloakroom_store::{ErrorKind, Live, OpenedSeal, Retired, SealedContents, StoreError, Verb};
 use tracing::Span;
 
-use super::entries::core_name;
+use super::entries::{CLOCKS_APART_MAX, core_name};
+use super::issue::INSTANT;
 use super::mirror::{Covered, Sight};
 use super::seal::{Claim, Seal};
-use super::{Mirror, Need, Seals, WhenUnreachable};
+use super::{Mirror, Need, SealedStore, Seals, WhenUnreachable};
 use crate::validate::Answer;
-use crate::{ActiveSession, Activity, Event, EventKind, Presenter, SessionError, Sessions, Validation};
+use crate::{
+    ActiveSession, Activity, Event, EventKind, Presenter, Refused, SessionError, Sessions, Validation,
+};
 
 /// What is believed of the list.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -71,16 +74,25 @@ impl Sessions {
         let seal = Seal::of(&contents, None);
         let opened = Opened { seals, question, contents, seal, is_stale };
         let Some(mirror) = seals.mirror() else {
+            if opened.is_of_the_future(None) {
+                return Answer::There(Err(opened.ahead()));
+            }
             return Answer::There(Ok(self.judged(opened, None)));
         };
+        if opened.is_of_the_future(Some(mirror)) {
+            return Answer::There(Err(opened.ahead()));
+        }
         let sight = opened.look(mirror);
         seals.metrics.validated.took(&**self.clock(), begun);
         match sight {
             Sight::Covered(covered) => Answer::There(Ok(self.judged(opened, Some(covered)))),
-            Sight::Clear if by == By::Memory => Answer::There(Ok(self.judged(opened, None))),
+            Sight::Clear if by == By::Memory && !opened.knows_more_than(mirror) => {
+                Answer::There(Ok(self.judged(opened, None)))
+            }
             _ if opened.expired().is_some() => Answer::There(Ok(self.judged(opened, None))),
             _ => Answer::Coming(Box::pin(async move {
-                let need = if by == By::List { Need::Fresh } else { Need::Trust };
+                let is_fresh = by == By::List || opened.knows_more_than(mirror);
+                let need = if is_fresh { Need::Fresh } else { Need::Trust };
                 let read = mirror.refresh(need).await;
                 self.judged_after(opened, mirror, read)
             })),
@@ -95,6 +107,9 @@ impl Sessions {
         read: Result<(), StoreError>,
     ) -> Result<Validation, SessionError> {
         let covered = mirror.covers(&opened.claim());
+        if covered.is_none() && read.is_ok() && opened.knows_more_than(mirror) {
+            return Err(opened.ahead());
+        }
         if let (None, Err(error)) = (&covered, read) {
             if opened.seals.policy.when_unreachable() == WhenUnreachable::Closed {
                 opened.seals.metrics.validated.failed.increment(1);
@@ -182,6 +197,34 @@ impl Opened<'_> {
         Claim { contents: &self.contents, core: core_name(&self.seal.binding) }
     }
 
+    /// Whether its issuer had read more of the list than this node. After another reading that cannot be: it is another list, or a
+    /// token that was forged with a stolen key.
+    fn knows_more_than(&self, mirror: &Mirror) -> bool {
+        self.contents.known > mirror.newest()
+    }
+
+    /// Whether it was issued or used later than any clock could say, and than anything that it had to come after.
+    fn is_of_the_future(&self, mirror: Option<&Arc<Mirror>>) -> bool {
+        let latest = self.question.now.plus(CLOCKS_APART_MAX);
+        let record = &self.contents.record;
+        if self.contents.last_seen_at <= latest && record.created_at <= latest {
+            return false;
+        }
+        let principal = record.principal.as_ref().map(|principal| principal.id());
+        let after = mirror.and_then(|mirror| mirror.after(principal).instant);
+        self.contents.last_seen_at > latest
+            || after.is_none_or(|after| record.created_at > after.plus(INSTANT))
+    }
+
+    /// Nobody can say whether it was ended: neither is it let in, nor is its client told to forget it.
+    #[cold]
+    fn ahead(&self) -> SessionError {
+        self.seals.metrics.ahead();
+        let refused = Refused::ahead(RETRY_AFTER);
+        let error = StoreError::new(ErrorKind::Unavailable, SealedStore::NAME, Verb::Get);
+        SessionError::Store(error.caused_by(refused))
+    }
+
     fn look(&self, mirror: &Mirror) -> Sight {
         mirror.look(&self.claim())
     }
@@ -227,3 +270,6 @@ impl Sessions {
         mirror.covers(&Claim { contents: &contents, core: core_name(binding) }).is_some()
     }
 }
+
+/// What clients of a token that is ahead are told to wait: clocks are set, and lists read, by people.
+const RETRY_AFTER: std::time::Duration = std::time::Duration::from_secs(30);

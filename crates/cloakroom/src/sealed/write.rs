@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use cloakroom_core::{SessionRecord, Timestamp};
-use cloakroom_store::{Applied, Live, RevocationEntry, SealedContents, StoreError, Verb};
+use cloakroom_store::{Applied, Live, Retired, RevocationEntry, SealedContents, StoreError, Verb};
 
 use super::entries::{core_name, full};
 use super::mirror::Covered;
 use super::seal::{Claim, Seal};
 use super::validate::expired;
-use super::{Mirror, Replay, Seals, WhenUnreachable};
+use super::{Mirror, Need, Replay, Seals, WhenUnreachable};
 use crate::{ActiveSession, Changes, Renewal, Renewed, SessionError, Sessions, Written};
 
 impl Sessions {
@@ -54,7 +54,7 @@ impl Sessions {
     }
 
     /// Gives a session a new core, and with it another token. The old one is dead, as far as there is a list, before the new one
-    /// is handed out.
+    /// is handed out; and of several that exchange one token at the same time, on whichever nodes, one is given another.
     pub(crate) async fn rotate_sealed(
         &self,
         seals: &Seals,
@@ -88,7 +88,15 @@ impl Sessions {
                 return Err(SessionError::Store(full(Verb::Rekey)));
             }
             let entry = seals.entry_of_exchange(mirror, &before, core_name(old), now)?;
-            self.write_or_owe(seals, mirror, entry).await.map_err(SessionError::Store)?;
+            self.write_or_owe(seals, mirror, entry.clone()).await.map_err(SessionError::Store)?;
+            // The list decides between two exchanges of one token: the one that stands first in it. Where it cannot be read, the old
+            // token is dead, and the new one has to be handed out.
+            let read = mirror.refresh(Need::Fresh).await;
+            if read.is_ok()
+                && let Some(rotated_at) = mirror.exchanged_before(&entry)
+            {
+                return Ok(Renewed::Retired(Retired { session: before.record.id, rotated_at }));
+            }
         }
         let session = ActiveSession::sealed(live(contents), seal);
         exchange.done(&session);

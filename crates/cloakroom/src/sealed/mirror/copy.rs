@@ -149,6 +149,12 @@ impl Copy {
         mark.is_none_or(|mark| mark.met_in == met_in)
     }
 
+    /// When what an entry says was decided, where that was by another entry than this.
+    pub(crate) fn decided_by_another(&self, entry: &RevocationEntry) -> Option<Timestamp> {
+        let mark = self.book(route_of(&entry.scope)?).read().mark_of(&entry.scope)?;
+        (!mark.is_of(entry)).then_some(mark.at)
+    }
+
     fn book(&self, route: Route) -> &RwLock<Book> {
         let number = usize::from(route.as_u16()) % BOOKS;
         self.books.get(number).expect("the remainder is less than the number of books")

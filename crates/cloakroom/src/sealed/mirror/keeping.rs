@@ -4,7 +4,8 @@ use std::convert::Infallible;
 use std::future::pending;
 use std::time::Duration;
 
-use cloakroom_store::StoreError;
+use cloakroom_core::{EndReason, Timestamp};
+use cloakroom_store::{RevocationEntry, Scope, StoreError};
 use tokio::time::{sleep, sleep_until};
 
 use super::{Mirror, Need};
@@ -21,6 +22,9 @@ impl Mirror {
             let changed = self.list.changed();
             let begun = timer_now();
             let mut read = self.refresh(Need::Turn).await;
+            if read.is_ok() {
+                read = self.mark_the_beginning().await;
+            }
             if read.is_ok() && self.has_offers() {
                 read = self.offer().await.map(drop);
             }
@@ -38,6 +42,33 @@ impl Mirror {
                 () = news, if read.is_ok() => {}
             }
         }
+    }
+}
+
+impl Mirror {
+    /// A list without a single entry, at a node's first reading, is new, or has forgotten everything: the newest entry always stays.
+    /// Nobody can tell which. What was issued before this is ended, so that nobody comes back who was ended; in a new installation
+    /// there is nothing to end.
+    ///
+    /// By whoever reads on and on alone: not by a command that is run beside a server.
+    async fn mark_the_beginning(&self) -> Result<(), StoreError> {
+        let Some(at) = self.readings.found_empty() else { return Ok(()) };
+        let marked = self.write(&[self.beginning(at)]).await;
+        if marked.is_err() {
+            self.readings.still_empty(at);
+        } else {
+            tracing::info!(
+                event = "revocation_list_began",
+                list = self.list.name(),
+                "the list of revocations is empty: sealed sessions from before this are over"
+            );
+        }
+        marked
+    }
+
+    fn beginning(&self, at: Timestamp) -> RevocationEntry {
+        let (scope, until) = (Scope::IssuedBefore(at), at.plus(self.longest_life));
+        RevocationEntry { scope, at, until, reason: EndReason::RevokedByService, nonce: 0 }
     }
 }
 

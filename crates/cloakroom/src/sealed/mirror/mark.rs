@@ -48,7 +48,7 @@ impl Mark {
     /// The same end may come under another number, offered anew to a list that had lost it: it keeps the one that it had. Whoever knew
     /// of it then was issued after it.
     pub(super) fn widen(&mut self, other: Self) {
-        if self.nonce >> OFFER_BITS == other.nonce >> OFFER_BITS {
+        if is_again(self.nonce, other.nonce) {
             self.number = self.number.min(other.number);
             self.met_in = self.met_in.max(other.met_in);
         } else {
@@ -58,6 +58,11 @@ impl Mark {
             }
             (self.at, self.until) = (at, until);
         }
+    }
+
+    /// Whether this was decided by `entry`, however often that was added.
+    pub(super) fn is_of(&self, entry: &RevocationEntry) -> bool {
+        is_again(self.nonce, entry.nonce)
     }
 
     /// Whether all that `other` covers of those that did not know of it is covered by this.
@@ -72,6 +77,11 @@ impl Mark {
     pub(super) fn is_read(&self) -> bool {
         self.number != UNNUMBERED
     }
+}
+
+/// Whether two nonces are of the same end.
+const fn is_again(one: u64, other: u64) -> bool {
+    one >> OFFER_BITS == other >> OFFER_BITS
 }
 
 /// The number of what was not read from the list yet: later than everything that any session could have known.

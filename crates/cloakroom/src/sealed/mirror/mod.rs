@@ -58,6 +58,9 @@ pub(crate) struct Mirror {
     random: Arc<dyn Random>,
     streams: Arc<Streams>,
     lease: Duration,
+    longest_life: Duration,
+    /// Both readings of the clock when this began.
+    began: (Timestamp, Duration),
     copy: Copy,
     /// A [`Trust`]. Written by whoever reads the list, after the entries are in the copy.
     trust: AtomicU64,
@@ -70,6 +73,15 @@ pub(crate) struct Mirror {
     written: Notify,
     metrics: MirrorMetrics,
     harm: Harm,
+}
+
+/// How long what is known counts.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Bounds {
+    /// A copy without another reading.
+    pub(crate) lease: Duration,
+    /// The end of a session of which nothing else is known.
+    pub(crate) longest_life: Duration,
 }
 
 /// What the copy says of a token.
@@ -89,10 +101,13 @@ impl Mirror {
         clock: Arc<dyn Clock>,
         random: Arc<dyn Random>,
         streams: Arc<Streams>,
-        lease: Duration,
+        bounds: Bounds,
         harm: Harm,
     ) -> Self {
+        let Bounds { lease, longest_life } = bounds;
         Self {
+            began: (clock.now(), clock.monotonic()),
+            longest_life,
             metrics: MirrorMetrics::new(),
             list,
             clock,
@@ -150,10 +165,20 @@ impl Mirror {
         self.copy.exchanges_of(session)
     }
 
+    /// When what `entry` says was decided before by another entry, as far as was read.
+    pub(crate) fn exchanged_before(&self, entry: &RevocationEntry) -> Option<Timestamp> {
+        self.copy.decided_by_another(entry)
+    }
+
     /// What a new session of `principal` has to come after.
     pub(crate) fn after(&self, principal: Option<&PrincipalId>) -> After {
         let after = self.copy.after(principal);
         After { number: after.number.max(self.readings.last_number()), ..after }
+    }
+
+    /// The greatest number that was ever read.
+    pub(crate) fn newest(&self) -> u64 {
+        self.readings.last_number()
     }
 
     /// Forgets what no token can meet any more.

@@ -1,9 +1,10 @@
 //! Reading the list: one reader at a time, and everybody else by its answer.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use cloakroom_store::{ErrorKind, Parts, Reading, RevocationEntry, StoreError, StoreFuture, Verb};
+use cloakroom_core::Timestamp;
+use cloakroom_store::{ErrorKind, Parts, Place, Reading, RevocationEntry, StoreError, StoreFuture, Verb};
 use parking_lot::Mutex;
 use tokio::time::timeout;
 
@@ -30,8 +31,12 @@ pub(crate) enum Need {
 pub(super) struct Readings {
     begun: AtomicU64,
     last: Mutex<Option<Outcome>>,
-    /// The number of the last entry that was taken in.
+    /// The greatest number that was taken in.
     number: AtomicU64,
+    /// Whether there was a complete one.
+    is_complete: AtomicBool,
+    /// When the first complete one was sent, where it found nothing at all.
+    found_empty: Mutex<Option<Timestamp>>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -46,6 +51,16 @@ impl Readings {
     /// The number of the newest entry that was read.
     pub(super) fn last_number(&self) -> u64 {
         self.number.load(Ordering::Acquire)
+    }
+
+    /// When the first complete reading was sent, where it found nothing at all; told once.
+    pub(super) fn found_empty(&self) -> Option<Timestamp> {
+        self.found_empty.lock().take()
+    }
+
+    /// Not told after all: it is to be told again.
+    pub(super) fn still_empty(&self, at: Timestamp) {
+        *self.found_empty.lock() = Some(at);
     }
 
     /// Why the last reading failed, if it did.
@@ -100,7 +115,7 @@ impl Mirror {
 
     async fn read_on(&self, course: &mut Course, reading: u64) -> Result<(), StoreError> {
         for _ in 0..MOST_STEPS {
-            let (sent_at, asked) = (self.nanos(), self.streams.asked());
+            let (sent_at, asked, wall) = (self.nanos(), self.streams.asked(), self.clock.now());
             let answer = self.in_time(self.list.read(course.place(), PAGE), Verb::Watch).await?;
             let step = course.answered(&answer, self.harm);
             match step {
@@ -110,6 +125,9 @@ impl Mirror {
                         self.publish(sent_at, asked);
                     }
                     self.take_in(answer, history, course);
+                    if course.place() == Place::START && !self.readings.is_complete.load(Ordering::Acquire) {
+                        *self.readings.found_empty.lock() = Some(wall);
+                    }
                     self.publish(sent_at, asked);
                     self.settle_dues(reading, history);
                     return Ok(());
@@ -141,13 +159,14 @@ impl Mirror {
         for some in entries.chunks(TOLD_AT_A_TIME) {
             self.streams.listed(some.iter().map(|(_, entry)| &entry.scope));
         }
-        self.readings.number.store(course.place().number, Ordering::Release);
+        self.readings.number.fetch_max(course.place().number, Ordering::AcqRel);
     }
 
     fn publish(&self, sent_at: u64, asked: Asked) {
         let trust = self.trust().read(sent_at, self.nanos(), crate::near::nanos(self.lease), self.harm);
         self.trust.store(trust.nanos(), Ordering::Release);
         self.read_at.fetch_max(sent_at.saturating_add(1), Ordering::AcqRel);
+        self.readings.is_complete.store(true, Ordering::Release);
         self.streams.proven(asked, Parts::ALL);
     }
 
@@ -184,6 +203,18 @@ impl Mirror {
         self.hold(entries);
         self.dues.lock().owe(entries);
         self.written.notify_one();
+    }
+
+    /// The instant that is not later than now, whatever became of this node's clock: what is forgotten by a clock that is ahead is
+    /// forgotten for good, on every node. By the list's own clock where it has one, else by no more than time has passed here.
+    ///
+    /// # Errors
+    /// [`StoreError`] where the list cannot be asked.
+    pub(crate) async fn surely_now(&self, now: Timestamp) -> Result<Timestamp, StoreError> {
+        let theirs = self.in_time(self.list.ping(), Verb::Ping).await?;
+        let (began, at) = self.began;
+        let passed = self.clock.monotonic().saturating_sub(at);
+        Ok(now.min(theirs.unwrap_or_else(|| began.plus(passed))))
     }
 
     /// The list's answer, if it comes in time. One that is there already needs no timer.

@@ -115,3 +115,23 @@ async fn a_token_from_a_more_generous_policy_lives_no_longer_than_ends_are_remem
     lenient.sessions.revoke(&everywhere, Revocation::by_system(EndReason::Compromised)).await.unwrap();
     assert!(!lenient.is_active(&issued.token).await);
 }
+
+#[tokio::test]
+async fn whoever_signs_in_again_and_again_in_place_of_their_own_session_is_always_let_in() {
+    let pair = Pair::new();
+    let mut current = pair.here.sign_in("alice").await;
+    for number in 0..MANY {
+        let wish = pair.here.wish("alice").replacing(&current.session, &cloakroom::Carry::All);
+        let newer = pair.here.sessions.issue(wish).await.unwrap().expect_issued();
+        assert!(!pair.here.is_active(&current.token).await, "{number}");
+        assert!(pair.here.is_active(&newer.token).await, "{number}");
+        current = newer;
+    }
+    pair.read().await;
+    assert!(pair.there.is_active(&current.token).await);
+    // When the ends of that day are over, each session ends by itself again.
+    pair.pass(ABSOLUTE + Duration::from_secs(60));
+    let (one, other) = (pair.here.sign_in("alice").await, pair.here.sign_in("alice").await);
+    sign_out(&pair.here, &one.session).await;
+    assert!(!pair.here.is_active(&one.token).await && pair.here.is_active(&other.token).await);
+}

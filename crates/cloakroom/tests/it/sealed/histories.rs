@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use cloakroom::{Activity, EndReason, Renewal, Renewed, Validation};
-use cloakroom_store::{Place, Reading, RevocationList as _};
+use cloakroom_store::{Place, Reading, RevocationList};
 use tokio::task::JoinHandle;
 
-use super::support::{LEASE, Pair, end, end_all_of};
+use super::support::{LEASE, Pair, Site, Wire, end, end_all_of};
 use crate::support::World;
 
 fn keep_up(node: &World) -> JoinHandle<()> {
@@ -72,4 +72,43 @@ async fn an_end_that_vanished_behind_the_place_that_was_read_is_offered_again() 
     upkeep.abort();
     pair.pass(LEASE);
     assert_eq!(pair.there.end_reason(&second.token).await, EndReason::Compromised);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_that_begins_on_an_empty_list_ends_what_was_issued_before_and_nothing_after() {
+    let pair = Pair::new();
+    let ended = pair.here.sign_in("alice").await;
+    end(&pair.here, &ended.session).await;
+    // Every node is restarted, on another list: nobody remembers what was ended.
+    let list: Arc<dyn RevocationList> = Arc::<Wire>::default();
+    let restarted = Site { list: Some(list), ..pair.site.clone() }.node(&pair.here.clock);
+    pair.here.clock.advance(LEASE);
+    let upkeep = keep_up(&restarted);
+    tokio::time::sleep(LEASE / 10).await;
+    let said = restarted.sessions.validate(&ended.token, Activity::Ignored).await.unwrap();
+    assert!(matches!(said, Validation::Ended(_)), "{said:?}");
+    let later = restarted.sign_in("alice").await;
+    assert!(restarted.is_active(&later.token).await);
+    upkeep.abort();
+}
+
+#[tokio::test]
+async fn without_upkeep_an_empty_list_is_left_as_it_is() {
+    let pair = Pair::new();
+    let issued = pair.here.sign_in("alice").await;
+    assert!(pair.here.is_active(&issued.token).await);
+    assert_eq!(pair.wire.entries().await, []);
+}
+
+#[tokio::test]
+async fn a_token_that_knows_more_than_there_is_in_the_list_is_not_judged() {
+    let pair = Pair::new();
+    end(&pair.here, &pair.here.sign_in("bob").await.session).await;
+    pair.read().await;
+    let knowing = pair.here.sign_in("alice").await;
+    pair.wire.lose_everything();
+    let fresh = pair.site.node(&pair.here.clock);
+    let error = fresh.sessions.validate(&knowing.token, Activity::Counts).await.unwrap_err();
+    assert!(error.is_unavailable(), "{error}");
+    assert!(pair.there.is_active(&knowing.token).await, "a node that knows as much judges it");
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use cloakroom::{Activity, EndReason, Renewal, Renewed, Revocation, Selector, SessionToken, Validation};
 use cloakroom_store::Verb;
 
-use super::support::{LEASE, Pair, end, end_all_of};
+use super::support::{Fate, LEASE, Pair, end, end_all_of};
 use crate::support::{MILLI, World, principal};
 
 const FAR: Duration = Duration::from_secs(240);
@@ -185,4 +185,82 @@ async fn ending_a_principals_sessions_tells_of_the_one_by_which_it_was_done_and_
         pair.here.ears.events().into_iter().map(|event| (event.session, event.principal)).collect();
     let alice = Some(principal("alice"));
     assert_eq!(told, [(Some(issued.session.id()), alice.clone()), (None, alice)]);
+}
+
+#[tokio::test]
+async fn of_several_that_exchange_one_token_at_the_same_time_one_is_given_another() {
+    let pair = Pair::new();
+    let issued = pair.here.sign_in("alice").await;
+    pair.read().await;
+    pair.wire.set(Fate::Slow);
+    let rotate = |node: &World| {
+        let (sessions, session) = (node.sessions.clone(), issued.session.clone());
+        async move { sessions.rotate(&session, Renewal::new()).await.unwrap() }
+    };
+    let (one, two, three, four) =
+        tokio::join!(rotate(&pair.here), rotate(&pair.there), rotate(&pair.here), rotate(&pair.there));
+    let mut given = Vec::new();
+    for renewed in [one, two, three, four] {
+        match renewed {
+            Renewed::Done { token, .. } => given.push(token),
+            Renewed::Retired(retired) => assert_eq!(retired.session, issued.session.id()),
+            other => panic!("it lives: {other:?}"),
+        }
+    }
+    assert_eq!(given.len(), 1);
+    pair.read().await;
+    assert!(pair.here.is_active(&given[0]).await && pair.there.is_active(&given[0]).await);
+}
+
+#[tokio::test]
+async fn whoever_exchanges_a_token_within_the_lease_after_another_node_did_is_given_none() {
+    let pair = Pair::new();
+    let issued = pair.here.sign_in("alice").await;
+    pair.read().await;
+    let owner = pair.here.sessions.rotate(&issued.session, Renewal::new()).await.unwrap();
+    assert!(pair.there.is_active(&issued.token).await, "the lease holds");
+    let thief = pair.there.sessions.rotate(&issued.session, Renewal::new()).await.unwrap();
+    assert!(matches!(owner, Renewed::Done { .. }) && matches!(thief, Renewed::Retired(_)), "{thief:?}");
+}
+
+#[tokio::test]
+async fn a_clock_that_is_ahead_for_a_moment_forgets_nothing() {
+    let pair = Pair::new();
+    let issued = pair.here.sign_in("alice").await;
+    let newest = pair.here.sign_in("bob").await;
+    end(&pair.here, &issued.session).await;
+    end(&pair.here, &newest.session).await;
+    pair.read().await;
+    let now = cloakroom::Clock::now(&*pair.there.clock);
+    pair.there.clock.step_to(now.plus(Duration::from_secs(365 * 86_400)));
+    assert_eq!(pair.there.sessions.sweep().await.unwrap().removed, 0);
+    pair.there.clock.step_to(now);
+    let fresh = pair.site.node(&pair.here.clock);
+    for node in [&pair.here, &pair.there, &fresh] {
+        assert!(matches!(authoritative(node, &issued.token).await, Validation::Ended(_)));
+    }
+}
+
+#[tokio::test]
+async fn a_token_that_is_further_ahead_than_clocks_can_be_is_not_judged_and_its_client_keeps_it() {
+    let pair = Pair::new();
+    let apart = Duration::from_secs(600);
+    pair.there.clock.advance(apart);
+    let near = pair.there.sign_in("alice").await;
+    pair.there.clock.advance(MILLI);
+    let far = pair.there.sign_in("bob").await;
+    assert!(pair.here.is_active(&near.token).await);
+    let error = pair.here.sessions.validate(&far.token, Activity::Counts).await.unwrap_err();
+    assert!(error.is_unavailable() && error.retry_after().is_some(), "{error}");
+    pair.here.clock.advance(MILLI);
+    assert!(pair.here.is_active(&far.token).await);
+}
+
+#[tokio::test]
+async fn whoever_signs_in_after_an_end_by_a_clock_that_is_far_ahead_is_let_in() {
+    let pair = Pair::new();
+    pair.there.clock.advance(Duration::from_secs(86_400));
+    end_all_of(&pair.there, "alice", None).await;
+    let later = pair.here.sign_in("alice").await;
+    assert!(matches!(authoritative(&pair.here, &later.token).await, Validation::Active(_)));
 }

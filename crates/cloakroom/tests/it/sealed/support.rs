@@ -167,6 +167,8 @@ pub(crate) enum Fate {
     AddsUnheard,
     /// What adds gets lost, and nobody knows; the rest is answered.
     AddsLost,
+    /// They take their time: others come in between.
+    Slow,
     /// Nothing is ever answered.
     Hangs,
 }
@@ -212,6 +214,10 @@ impl Wire {
             Fate::Cut => Err(StoreError::new(ErrorKind::Unavailable, "memory", verb)),
             Fate::AddsLost if verb == Verb::End => Err(unheard()),
             Fate::Hangs => std::future::pending().await,
+            Fate::Slow => {
+                tokio::task::yield_now().await;
+                Ok(self.inside())
+            }
             _ => Ok(self.inside()),
         }
     }
@@ -233,6 +239,7 @@ impl RevocationList for Wire {
     fn add<'a>(&'a self, entries: &'a [RevocationEntry]) -> StoreFuture<'a, ()> {
         StoreFuture::waiting(async move {
             self.arrives(Verb::End).await?.add(entries).await?;
+            tokio::task::yield_now().await;
             let fate = *self.fate.lock();
             if fate == Fate::AddsUnheard { Err(unheard()) } else { Ok(()) }
         })

@@ -38,6 +38,7 @@ fn state(node: &World) -> SealedState {
 async fn the_list_is_read_four_times_in_a_lease_and_no_request_asks_it() {
     let pair = Pair::new();
     let upkeep = keep_up(&pair.there);
+    pass(&pair, LEASE).await;
     let issued = pair.here.sign_in("alice").await;
     pass(&pair, LEASE).await;
     pair.wire.calls();
@@ -56,6 +57,7 @@ async fn the_list_is_read_four_times_in_a_lease_and_no_request_asks_it() {
 async fn an_end_elsewhere_is_read_as_soon_as_it_is_told() {
     let pair = Pair::new();
     let upkeep = keep_up(&pair.there);
+    pass(&pair, LEASE).await;
     let issued = pair.here.sign_in("alice").await;
     pass(&pair, LEASE).await;
     end(&pair.here, &issued.session).await;
