@@ -294,7 +294,7 @@ impl Reference {
         let is_over = |entry: &RevocationEntry| match self.defect {
             Some(Defect::PruneComesEarly) => entry.until.as_millis() <= millis.saturating_add(1),
             Some(Defect::PruneComesLate) => entry.until < now,
-            Some(Defect::PruneTakesTheLiving) => entry.until <= now || entry.nonce % 2 == 0,
+            Some(Defect::PruneTakesTheLiving) => entry.until <= now || entry.nonce.is_multiple_of(2),
             _ => entry.until <= now,
         };
         let newest = log.entries.keys().next_back().copied();
