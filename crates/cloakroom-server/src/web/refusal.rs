@@ -78,6 +78,13 @@ impl Refusal {
         }
     }
 
+    /// A session that is named by its id, where nobody can tell whose that is.
+    pub(super) fn whose() -> Self {
+        let detail = "this server cannot look sessions up, so nobody can tell whose that one is; all of one person can be ended \
+                      at once";
+        Self::new(UNSUPPORTED_BY_STORE).detail(detail)
+    }
+
     /// Nothing can be ended here.
     pub(super) fn cannot_end() -> Self {
         Self::new(UNSUPPORTED_BY_STORE).detail(LIVE_ON)

@@ -39,10 +39,14 @@ impl App {
     ) -> Result<Expected, Refusal> {
         staff.demand_sight(self, selection.right())?;
         if !self.can_list() {
-            if let Selection::Principal { principal, .. } = selection {
-                self.guard_principal(staff, principal).await?;
-            }
-            return Ok(Expected::Unknown);
+            return match selection {
+                Selection::One(_) if !staff.duty.has(Right::EndOfMany) => Err(Refusal::whose()),
+                Selection::Principal { principal, .. } => {
+                    self.guard_principal(staff, principal).await?;
+                    Ok(Expected::Unknown)
+                }
+                _ => Ok(Expected::Unknown),
+            };
         }
         let mut filter = ListFilter::default();
         match selection {

@@ -162,8 +162,8 @@ impl App {
     ///
     /// A store that cannot find a session by its id leaves that to the end itself: for whoever may end everybody's.
     async fn owner_to_act_on(&self, staff: &Staff, id: SessionId) -> Result<Option<PrincipalId>, Refusal> {
-        if !self.can_list() && staff.duty.has(Right::EndOfMany) {
-            return Ok(None);
+        if !self.can_list() {
+            return if staff.duty.has(Right::EndOfMany) { Ok(None) } else { Err(Refusal::whose()) };
         }
         let found = self.sessions.find(id).await.map_err(Refusal::of_list)?;
         let found = found.ok_or_else(Refusal::not_found)?;

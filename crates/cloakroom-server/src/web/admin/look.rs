@@ -66,7 +66,7 @@ impl App {
     /// One session and its history. The look is recorded.
     ///
     /// # Errors
-    /// `not_found` where neither store nor log know it; `protected_principal`; what keeps the store from answering;
+    /// `not_found` where both store and log can be asked and neither knows it; `protected_principal`; what keeps the store from answering;
     /// `audit_unavailable` where values are read and that cannot be recorded.
     pub(in crate::web) async fn look_at_session(
         &self,
@@ -92,7 +92,7 @@ impl App {
         if let Some(principal) = &principal {
             self.guard_principal(staff, principal).await?;
         }
-        if item.is_none() && history.as_ref().is_none_or(|page| page.events.is_empty()) {
+        if item.is_none() && !is_unseen && history.as_ref().is_none_or(|page| page.events.is_empty()) {
             return Err(Refusal::not_found());
         }
         let read = staff.draft(names::SENSITIVE_READ, self.sessions.now()).about(principal).of_session(id);

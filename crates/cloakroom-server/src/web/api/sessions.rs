@@ -16,7 +16,7 @@ use super::{RevokedAnswer, Settling, settling};
 use crate::ended::Ended;
 use crate::web::App;
 use crate::web::extract::MALFORMED;
-use crate::web::refusal::{Refusal, UNSUPPORTED_BY_STORE};
+use crate::web::refusal::Refusal;
 use crate::wire::SessionObject;
 
 /// Which page of sessions.
@@ -152,9 +152,7 @@ impl App {
             return Ok(if self.can_end() { Ended::Counted(1) } else { Ended::LiveOn });
         }
         if !self.can_list() {
-            let detail = "this server cannot look sessions up, so nobody can tell whose that one is; all others can be ended at \
-                          once";
-            return Err(Refusal::new(UNSUPPORTED_BY_STORE).detail(detail));
+            return Err(Refusal::whose());
         }
         let owner = active.principal().map(|principal| principal.id().clone());
         let theirs = self.sessions.find(id).await.map_err(Refusal::of_list)?;

@@ -24,7 +24,7 @@ use crate::web::App;
 use crate::web::api::sessions::own;
 use crate::web::context::Context;
 use crate::web::door::PasswordChange;
-use crate::web::refusal::{Refusal, UNSUPPORTED_BY_STORE};
+use crate::web::refusal::Refusal;
 
 #[derive(Template)]
 #[template(path = "account.html")]
@@ -132,7 +132,7 @@ pub(in crate::web) async fn ask_end_session(
         SessionCard::new(active.record(), active.last_seen_at(), now, true)
     } else {
         if !app.can_list() {
-            return Err(Refusal::new(UNSUPPORTED_BY_STORE));
+            return Err(Refusal::whose());
         }
         let found = app.sessions.find(id).await.map_err(Refusal::of_list)?;
         let Some(ListItem::Live(live)) = found.filter(|item| is_own(item, &active)) else {

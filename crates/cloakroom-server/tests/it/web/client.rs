@@ -233,7 +233,7 @@ impl Answer {
     }
 
     /// Names and values of the hidden fields in the form that leads to `action`.
-    fn hidden_fields(&self, action: &str) -> Vec<(String, String)> {
+    pub(super) fn hidden_fields(&self, action: &str) -> Vec<(String, String)> {
         let form = self
             .body
             .split("<form")

@@ -6,17 +6,19 @@ use std::time::Duration;
 
 use axum::Router;
 use cloakroom::{
-    AuthLevel, Authentication, Device, EndReason, Issue, ManualClock, Method, OsRandom, Persistence,
-    Principal, PrincipalId, Revocation, Role, Selector, SessionId, Sessions,
+    Activity, AuthLevel, Authentication, Clock as _, Device, EndReason, Issue, ManualClock, Method, OsRandom,
+    Persistence, Principal, PrincipalId, Revocation, Role, Selector, SessionId, SessionToken, Sessions,
+    SessionsBuilder, Timestamp, Validation,
 };
 use cloakroom_audit::{AuditEvent, AuditLog, AuditQuery, AuditStore, Draft, MemoryAudit, names};
 use cloakroom_conformance::FaultyStore;
 use cloakroom_memory::MemoryStore;
+use cloakroom_sealed::{KeyRing, NewKey, Place, Sealer, SharedRing};
 use cloakroom_server::accounts::{
     AccountChange, AccountName, Accounts, Added, HashingLimits, NewAccount, NewPassword, Password, Remaining,
     Roles, SqliteAccounts, StoredHash,
 };
-use cloakroom_server::config::{Loaded, Sources};
+use cloakroom_server::config::{Config, Loaded, Sources, StoreUrl};
 use cloakroom_server::detection::{Detection, Means};
 use cloakroom_server::web::{self, App, AppParts, Listener};
 use cloakroom_store::Store;
@@ -24,6 +26,7 @@ use metrics_exporter_prometheus::PrometheusBuilder;
 use tempfile::TempDir;
 
 use super::client::Client;
+use super::faulty_list::FaultyList;
 use super::recorder::Recorder;
 
 /// The password of every account here.
@@ -33,6 +36,7 @@ pub(super) const PASSWORD: &str = "plum tractor 42 lamp";
 pub(super) struct Server {
     pub(super) clock: Arc<ManualClock>,
     pub(super) store: Arc<FaultyStore>,
+    pub(super) list: Arc<FaultyList>,
     pub(super) sessions: Sessions,
     pub(super) accounts: Accounts,
     pub(super) audit: AuditLog,
@@ -91,7 +95,13 @@ impl Server {
         let dir = tempfile::tempdir().unwrap();
         let clock = Arc::new(ManualClock::default());
         let store = Arc::new(FaultyStore::new(Arc::new(MemoryStore::default())));
-        let sessions = Sessions::builder_shared(wrap(store.clone()));
+        let list = Arc::new(FaultyList::default());
+        let sessions = match &config.store {
+            StoreUrl::Sealed { revocations } => {
+                sealed(&config, clock.now(), revocations.as_ref().map(|_| &list))
+            }
+            _ => Sessions::builder_shared(wrap(store.clone())),
+        };
         let audit = AuditLog::new(log);
         let sessions = sessions.policy(config.policy.clone()).clock(clock.clone());
         let detection = Detection::open(&config.detection).unwrap();
@@ -125,6 +135,7 @@ impl Server {
             app,
             clock,
             store,
+            list,
             sessions,
             accounts,
             audit,
@@ -135,10 +146,35 @@ impl Server {
 
     /// As on any other day: alice, an administrator, and bob can sign in.
     pub(super) async fn with_people() -> Self {
-        let server = Self::new();
-        server.add("alice", &["admin"]).await;
-        server.add("bob", &[]).await;
-        server
+        Self::new().peopled().await
+    }
+
+    /// The same, with sessions sealed in their cookies and a list of what was ended.
+    pub(super) async fn sealed() -> Self {
+        Self::configured("store = \"sealed:?revocations=sqlite:\"").peopled().await
+    }
+
+    /// The same, without a list.
+    pub(super) async fn sealed_alone() -> Self {
+        Self::configured("store = \"sealed:\"").peopled().await
+    }
+
+    /// Sessions in a store, and sealed: for what has to be the same.
+    pub(super) async fn both() -> [Self; 2] {
+        [Self::with_people().await, Self::sealed().await]
+    }
+
+    async fn peopled(self) -> Self {
+        self.add("alice", &["admin"]).await;
+        self.add("bob", &[]).await;
+        self
+    }
+
+    /// Whether the session of this token is alive.
+    pub(super) async fn is_live(&self, token: &str) -> bool {
+        let token = SessionToken::parse(token.as_bytes()).unwrap();
+        let found = self.sessions.validate(&token, Activity::Ignored).await.unwrap();
+        matches!(found, Validation::Active(_))
     }
 
     /// Adds an account with [`PASSWORD`].
@@ -244,5 +280,16 @@ impl Server {
             panic!("the password is a good one");
         };
         HASH.get_or_init(|| hash).clone()
+    }
+}
+
+/// An engine whose sessions travel in their cookies.
+fn sealed(config: &Config, now: Timestamp, list: Option<&Arc<FaultyList>>) -> SessionsBuilder {
+    let ring = SharedRing::new(KeyRing::first(NewKey::from_random(&[7; NewKey::RANDOM_BYTES]), now));
+    let place = Place { cookie: config.cookie.name().to_owned(), application: "test".to_owned() };
+    let builder = Sessions::sealed(Sealer::new(ring, &place, config.cookie.bytes_around_value()));
+    match list {
+        Some(list) => builder.revocations(list.clone()),
+        None => builder,
     }
 }
