@@ -8,6 +8,7 @@
 
 mod audit;
 mod cli;
+mod keys;
 mod moving;
 mod operator;
 mod servers;

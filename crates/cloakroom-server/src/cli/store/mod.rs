@@ -1,6 +1,8 @@
 //! `store …`: moving sessions between stores, and trying a store out.
 
 mod check;
+#[cfg(feature = "sealed")]
+mod check_list;
 mod migrate;
 mod progress;
 
@@ -34,6 +36,10 @@ pub(super) async fn run(
         }
         StoreCommand::Check { url } => {
             let url = url.as_deref().map_or_else(|| Ok(config.store.clone()), |text| parse(text, "URL"))?;
+            #[cfg(feature = "sealed")]
+            if url.is_sealed() {
+                return check_list::run(&url, config, global, host).await;
+            }
             check::run(&url, config, global, host).await
         }
     }

@@ -553,6 +553,9 @@ fn where_sealed(row: &Row, caller: Caller, expected: &str) -> Option<&'static st
         ("POST", "/admin/people/{name}/disable") if expected.ends_with("disabled%3A1") => {
             Some("303 /admin/people/dora?notice=disabled%3Aall")
         }
+        ("POST", "/admin/people/{name}/password") if expected.ends_with("password%3A1") => {
+            Some("303 /admin/people/dora?notice=password%3Aall")
+        }
         ("POST", "/admin/people/{name}/roles") if expected.ends_with("roles%3A1") => {
             Some("303 /admin/people/dora?notice=roles%3Aall")
         }
