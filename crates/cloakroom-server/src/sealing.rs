@@ -60,6 +60,7 @@ impl From<KeyFileError> for KeysError {
             KeyFileError::Ring { source: RingError::Unknown(_), .. } => {
                 "`cloakroom keys list` shows all keys"
             }
+            KeyFileError::Ring { source: RingError::Clock { .. }, .. } => "set the clock of this machine",
             KeyFileError::Busy { .. } => "try again",
             _ => "restore the file from a copy; without one, move it away and everybody signs in again",
         };
@@ -189,7 +190,7 @@ pub(crate) async fn follow(
 /// Whether other keys are in force now.
 fn look(ring: &SharedRing, file: &KeyFile, now: Timestamp) -> Result<bool, KeysError> {
     let has_changed = ring.reload_if_changed()?;
-    if ring.ring().list(now).iter().any(|key| key.state == KeyState::Over) {
+    if ring.ring().without_over(now).is_some() {
         match file.forget_over(now) {
             // Somebody else does it, or nobody may: what is over opens nothing either way.
             Err(KeyFileError::Busy { .. } | KeyFileError::Write { .. }) => {}

@@ -256,10 +256,10 @@ pub enum KeysCommand {
     ///
     /// With --revoke or --revoke-all, for keys that somebody else has: what these sealed opens nowhere any more.
     Rotate {
-        /// Forget this key at once: whoever's cookie it sealed is signed out
+        /// Forget this key and every later one at once: whoever's cookie one of them sealed is signed out
         #[arg(long, value_name = "KEY", value_parser = key_id, conflicts_with = "revoke_all")]
         revoke: Option<cloakroom_sealed::KeyId>,
-        /// Forget every key at once: everybody is signed out
+        /// Forget every key at once, and end every session: everybody is signed out
         #[arg(long)]
         revoke_all: bool,
         /// Do sign people out

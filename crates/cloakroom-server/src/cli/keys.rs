@@ -1,5 +1,7 @@
 //! `keys …`: the keys that seal sessions. They work beside a running server, which reads them again within seconds.
 
+use cloakroom::{Actor, EndReason, Revocation, Selector};
+use cloakroom_audit::AuditLog;
 use cloakroom_sealed::{KeyFacts, KeyFile, KeyId, KeyRing, KeyState, Rotation};
 use serde_json::{Value, json};
 
@@ -8,7 +10,9 @@ use super::output::table;
 use super::{CliError, GlobalArgs, Host, KeysCommand};
 use crate::acts::{Act, Done};
 use crate::config::{Config, format_duration};
+use crate::ended::{Ended, can_end};
 use crate::sealing::{self, Keys, KeysError, LOOK_EVERY, VARIABLE, new_key};
+use crate::stores;
 
 /// Runs `keys …`.
 pub(super) async fn run(
@@ -55,7 +59,10 @@ fn unconfirmed(stolen: Stolen) -> CliError {
             CliError::usage("--yes goes with --revoke or --revoke-all", "leave it out: nobody is signed out")
         }
         Stolen::One(id) => CliError::usage(
-            format!("everybody whose cookie key {id} sealed is signed out at once"),
+            format!(
+                "everybody whose cookie key {id}, or a later one, sealed is signed out at once: what a thief made with it may have \
+                 been sealed anew since"
+            ),
             "add --yes if that is what you want",
         ),
         Stolen::All => CliError::usage(
@@ -108,6 +115,11 @@ async fn rotate(
         if let Some(newest) = ring.list(now).first() {
             done.say("new_key", newest.id.to_string());
         }
+        if stolen == Stolen::All {
+            let log = journal.log().clone();
+            let ended = Box::pin(end_everything(config, log)).await;
+            done.say("revoked", ended.map_err(|error| error.after("the keys were replaced"))?.in_log());
+        }
         Ok(ring)
     });
     let facts = changed.await?.list(now);
@@ -127,6 +139,18 @@ async fn rotate(
         if stolen == Stolen::None { " by then" } else { " at once" }
     )?;
     Ok(())
+}
+
+/// Whoever has every key may have made sessions, and open streams in them: these end by the list, where there is one in reach.
+async fn end_everything(config: &Config, log: AuditLog) -> Result<Ended, CliError> {
+    if !can_end(config) || config.list_is_in_the_server() {
+        return Ok(Ended::LiveOn);
+    }
+    let Some(sessions) = stores::beside_the_server_telling(config, log).await? else {
+        return Ok(Ended::NONE);
+    };
+    let because = Revocation::new(EndReason::Compromised, Actor::Operator);
+    Ok(Ended::of(&sessions.revoke(&Selector::All, because).await?))
 }
 
 fn change(
@@ -166,8 +190,8 @@ fn explained(facts: &[KeyFacts], stolen: Stolen, rotation: &Rotation) -> Vec<Str
             format_duration(rotation.window)
         ),
         Stolen::One(id) => format!(
-            "Key {id} opens nothing any more once servers have read the file again, which takes them {} at most: whoever's cookie \
-             it sealed signs in again.",
+            "Key {id} and every later one open nothing any more once servers have read the file again, which takes them {} at most: \
+             whoever's cookie one of them sealed signs in again.",
             format_duration(LOOK_EVERY)
         ),
         Stolen::All => format!(

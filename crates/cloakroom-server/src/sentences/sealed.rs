@@ -58,12 +58,20 @@ fn of_list(config: &Config, list: &ListState) -> Vec<String> {
         }
         (true, true) => "Any number of servers may share that list, and it is there after a restart.",
         (true, false) => "That list is there after a restart. It serves one server alone.",
-        (false, _) => {
-            "That list is in this server's memory: a restart forgets it, and what was ended lives again. Another server never \
-             knows of it."
+        (false, true) => {
+            "Any number of servers may share that list. A restart of where it is kept forgets it: servers that run meanwhile write \
+             it down again, and nobody else can."
+        }
+        (false, false) => {
+            "That list is in this server's memory: a restart forgets it. Another server never knows of it."
         }
     }
     .to_owned());
+    sentences.push(
+        "The sessions are in cookies, their ends are in the list: keep both, and move both. Another list, or none, knows nothing \
+         of what was ended before."
+            .to_owned(),
+    );
     sentences.push(format!(
         "Every server keeps a copy of that list and believes it for {lease} without hearing from the list: a session that was \
          ended is refused by every server within {lease}, and normally within milliseconds. All servers need the same \

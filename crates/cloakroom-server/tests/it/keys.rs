@@ -84,6 +84,8 @@ fn keys_rotate_in_steps_that_sign_nobody_out_and_the_log_knows_of_each() {
     let file = std::fs::read_to_string(desk.path("cloakroom-data/sealed.keys")).unwrap();
     let secret = file.lines().last().unwrap().rsplit(' ').next().unwrap();
     assert_eq!(secret.len(), 44, "{file}");
+    let done: Value = serde_json::from_str(log.stdout.lines().last().unwrap()).unwrap();
+    assert_eq!(done["detail"]["revoked"], json!(0), "no list was made yet");
     for run in [&log, &rotated, &listed, &revoked] {
         assert!(!run.stdout.contains(secret) && !run.stderr.contains(secret));
     }
@@ -184,6 +186,14 @@ fn ends_are_written_down_beside_a_server_and_take_no_key() {
     let disabled = desk.run(&["users", "disable", "bob"]);
     assert_eq!(disabled.stdout, "bob was disabled; the sessions ended; how many there were is not known.\n");
     assert!(!desk.path("cloakroom-data/sealed.keys").exists(), "no key was needed");
+    assert_eq!(desk.run(&["keys", "rotate"]).code, Some(0));
+    assert_eq!(desk.run(&["keys", "rotate", "--revoke-all", "--yes"]).code, Some(0));
+    let log = desk.run(&["audit", "export", "--event", names::AUTHZ_ADMIN]).stdout;
+    let done: Value = serde_json::from_str(log.lines().last().unwrap()).unwrap();
+    assert_eq!(
+        (&done["detail"]["act"], &done["detail"]["revoked"]),
+        (&json!("revoke_all_keys"), &json!("not_counted"))
+    );
 }
 
 #[test]
@@ -198,6 +208,7 @@ fn the_doctor_says_where_list_and_keys_are_and_what_is_lost() {
     for part in [
         "The list of what was ended, sqlite:, answers in ",
         "Sessions travel sealed in their cookies",
+        "their ends are in the list: keep both, and move both",
         "What was ended is written down in sqlite:, for as long as a cookie may live: 30d at most.",
         "Any number of servers on this machine may share that list, and it is there after a restart.",
         "is refused by every server within 1s",

@@ -262,6 +262,8 @@ async fn without_a_list_staff_is_told_that_sessions_go_on() {
     let page = alice.get("/admin/sessions").await.body;
     assert!(page.contains("can neither list nor end sessions") && !page.contains("data-test=\"end-many\""));
     assert!(!alice.get("/admin/people/bob").await.body.contains("data-test=\"end-person\""));
+    assert_eq!(alice.get("/admin/sessions/end").await.gist(), "303 /admin/sessions", "nothing is offered");
+    assert_eq!(alice.get("/admin/sessions/end?all=true").await.gist(), "501 unsupported_by_store");
     let one = json!({ "session": bob.id.to_string() });
     let refused = alice.json(Method::POST, "/v1/admin/revocations", &one).await;
     assert_eq!(refused.gist(), "501 unsupported_by_store");

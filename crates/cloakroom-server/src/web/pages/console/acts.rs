@@ -189,6 +189,9 @@ impl App {
         problem: Option<String>,
     ) -> Result<Response, Response> {
         let staff = staff_or_detour(self, &visit, Right::EndOfMany, MANY, &asked.fields()).await?;
+        if !self.can_end() {
+            return Ok(see_other("/admin/sessions"));
+        }
         let shell = Shell::new(visit.session, &staff, Section::Sessions)
             .await
             .map_err(IntoResponse::into_response)?;
@@ -208,6 +211,9 @@ impl App {
     async fn ask_end(&self, visit: Visit<'_>, plan: Plan, asked: Asked) -> Result<Response, Response> {
         let right = plan.selection.right();
         let staff = staff_or_detour(self, &visit, right, &plan.path, &asked.fields()).await?;
+        if !self.can_end() {
+            return Err(Refusal::cannot_end().into_response());
+        }
         let page = self.end_page(visit, &staff, plan, asked, None).await;
         Ok(render(&page.map_err(IntoResponse::into_response)?))
     }
