@@ -46,6 +46,37 @@ fn where_that_is_configured_a_list_that_fails_leaves_the_door_open_to_those_it_k
     });
 }
 
+/// A Redis without a file, and its memory gone: servers that run know what it forgot, and give it back.
+#[test]
+fn a_list_that_forgot_everything_gets_it_back_from_the_servers_that_read_it() {
+    let redis = Redis::start().unwrap();
+    run("sealed_ends_forgotten", &[], async |world| {
+        let mut cluster = Cluster::of(world, &redis.url(), Policy::Closed).await?;
+        let mut stays = Jar::signed_in(world, &cluster.a, "carol").await?;
+        let (mut leaves, mut later) = (
+            Jar::signed_in(world, &cluster.b, "carol").await?,
+            Jar::signed_in(world, &cluster.b, "carol").await?,
+        );
+        let ended = leaves.copy();
+        expect(&leaves.ask(&cluster.b, Method::DELETE, "/v1/session").await?, &["204 "])?;
+        cluster.is_over(&ended, "signing out before the list forgot it").await?;
+
+        redis.kill();
+        redis.restart()?;
+        cluster.goes_on(&mut stays, &ended).await?;
+
+        // It is written to as before; and who reads it from its beginning, as a server that starts does, finds both.
+        let ended_later = later.copy();
+        expect(&later.ask(&cluster.a, Method::DELETE, "/v1/session").await?, &["204 "])?;
+        cluster.is_over(&ended_later, "signing out after the list forgot everything").await?;
+        cluster.b.kill_and_restart().await?;
+        for ended in [&ended, &ended_later] {
+            expect(&ended.copy().look(&cluster.b).await?, &["401 session_ended"])?;
+        }
+        stays.alive(&cluster.b).await
+    });
+}
+
 /// What happens while nobody can say what was ended.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Policy {
@@ -90,6 +121,24 @@ impl Cluster {
         tokio::time::sleep(LEASE).await;
         for node in [&self.a, &self.b, &self.a, &self.b] {
             expect(&jar.copy().look(node).await?, &["401 session_ended"]).map_err(doing)?;
+        }
+        Ok(())
+    }
+}
+
+impl Cluster {
+    /// Waits until both servers read the list again: whoever stays was never signed out meanwhile, and what was ended was never let
+    /// in.
+    async fn goes_on(&self, stays: &mut Jar, ended: &Jar) -> Outcome {
+        for node in [&self.a, &self.b] {
+            eventually("the list to be read again", RECOVERY, async || {
+                expect(&ended.copy().look(node).await?, &["401 session_ended", "503 store_unavailable"])?;
+                let reply = stays.look(node).await?;
+                expect(&reply, &["200 ", "503 store_unavailable"])?;
+                Ok((gist(&reply) == "200 ").then_some(()))
+            })
+            .await?;
+            expect(&ended.copy().look(node).await?, &["401 session_ended"])?;
         }
         Ok(())
     }
@@ -169,16 +218,7 @@ async fn outage(
         return restart();
     }
     restart()?;
-    for node in [&cluster.a, &cluster.b] {
-        eventually("the list to be read again", RECOVERY, async || {
-            expect(&ended.copy().look(node).await?, &["401 session_ended", "503 store_unavailable"])?;
-            let reply = stays.copy().look(node).await?;
-            expect(&reply, &["200 ", "503 store_unavailable"])?;
-            Ok((gist(&reply) == "200 ").then_some(()))
-        })
-        .await?;
-        expect(&ended.copy().look(node).await?, &["401 session_ended"])?;
-    }
+    cluster.goes_on(&mut stays, &ended).await?;
     // A node that starts knows what was ended before its first answer.
     cluster.b.kill_and_restart().await?;
     expect(&ended.copy().look(&cluster.b).await?, &["401 session_ended"])
