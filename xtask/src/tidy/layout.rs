@@ -18,11 +18,17 @@ pub(super) fn store_crates(tree: &Tree) -> Vec<Finding> {
                 findings.push(Finding::new(store, 0, format!("a store has {}", alternatives.join(" or "))));
             }
         }
-        let suite = format!("{store}/tests/conformance.rs");
-        let length = tree.text(&suite).map_or(0, |text| text.lines().count());
-        if length > LONGEST_CONFORMANCE {
-            let what = format!("{length} lines: a new rule goes into the suite, not beside it");
-            findings.push(Finding::new(&suite, 0, what));
+        let keeps_list =
+            tree.text(&format!("{store}/src/lib.rs")).is_some_and(|text| text.contains("Revocations;"));
+        if keeps_list && !tree.contains(&format!("{store}/tests/lists.rs")) {
+            findings.push(Finding::new(store, 0, "a store with a list of ends has tests/lists.rs"));
+        }
+        for suite in ["conformance", "lists"].map(|suite| format!("{store}/tests/{suite}.rs")) {
+            let length = tree.text(&suite).map_or(0, |text| text.lines().count());
+            if length > LONGEST_CONFORMANCE {
+                let what = format!("{length} lines: a new rule goes into the suite, not beside it");
+                findings.push(Finding::new(&suite, 0, what));
+            }
         }
     }
     findings
@@ -108,6 +114,23 @@ mod tests {
                 ("m/tests/conformance.rs", &suite),
             ],
             &["m/tests/conformance.rs: 81 lines: a new rule goes into the suite, not beside it"],
+        );
+    }
+
+    #[test]
+    fn a_list_of_ends_without_the_suite_for_lists_is_found() {
+        let store = [
+            ("m/Cargo.toml", ""),
+            ("m/src/lib.rs", "pub use ends::Revocations;\n"),
+            ("m/src/store.rs", ""),
+            ("m/tests/conformance.rs", ""),
+        ];
+        check_rule(store_crates, &store, &["m: a store with a list of ends has tests/lists.rs"]);
+        let suite = "fn f() {}\n".repeat(LONGEST_CONFORMANCE + 1);
+        check_rule(
+            store_crates,
+            &[&store[..], &[("m/tests/lists.rs", &suite)]].concat(),
+            &["m/tests/lists.rs: 81 lines: a new rule goes into the suite, not beside it"],
         );
     }
 
