@@ -58,10 +58,12 @@ impl SealedPolicy {
         Self { replay, ..self }
     }
 
-    /// The same, for tokens that may live for so long: at least the longest absolute timeout of the policy, whatever is said.
+    /// The same, for tokens that may live for so long, where that is more than 400 days and than the longest absolute timeout of the
+    /// policy.
     ///
-    /// To be said where the policy was more generous once: a token from then ends when it is this old, and what was ended is
-    /// remembered for as long.
+    /// Ends are remembered for the longest life of any token, and no token is accepted for longer. 400 days are the least, so that
+    /// nobody comes back who was ended under a stricter policy than that of their token, or by a command that was run with another
+    /// configuration.
     #[must_use]
     pub fn with_longest_life(self, longest_life: Duration) -> Self {
         Self { longest_life, ..self }
@@ -79,14 +81,17 @@ impl SealedPolicy {
         self.replay
     }
 
-    /// How long a session can live that was issued under `policy`, or was before.
+    /// How long any token can live, and its end is remembered, where sessions are issued under `policy`.
     #[must_use]
     pub fn longest_life(&self, policy: &Policy) -> Duration {
         let remembered = policy.remember_me().map_or(Duration::ZERO, absolute);
-        self.longest_life.max(absolute(policy.timeouts())).max(remembered)
+        self.longest_life.max(absolute(policy.timeouts())).max(remembered).max(LEAST_LIFE)
     }
 }
 
 fn absolute(timeouts: Timeouts) -> Duration {
     timeouts.absolute
 }
+
+/// Browsers keep no cookie for longer (RFC 6265bis §5.5); whatever policy there once was, few tokens outlive it.
+const LEAST_LIFE: Duration = Duration::from_secs(400 * 86_400);

@@ -226,7 +226,7 @@ impl Opened<'_> {
     }
 
     fn look(&self, mirror: &Mirror) -> Sight {
-        mirror.look(&self.claim())
+        mirror.look(&self.claim(), self.question.now)
     }
 
     /// What is left of the session where time has ended it.

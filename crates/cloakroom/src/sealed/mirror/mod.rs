@@ -28,7 +28,7 @@ pub(crate) mod sabotage;
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
 use cloakroom_core::{PrincipalId, SessionId, Timestamp};
@@ -64,6 +64,8 @@ pub(crate) struct Mirror {
     copy: Copy,
     /// A [`Trust`]. Written by whoever reads the list, after the entries are in the copy.
     trust: AtomicU64,
+    /// What was over by this instant was forgotten, in milliseconds.
+    forgot: AtomicI64,
     /// When the last complete reading was sent, plus one; zero before the first.
     read_at: AtomicU64,
     course: tokio::sync::Mutex<Course>,
@@ -116,6 +118,7 @@ impl Mirror {
             lease,
             copy: Copy::default(),
             trust: AtomicU64::new(0),
+            forgot: AtomicI64::new(i64::MIN),
             read_at: AtomicU64::new(0),
             course: tokio::sync::Mutex::default(),
             readings: Readings::default(),
@@ -141,15 +144,23 @@ impl Mirror {
     ///
     /// # Cost
     /// Memory only; no allocation where nothing covers it.
-    pub(crate) fn look(&self, claim: &Claim<'_>) -> Sight {
+    pub(crate) fn look(&self, claim: &Claim<'_>, now: Timestamp) -> Sight {
         let early = self.harm.does(Sabotage::ClockBeforeEntries).then(|| self.nanos());
         let late = self.harm.does(Sabotage::EntriesBeforeTrust);
         let trust = self.trust();
         if let Some(covered) = self.covers(claim) {
             return Sight::Covered(covered);
         }
+        if self.has_forgotten_too_much(now) {
+            return Sight::Unproven;
+        }
         let trust = if late { self.trust() } else { trust };
         if trust.holds(early.unwrap_or_else(|| self.nanos())) { Sight::Clear } else { Sight::Unproven }
+    }
+
+    /// Whether something was forgotten that a token may still meet at `now`: this node's clock was ahead.
+    fn has_forgotten_too_much(&self, now: Timestamp) -> bool {
+        now.as_millis() < self.forgot.load(Ordering::Acquire)
     }
 
     /// What is known here of a token, however old that is.
@@ -183,6 +194,7 @@ impl Mirror {
 
     /// Forgets what no token can meet any more.
     pub(crate) fn forget_over(&self, now: Timestamp) {
+        self.forgot.fetch_max(now.as_millis(), Ordering::AcqRel);
         self.copy.forget_over(now);
     }
 

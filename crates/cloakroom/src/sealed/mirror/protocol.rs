@@ -40,6 +40,11 @@ impl Course {
         self.place
     }
 
+    /// The same history, to be read once more from its start.
+    pub(crate) const fn from_the_start(self) -> Self {
+        Self { place: Place::START, ..self }
+    }
+
     /// What was asked for at this place has been answered.
     ///
     /// The place moves on: the entries are to be taken in before anything is asked again, and before anything is believed.

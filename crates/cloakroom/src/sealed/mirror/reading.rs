@@ -93,7 +93,8 @@ impl Mirror {
             Err(_) => self.course.lock().await,
         };
         let last = *self.readings.last.lock();
-        if need == Need::Trust && self.is_trusted() {
+        let forgot = self.has_forgotten_too_much(self.clock.now());
+        if need == Need::Trust && self.is_trusted() && !forgot {
             return Ok(());
         }
         if let Some(outcome) = last {
@@ -104,6 +105,11 @@ impl Mirror {
                 Some(kind) if is_mine || (rests && need != Need::Turn) => return Err(self.unread(kind)),
                 _ => {}
             }
+        }
+        if forgot {
+            *course = course.from_the_start();
+            self.forgot.store(i64::MIN, Ordering::Release);
+            self.trust.store(0, Ordering::Release);
         }
         let reading = self.readings.begun.fetch_add(1, Ordering::SeqCst) + 1;
         let read = self.read_on(&mut course, reading).await;
@@ -206,7 +212,7 @@ impl Mirror {
     }
 
     /// The instant that is not later than now, whatever became of this node's clock: what is forgotten by a clock that is ahead is
-    /// forgotten for good, on every node. By the list's own clock where it has one, else by no more than time has passed here.
+    /// forgotten for good, on every node. By the list's own clock, where it has one, and by no more than time has passed here.
     ///
     /// # Errors
     /// [`StoreError`] where the list cannot be asked.
@@ -214,7 +220,7 @@ impl Mirror {
         let theirs = self.in_time(self.list.ping(), Verb::Ping).await?;
         let (began, at) = self.began;
         let passed = self.clock.monotonic().saturating_sub(at);
-        Ok(now.min(theirs.unwrap_or_else(|| began.plus(passed))))
+        Ok(now.min(began.plus(passed)).min(theirs.unwrap_or(now)))
     }
 
     /// The list's answer, if it comes in time. One that is there already needs no timer.

@@ -97,23 +97,46 @@ async fn a_limit_of_sessions_cannot_be_kept_and_building_says_so() {
 }
 
 #[tokio::test]
-async fn a_token_from_a_more_generous_policy_lives_no_longer_than_ends_are_remembered() {
+async fn who_was_ended_under_a_stricter_policy_does_not_come_back_when_it_is_generous_again() {
     let site = Site::with_list(Arc::<super::support::Wire>::default());
     let clock = Arc::default();
-    let issued = site.node(&clock).sign_in("alice").await;
-    let short = Timeouts { idle: IDLE, absolute: IDLE };
+    let generous = site.node(&clock);
+    let (alice, bob) = (generous.sign_in("alice").await, generous.sign_in("bob").await);
+    let short = Timeouts { idle: Duration::from_secs(60), absolute: Duration::from_secs(60) };
     let strict = Site { policy: policy().with_timeouts(short).with_remember_me(None), ..site.clone() };
-    let node = strict.node(&clock);
-    assert_eq!(
-        node.active(&issued.token).await.absolute_expires_at(),
-        issued.session.created_at().plus(IDLE)
-    );
-    let lenient = strict.sealed(SealedPolicy::default().with_longest_life(ABSOLUTE)).node(&clock);
-    let same = lenient.active(&issued.token).await;
-    assert_eq!(same.absolute_expires_at(), issued.session.absolute_expires_at());
+    let strict = strict.node(&clock);
+    let same = strict.active(&alice.token).await;
+    assert_eq!(same.absolute_expires_at(), alice.session.absolute_expires_at(), "limits are fixed at issue");
     let everywhere = Selector::Principal { principal: principal("alice"), except: None };
-    lenient.sessions.revoke(&everywhere, Revocation::by_system(EndReason::Compromised)).await.unwrap();
-    assert!(!lenient.is_active(&issued.token).await);
+    strict.sessions.revoke(&everywhere, Revocation::by_system(EndReason::Compromised)).await.unwrap();
+    sign_out(&strict, &strict.active(&bob.token).await).await;
+    // Longer than the strict policy lets anybody live, and than clocks may differ; and not idle yet by the generous one.
+    clock.advance(Duration::from_secs(60 + 600) - Duration::from_secs(120));
+    strict.sessions.sweep().await.unwrap();
+    let generous = site.node(&clock);
+    for token in [alice.token, bob.token] {
+        assert!(!generous.is_active(&token).await);
+    }
+    let cloakroom::Reach::Sealed(state) = generous.sessions.reach() else { panic!("it is sealed") };
+    assert_eq!(state.list.unwrap().entries, 2, "both ends are still remembered");
+}
+
+#[tokio::test]
+async fn no_token_lives_longer_than_ends_are_remembered() {
+    let year = Duration::from_secs(365 * 86_400);
+    let long = Timeouts { idle: year * 3, absolute: year * 3 };
+    let site = Site::with_list(Arc::<super::support::Wire>::default());
+    let clock = Arc::default();
+    let issued =
+        Site { policy: policy().with_timeouts(long), ..site.clone() }.node(&clock).sign_in("alice").await;
+    let bounded = site.node(&clock).active(&issued.token).await;
+    assert_eq!(
+        bounded.absolute_expires_at(),
+        issued.session.created_at().plus(Duration::from_secs(400 * 86_400))
+    );
+    let lenient = site.sealed(SealedPolicy::default().with_longest_life(year * 3)).node(&clock);
+    let whole = lenient.active(&issued.token).await;
+    assert_eq!(whole.absolute_expires_at(), issued.session.absolute_expires_at());
 }
 
 #[tokio::test]

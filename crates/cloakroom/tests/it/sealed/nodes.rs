@@ -264,3 +264,22 @@ async fn whoever_signs_in_after_an_end_by_a_clock_that_is_far_ahead_is_let_in() 
     let later = pair.here.sign_in("alice").await;
     assert!(matches!(authoritative(&pair.here, &later.token).await, Validation::Active(_)));
 }
+
+#[tokio::test]
+async fn what_was_forgotten_by_a_clock_that_was_ahead_from_the_start_is_read_again_when_it_is_set() {
+    let pair = Pair::new();
+    let issued = pair.here.sign_in("alice").await;
+    end(&pair.here, &issued.session).await;
+    let clock = std::sync::Arc::new(cloakroom::ManualClock::default());
+    let now = cloakroom::Clock::now(&*clock);
+    // It begins two years ahead, and what it forgets is in the list all the same.
+    clock.step_to(now.plus(Duration::from_secs(2 * 365 * 86_400)));
+    let node = pair.site.node(&clock);
+    let visit = node.visitor().await;
+    assert!(matches!(authoritative(&node, &visit.token).await, Validation::Active(_)));
+    node.sessions.sweep().await.unwrap();
+    let cloakroom::Reach::Sealed(state) = node.sessions.reach() else { panic!("it is sealed") };
+    assert_eq!(state.list.unwrap().entries, 0, "forgotten");
+    clock.step_to(now);
+    assert_eq!(node.end_reason(&issued.token).await, EndReason::Compromised);
+}
