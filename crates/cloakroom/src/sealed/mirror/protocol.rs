@@ -41,7 +41,7 @@ impl Course {
     }
 
     /// The same history, to be read once more from its start.
-    pub(crate) const fn from_the_start(self) -> Self {
+    pub(crate) const fn anew(self) -> Self {
         Self { place: Place::START, ..self }
     }
 

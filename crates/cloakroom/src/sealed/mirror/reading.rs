@@ -107,7 +107,7 @@ impl Mirror {
             }
         }
         if forgot {
-            *course = course.from_the_start();
+            *course = course.anew();
             self.forgot.store(i64::MIN, Ordering::Release);
             self.trust.store(0, Ordering::Release);
         }
