@@ -8,6 +8,7 @@ use cloakroom_store::{
 };
 
 use super::seal::CoreName;
+use super::tally::Room;
 use super::{Mirror, SealedStore, Seals, WhenUnreachable};
 use crate::SessionError;
 use crate::revoke::Known;
@@ -27,13 +28,12 @@ impl Seals {
     ) -> Result<Option<RevocationEntry>, StoreError> {
         let (reason, now) = ending;
         let longest = now.plus(self.longest_life);
-        let is_crowded = mirror.entries() >= ENTRIES_MAX;
         let known = |session: &SessionId| known.filter(|known| known.session == *session);
         let (scope, until) = match selector {
             Selector::One(session) => match known(session) {
-                None if is_crowded => return Err(full(Verb::End)),
                 None => (Scope::Session(*session), longest),
                 Some(Known { principal: None, absolute_expires_at, .. }) => {
+                    let is_crowded = mirror.entries() >= ENTRIES_MAX;
                     if is_crowded || !self.tally.has_anonymous_room(*absolute_expires_at, now) {
                         mirror.metrics().left_to_time.increment(1);
                         return Ok(None);
@@ -41,7 +41,7 @@ impl Seals {
                     (Scope::Session(*session), *absolute_expires_at)
                 }
                 Some(Known { principal: Some(principal), absolute_expires_at, .. }) => {
-                    if !is_crowded && self.tally.has_room(principal, *absolute_expires_at, now) {
+                    if self.tally.has_room(principal, *absolute_expires_at, now) {
                         (Scope::Session(*session), *absolute_expires_at)
                     } else {
                         (all_of(principal, except), longest)
@@ -59,52 +59,73 @@ impl Seals {
         Ok(Some(RevocationEntry { scope, at: now, until, reason, nonce }))
     }
 
-    /// The entry by which a token is exchanged for another.
-    pub(super) fn entry_of_exchange(
+    /// How a token of `old` is exchanged for another, under which version.
+    ///
+    /// The first few exchanges are of the token alone, each an entry in every node's memory. Further ones are a floor below which no
+    /// state counts any more, however many there are: it lies above whatever a copy of the old token may have been changed into.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Full`] where one principal, or strangers together, exchange so many tokens that the list would be theirs.
+    pub(super) fn exchange_of(
         &self,
         mirror: &Mirror,
         old: &SealedContents,
         core: CoreName,
         now: Timestamp,
-    ) -> Result<RevocationEntry, SessionError> {
-        let scope = Scope::Token { session: old.record.id, core };
-        self.entry_of_copies(mirror, old, scope, now)
+    ) -> Result<(Scope, Version), StoreError> {
+        let session = old.record.id;
+        let until = self.until_of_copies(mirror, old, now);
+        let room = match &old.record.principal {
+            Some(principal) => self.tally.room_for_exchange(principal.id(), until, now),
+            None if self.tally.has_anonymous_room(until, now) => Room::Ample,
+            None => Room::None,
+        };
+        let is_crowded =
+            || mirror.entries() >= ENTRIES_MAX || mirror.exchanges_of(session) >= EXCHANGES_APART;
+        let next = old.version.next();
+        match room {
+            Room::None => Err(full(Verb::Rekey)),
+            Room::Ample if era(next) == era(old.version) && !is_crowded() => {
+                Ok((Scope::Token { session, core }, next))
+            }
+            Room::Ample | Room::Little => {
+                let version = Version::from_u64((era(old.version) + 1) << ERA_BITS);
+                Ok((Scope::Floor { session, version }, version))
+            }
+        }
     }
 
-    /// The entry by which states before `version` count for nothing any more.
-    pub(super) fn entry_of_floor(
-        &self,
-        mirror: &Mirror,
-        old: &SealedContents,
-        version: Version,
-        now: Timestamp,
-    ) -> Result<RevocationEntry, SessionError> {
-        let scope = Scope::Floor { session: old.record.id, version };
-        self.entry_of_copies(mirror, old, scope, now)
+    /// The version after a change; `None` where the next exchange of the token has to come first.
+    pub(super) fn changed(version: Version) -> Option<Version> {
+        let next = version.next();
+        (era(next) == era(version)).then_some(next)
     }
 
-    /// Copies of a token that counts for nothing any more are idle after the idle timeout: no node seals them anew once it knows.
-    /// Nodes that go on without knowing may, for as long as the session lives.
-    fn entry_of_copies(
+    /// The entry by which copies of a token, or of a state, count for nothing any more.
+    ///
+    /// They are idle after the idle timeout: no node seals them anew once it knows. Nodes that go on without knowing may, for as
+    /// long as the session lives.
+    pub(super) fn entry_of_copies(
         &self,
         mirror: &Mirror,
         old: &SealedContents,
         scope: Scope,
         now: Timestamp,
     ) -> Result<RevocationEntry, SessionError> {
-        if mirror.entries() >= ENTRIES_MAX {
-            return Err(SessionError::Store(full(Verb::Rekey)));
-        }
+        let until = self.until_of_copies(mirror, old, now);
+        let nonce = mirror.nonce().map_err(SessionError::Random)?;
+        Ok(RevocationEntry { scope, at: now, until, reason: EndReason::Replaced, nonce })
+    }
+
+    fn until_of_copies(&self, mirror: &Mirror, old: &SealedContents, now: Timestamp) -> Timestamp {
         let lifetime = old.record.lifetime;
-        let until = match self.policy.when_unreachable() {
+        match self.policy.when_unreachable() {
             WhenUnreachable::Open => lifetime.absolute_expires_at,
             WhenUnreachable::Closed => {
                 let idle = now.max(old.last_seen_at).plus(lifetime.idle_timeout).plus(mirror.lease());
                 idle.plus(CLOCKS_APART_MAX).min(lifetime.absolute_expires_at)
             }
-        };
-        let nonce = mirror.nonce().map_err(SessionError::Random)?;
-        Ok(RevocationEntry { scope, at: now, until, reason: EndReason::Replaced, nonce })
+        }
     }
 }
 
@@ -126,7 +147,15 @@ fn all_of(principal: &PrincipalId, except: Option<SessionId>) -> Scope {
 
 /// Entries stay for so long after the instant at which no token can meet them any more: as far as two nodes' clocks may differ.
 pub(super) const CLOCKS_APART_MAX: Duration = Duration::from_secs(600);
-/// Entries that every node keeps in memory, at most: about a hundred megabytes. Beyond them ends of a principal's session end all
-/// of the principal's, which takes no more room; those of strangers are left to time; and what can be said only by an entry of its
-/// own is refused as full.
+/// The part of a version that changes of a session leave as it is: only an exchange of its token by a floor begins another.
+const fn era(version: Version) -> u64 {
+    version.as_u64() >> ERA_BITS
+}
+
+/// More changes than anybody makes between two exchanges: at a thousand in a second they take seven weeks.
+const ERA_BITS: u32 = 32;
+/// Exchanged tokens of one session that are kept apart. Beyond them a floor stands for all.
+const EXCHANGES_APART: usize = 16;
+/// Entries in every node's memory, a hundred megabytes or so, beyond which ends of strangers are left to time, and exchanges are
+/// floors. Nobody's end is refused or widened because others crowd: each principal has a share.
 const ENTRIES_MAX: usize = 1 << 20;

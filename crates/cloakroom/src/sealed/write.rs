@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use cloakroom_core::{SessionRecord, Timestamp};
-use cloakroom_store::{Applied, Live, Retired, RevocationEntry, SealedContents, StoreError, Verb};
+use cloakroom_store::{Applied, Live, Retired, RevocationEntry, Scope, SealedContents, StoreError, Verb};
 
 use super::entries::{core_name, full};
 use super::mirror::Covered;
-use super::seal::{Claim, Seal};
+use super::seal::{Claim, CoreName, Seal};
 use super::validate::expired;
 use super::{Mirror, Need, Replay, Seals, WhenUnreachable};
 use crate::{ActiveSession, Changes, Renewal, Renewed, SessionError, Sessions, Written};
@@ -40,11 +40,14 @@ impl Sessions {
         }
         self.check_size(record.attributes.size())?;
         let is_signed_in = record.principal.is_some();
-        let contents =
-            SealedContents { record: Arc::new(record), version: before.version.next(), ..before.clone() };
+        let Some(version) = Seals::changed(before.version) else {
+            return Err(SessionError::Store(full(Verb::Replace)));
+        };
+        let contents = SealedContents { record: Arc::new(record), version, ..before.clone() };
         let token = seals.seal(&contents, now)?;
         if let (Replay::Changes, true, Some(mirror)) = (seals.policy.replay(), is_signed_in, seals.mirror()) {
-            let floor = seals.entry_of_floor(mirror, &before, contents.version, now)?;
+            let scope = Scope::Floor { session: contents.record.id, version };
+            let floor = seals.entry_of_copies(mirror, &before, scope, now)?;
             self.write_or_owe(seals, mirror, floor).await.map_err(SessionError::Store)?;
         }
         let seal = Seal::of(&contents, Some(token));
@@ -73,9 +76,18 @@ impl Sessions {
         }
         let mut record = SessionRecord::clone(&before.record);
         renewal.apply(&mut record, self, now)?;
+        let old = session.binding().map(core_name).unwrap_or_default();
+        let (scope, version) = match seals.mirror() {
+            Some(mirror) => {
+                let (scope, version) =
+                    seals.exchange_of(mirror, &before, old, now).map_err(SessionError::Store)?;
+                (Some((mirror, scope)), version)
+            }
+            None => (None, before.version.next()),
+        };
         let contents = SealedContents {
             record: Arc::new(record),
-            version: before.version.next(),
+            version,
             last_seen_at: before.last_seen_at.max(now),
             known: before.known,
             core: seals.new_core()?,
@@ -83,17 +95,15 @@ impl Sessions {
         let token = seals.seal(&contents, now)?;
         let seal = Seal::of(&contents, None);
         let exchange = self.streams().exchanging(session.id(), session.digest(), seal.binding.digest());
-        if let (Some(mirror), Some(old)) = (seals.mirror(), session.binding()) {
-            if mirror.exchanges_of(session.id()) >= EXCHANGES_MAX {
-                return Err(SessionError::Store(full(Verb::Rekey)));
-            }
-            let entry = seals.entry_of_exchange(mirror, &before, core_name(old), now)?;
+        if let Some((mirror, scope)) = scope {
+            let entry = seals.entry_of_copies(mirror, &before, scope, now)?;
             self.write_or_owe(seals, mirror, entry.clone()).await.map_err(SessionError::Store)?;
             // The list decides between two exchanges of one token: the one that stands first in it. Where it cannot be read, the old
             // token is dead, and the new one has to be handed out.
             let read = mirror.refresh(Need::Fresh).await;
+            let claim = Claim { contents: &contents, core: core_name(&seal.binding) };
             if read.is_ok()
-                && let Some(rotated_at) = mirror.exchanged_before(&entry)
+                && let Some(rotated_at) = lost_to_another(mirror, &entry, old, &claim)
             {
                 return Ok(Renewed::Retired(Retired { session: before.record.id, rotated_at }));
             }
@@ -145,6 +155,23 @@ impl Seals {
     }
 }
 
+/// When the old token was exchanged by another entry than this one, or everything below it was: of one token and a floor the floor
+/// wins, whichever came first, and where neither knew of the other, none does.
+fn lost_to_another(
+    mirror: &Mirror,
+    entry: &RevocationEntry,
+    old: CoreName,
+    newer: &Claim<'_>,
+) -> Option<Timestamp> {
+    let token = Scope::Token { session: newer.contents.record.id, core: old };
+    let of_token = RevocationEntry { scope: token, ..entry.clone() };
+    let by_another = mirror.exchanged_before(entry).or_else(|| mirror.exchanged_before(&of_token));
+    by_another.or_else(|| match mirror.covers(newer) {
+        Some(Covered::Retired(retired)) => Some(retired.rotated_at),
+        _ => None,
+    })
+}
+
 fn live(contents: SealedContents) -> Live {
     let SealedContents { record, version, last_seen_at, .. } = contents;
     Live { record, version, last_seen_at }
@@ -152,6 +179,3 @@ fn live(contents: SealedContents) -> Live {
 
 /// How often an entry is written whose fate is not known, before it is owed: the same entry twice is one.
 const TRIES: usize = 2;
-/// Exchanged tokens of one session that might still be presented: with the default timeouts, one exchange in ten seconds. More
-/// would crowd every node's memory.
-const EXCHANGES_MAX: usize = 256;
