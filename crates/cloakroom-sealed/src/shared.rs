@@ -21,6 +21,8 @@ use crate::ring::KeyRing;
 pub struct SharedRing {
     ring: ArcSwap<KeyRing>,
     source: Option<Source>,
+    /// Of keys that left the ring and were not told of yet, the latest instant until which one would have opened.
+    lost: Mutex<Option<Timestamp>>,
 }
 
 #[derive(Debug)]
@@ -38,7 +40,7 @@ impl SharedRing {
     /// A ring that changes only by [`replace`](Self::replace).
     #[must_use]
     pub fn new(ring: KeyRing) -> Self {
-        Self { ring: ArcSwap::from_pointee(ring), source: None }
+        Self { ring: ArcSwap::from_pointee(ring), source: None, lost: Mutex::new(None) }
     }
 
     /// The ring in `file`, followed from now on.
@@ -51,12 +53,26 @@ impl SharedRing {
     pub fn of_file(file: KeyFile) -> Result<Self, KeyFileError> {
         let ring = file.read()?;
         let source = Source { file, looked_at: Mutex::new(None) };
-        Ok(Self { ring: ArcSwap::from_pointee(ring), source: Some(source) })
+        Ok(Self { source: Some(source), ..Self::new(ring) })
     }
 
     /// Puts `ring` in the place of the present one. Whoever is sealing or opening just now ends with the old one.
     pub fn replace(&self, ring: KeyRing) {
-        self.ring.store(Arc::new(ring));
+        let new = Arc::new(ring);
+        let old = self.ring.swap(Arc::clone(&new));
+        let lost = old.keys().iter().filter(|key| new.of(key.id()).is_none());
+        let until = lost.map(|key| key.opens_until.unwrap_or(Timestamp::MAX)).max();
+        let mut told = self.lost.lock().unwrap_or_else(PoisonError::into_inner);
+        *told = (*told).max(until);
+    }
+
+    /// Whether a key left the ring, since this was last asked, that would still open at `now`: it was revoked, not forgotten
+    /// after its time. Requests with its tokens are refused from then on; what passed the door before, an open stream, has to
+    /// be ended by whoever asks.
+    #[must_use]
+    pub fn has_lost_keys(&self, now: Timestamp) -> bool {
+        let mut told = self.lost.lock().unwrap_or_else(PoisonError::into_inner);
+        told.take().is_some_and(|until| now < until)
     }
 
     /// The ring in force.

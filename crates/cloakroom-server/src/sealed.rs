@@ -61,13 +61,18 @@ impl SealingKeys {
     }
 
     /// Reads keys again whenever their file changes, until `stopped` resolves.
-    pub(crate) async fn follow(self, clock: Arc<dyn Clock>, stopped: impl Future<Output = ()>) {
+    pub(crate) async fn follow(
+        self,
+        sessions: Sessions,
+        clock: Arc<dyn Clock>,
+        stopped: impl Future<Output = ()>,
+    ) {
         #[cfg(feature = "sealed")]
         if let Some((opened, keys)) = self.opened {
-            sealing::follow(opened.ring, keys, move || clock.now(), stopped).await;
+            sealing::follow(opened.ring, keys, sessions, move || clock.now(), stopped).await;
             return;
         }
-        drop(clock);
+        drop((clock, sessions));
         stopped.await;
     }
 }

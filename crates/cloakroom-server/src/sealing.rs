@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use cloakroom::{Random, Timestamp};
+use cloakroom::{Random, Sessions, Timestamp};
 use cloakroom_core::Policy;
 use cloakroom_sealed::{
     Created, KeyFacts, KeyFile, KeyFileError, KeyId, KeyRing, KeyState, NewKey, Place, RingError, Rotation,
@@ -146,10 +146,12 @@ pub fn open(config: &Config, now: Timestamp, random: &dyn Random) -> Result<Open
     Ok(Opened { sealer: Arc::new(sealer), ring, made })
 }
 
-/// Reads the keys again whenever their file changes, and removes those from it that are over, until `stopped` resolves.
+/// Reads the keys again whenever their file changes, removes those from it that are over, and ends open streams where keys were
+/// revoked, until `stopped` resolves.
 pub(crate) async fn follow(
     ring: Arc<SharedRing>,
     keys: Keys,
+    sessions: Sessions,
     now: impl Fn() -> Timestamp + Send + Sync + 'static,
     stopped: impl Future<Output = ()>,
 ) {
@@ -164,8 +166,17 @@ pub(crate) async fn follow(
             () = &mut stopped => return,
             _ = turns.tick() => {}
         }
-        let (ring, file, now) = (Arc::clone(&ring), Arc::clone(&file), Arc::clone(&now));
-        let looked = tokio::task::spawn_blocking(move || look(&ring, &file, now())).await;
+        let looked = {
+            let (ring, file, now) = (Arc::clone(&ring), Arc::clone(&file), Arc::clone(&now));
+            tokio::task::spawn_blocking(move || look(&ring, &file, now())).await
+        };
+        if ring.has_lost_keys(now()) {
+            tracing::warn!(
+                event = "sealing_keys_revoked",
+                "keys that sealed sessions were revoked; open streams are ended, and come again if they may"
+            );
+            sessions.give_up_streams();
+        }
         let error = match looked {
             Ok(Ok(true)) => {
                 tracing::info!(event = "sealing_keys_read", "the keys that seal sessions were read again");
@@ -352,8 +363,10 @@ mod tests {
         let old = opened.ring.ring().list(start)[0].id;
         let rotated = file.rotate(new_key(&OsRandom).unwrap(), &rotation(&config.policy, start)).unwrap();
         let (ring, keys) = (Arc::clone(&opened.ring), Keys::of(&config).unwrap());
-        let over = start.plus(Duration::from_secs(15 * 86_400));
-        let following = tokio::spawn(follow(ring, keys, move || over, std::future::pending()));
+        let over = start.plus(Duration::from_secs(15 * 86_400)).plus(KeyRing::KEPT_LONGER);
+        let sealing: Arc<dyn Sealing> = opened.sealer.clone();
+        let sessions = Sessions::sealed_shared(sealing).policy(config.policy.clone()).build().unwrap();
+        let following = tokio::spawn(follow(ring, keys, sessions, move || over, std::future::pending()));
         let new = rotated.list(start)[0].id;
         while opened.ring.ring().list(start)[0].id != new || file.read().unwrap().list(start).len() != 1 {
             tokio::time::sleep(Duration::from_millis(100)).await;

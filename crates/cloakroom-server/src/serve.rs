@@ -110,7 +110,8 @@ pub async fn serve(
     let (stop, stopped) = watch::channel(false);
     let draining = tokio::spawn(drain(app.metrics.clone(), stop.subscribe()));
     tokio::spawn(sample(app.clone(), stop.subscribe()));
-    tokio::spawn(keys.follow(Arc::clone(&surroundings.clock), closed(stop.subscribe())));
+    let (sessions, clock) = (app.sessions.clone(), Arc::clone(&surroundings.clock));
+    tokio::spawn(keys.follow(sessions, clock, closed(stop.subscribe())));
     let (stop_detection, detection_stopped) = watch::channel(false);
     let detection = spawn_detection(&app, detection_stopped);
     let upkeep = tokio::spawn({

@@ -229,8 +229,29 @@ fn a_stolen_file_is_worth_nothing_once_its_keys_are_replaced() {
     let replaced = home.file().replace_all(new_key(3), NOW).unwrap();
     assert_eq!((ids(&replaced), replaced.list(NOW)[0].state), (vec![3], KeyState::Seals));
     assert!(node.open(&token, NOW).is_ok(), "until the file is read again");
+    assert!(!node.ring().has_lost_keys(NOW), "not yet");
     assert!(node.ring().reload_if_changed().unwrap());
     assert_eq!(node.open(&token, NOW).unwrap_err(), SealRefusal::UnknownKey);
+    assert!(node.ring().has_lost_keys(NOW) && !node.ring().has_lost_keys(NOW), "told once");
+}
+
+#[test]
+fn a_key_that_is_forgotten_after_its_time_is_not_lost_and_one_that_is_revoked_is() {
+    let ring = KeyRing::first(new_key(1), NOW).rotated(new_key(2), &rotation(NOW)).unwrap();
+    let over = NOW.plus(MINUTE / 2 + 30 * MINUTE);
+    let shared = SharedRing::new(ring.clone());
+    shared.replace(ring.rotated(new_key(3), &rotation(over)).unwrap());
+    assert!(!shared.has_lost_keys(over), "none left");
+    shared.replace(ring.without_over(over.plus(KeyRing::KEPT_LONGER)).unwrap());
+    assert!(shared.has_lost_keys(over), "the third is gone");
+    let shared = SharedRing::new(ring.clone());
+    shared.replace(ring.without_over(over.plus(KeyRing::KEPT_LONGER)).unwrap());
+    assert!(!shared.has_lost_keys(over), "its time was over");
+    // By two changes one after the other nothing is overlooked.
+    let revoked = ring.revoked(new_key(2).id(), new_key(4), &rotation(over)).unwrap();
+    shared.replace(revoked.clone());
+    shared.replace(revoked);
+    assert!(shared.has_lost_keys(over));
 }
 
 #[test]

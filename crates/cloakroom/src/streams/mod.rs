@@ -124,6 +124,13 @@ impl Streams {
         self.with(|registry| scopes.for_each(|scope| registry.listed(scope)));
     }
 
+    /// Ends all streams as unproven: their sessions may not be what they were taken for.
+    pub(crate) fn give_up_all(&self) {
+        if !self.is_quiet() {
+            self.with(Registry::give_up_all);
+        }
+    }
+
     /// A request brought this state of a sealed session.
     pub(crate) fn seen(&self, session: &ActiveSession) {
         if !self.is_quiet() {

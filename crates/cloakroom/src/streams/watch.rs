@@ -67,6 +67,17 @@ pub struct SessionWatch {
 }
 
 impl Sessions {
+    /// Ends all streams that are open on this engine, as [unproven](StreamEnd::Unproven): their clients come again, if they may.
+    ///
+    /// For keys of sealed sessions that were revoked: requests with their tokens are refused, but a stream has passed the door
+    /// already, and the list of what was ended knows nothing of it.
+    ///
+    /// # Cost
+    /// A short lock, and a wake for each stream. None while no stream is open.
+    pub fn give_up_streams(&self) {
+        self.streams().give_up_all();
+    }
+
     /// Watches `session` for a stream that stays open: a WebSocket, server-sent events, a long download.
     ///
     /// The watch resolves when the session ends, on whichever node and for whatever reason: revoked, signed out, idle, at

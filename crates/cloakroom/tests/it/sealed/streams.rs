@@ -112,3 +112,14 @@ async fn while_the_list_cannot_be_read_a_stream_stays_open_up_to_its_patience() 
     assert_eq!(timeout(LEASE, watch.ended()).await.expect("it gives up"), StreamEnd::Unproven);
     upkeep.abort();
 }
+
+#[tokio::test(start_paused = true)]
+async fn streams_that_are_given_up_end_unproven_and_may_come_again() {
+    let pair = Pair::new();
+    let (issued, mut watch, upkeep) = open(&pair).await;
+    pair.here.sessions.give_up_streams();
+    assert_eq!(timeout(LEASE, watch.ended()).await, Ok(StreamEnd::Unproven));
+    let mut again = pair.here.sessions.watch_session(&issued.session);
+    assert!(timeout(LEASE * 3, again.ended()).await.is_err(), "the session lives");
+    upkeep.abort();
+}
