@@ -11,6 +11,9 @@
 //! | [`detection`] | sessions and accounts in other hands: noticed, recorded, told, answered |
 //! | `sentences` | what configuration and store mean, for `doctor` and the console |
 //! | [`stores`] | session stores by URL |
+//! | `lists` | lists of what was ended of sealed sessions, by URL |
+//! | `sealing`, `sealed` | the keys that seal: read or made, followed, rotated |
+//! | `ended` | what came of ending sessions, as far as anybody can know |
 //! | [`web`] | pages, API, health |
 //! | `awaited` | databases that are not there yet when the server starts |
 //! | [`serve`](mod@serve) | all of it put together, started and stopped in order |

@@ -27,6 +27,8 @@ pub(crate) async fn begin_sessions(
     config: &Config,
     surroundings: &Surroundings,
 ) -> Result<(SessionsBuilder, SealingKeys), ServeError> {
+    #[cfg(not(feature = "sealed"))]
+    let _ = (config, surroundings);
     match keeping {
         Keeping::Records(store) => Ok((Sessions::builder_shared(store), SealingKeys::default())),
         #[cfg(feature = "sealed")]

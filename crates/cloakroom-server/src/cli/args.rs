@@ -256,7 +256,8 @@ pub enum KeysCommand {
     ///
     /// With --revoke or --revoke-all, for keys that somebody else has: what these sealed opens nowhere any more.
     Rotate {
-        /// Forget this key and every later one at once: whoever's cookie one of them sealed is signed out
+        /// Forget this key at once, with those that may have sealed anew what its thief made: every later one, and the one that
+        /// still sealed when it was made
         #[arg(long, value_name = "KEY", value_parser = key_id, conflicts_with = "revoke_all")]
         revoke: Option<cloakroom_sealed::KeyId>,
         /// Forget every key at once, and end every session: everybody is signed out

@@ -23,10 +23,26 @@ pub(super) async fn unusable(config: &Config) -> Vec<CliError> {
     for (what, path) in made_if_missing.into_iter().filter_map(|(what, path)| Some((what, path?))) {
         found.extend(unreadable(what, &path));
     }
+    found.extend(unusable_keys(config));
     if let Err(DetectionError { cause, remedy }) = Detection::open(&config.detection) {
         found.push(CliError::failed(cause, remedy));
     }
     found
+}
+
+/// Why the keys that seal sessions cannot be used, where any do.
+#[cfg(feature = "sealed")]
+fn unusable_keys(config: &Config) -> Option<CliError> {
+    let is_unmade = config.sealed_keys_path().is_some_and(|path| !path.exists());
+    if !config.store.is_sealed() || is_unmade {
+        return None;
+    }
+    crate::sealing::Keys::of(config).and_then(|keys| keys.ring()).err().map(CliError::from)
+}
+
+#[cfg(not(feature = "sealed"))]
+fn unusable_keys(_: &Config) -> Option<CliError> {
+    None
 }
 
 /// Why a file that is there cannot be read.

@@ -60,8 +60,8 @@ fn unconfirmed(stolen: Stolen) -> CliError {
         }
         Stolen::One(id) => CliError::usage(
             format!(
-                "everybody whose cookie key {id}, or a later one, sealed is signed out at once: what a thief made with it may have \
-                 been sealed anew since"
+                "everybody whose cookie was sealed by key {id}, by a later one, or by the one before while {id} only opened, is signed \
+                 out at once: what a thief made may have been sealed anew"
             ),
             "add --yes if that is what you want",
         ),
@@ -190,8 +190,8 @@ fn explained(facts: &[KeyFacts], stolen: Stolen, rotation: &Rotation) -> Vec<Str
             format_duration(rotation.window)
         ),
         Stolen::One(id) => format!(
-            "Key {id} and every later one open nothing any more once servers have read the file again, which takes them {} at most: \
-             whoever's cookie one of them sealed signs in again.",
+            "Key {id} opens nothing any more once servers have read the file again, which takes them {} at most; nor does any later \
+             one, nor the one that still sealed when it was made. Whoever's cookie one of them sealed signs in again.",
             format_duration(LOOK_EVERY)
         ),
         Stolen::All => format!(

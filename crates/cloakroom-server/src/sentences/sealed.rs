@@ -1,6 +1,6 @@
 //! What holds of sessions that travel sealed in their cookies, in sentences.
 
-use cloakroom::{ListState, Policy, SealedState, WhenUnreachable};
+use cloakroom::{ListState, SealedPolicy, SealedState, WhenUnreachable};
 
 use crate::config::{Config, Replay, StoreUrl, format_duration};
 
@@ -45,8 +45,8 @@ fn of_list(config: &Config, list: &ListState) -> Vec<String> {
     let place = config.store.revocations().map_or_else(|| list.kind.to_owned(), StoreUrl::to_string);
     let lease = format_duration(list.lease);
     let mut sentences = vec![format!(
-        "What was ended is written down in {place}, for as long as a cookie may live: {} at most.",
-        format_duration(longest_life(&config.policy))
+        "What was ended is written down in {place}, for as long as any cookie may live: {} at most.",
+        format_duration(SealedPolicy::default().longest_life(&config.policy))
     )];
     sentences.push(match (list.standing.durable, list.standing.shared) {
         (true, true) if list.kind == "redis" => {
@@ -96,11 +96,6 @@ fn without_list() -> Vec<String> {
             .to_owned(),
         "Only other keys end sessions, and then everybody's: `cloakroom keys rotate --revoke-all`.".to_owned(),
     ]
-}
-
-fn longest_life(policy: &Policy) -> std::time::Duration {
-    let remembered = policy.remember_me().map_or(std::time::Duration::ZERO, |timeouts| timeouts.absolute);
-    policy.timeouts().absolute.max(remembered)
 }
 
 /// Name, value and attributes together.

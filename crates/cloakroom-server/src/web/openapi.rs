@@ -1,5 +1,6 @@
 //! The API's description, made from the handlers themselves.
 
+use utoipa::openapi::header::HeaderBuilder;
 use utoipa::openapi::path::Operation;
 use utoipa::openapi::security::{
     ApiKey, ApiKeyValue, Http, HttpAuthScheme, SecurityRequirement, SecurityScheme,
@@ -45,7 +46,7 @@ use super::{api, health};
         document,
     ),
     components(schemas(ProblemObject)),
-    modifiers(&Credentials, &Refusals)
+    modifiers(&Credentials, &Renewals, &Refusals)
 )]
 struct Description;
 
@@ -83,6 +84,34 @@ impl Modify for Credentials {
                     vec![SecurityRequirement::new("cookie", none), SecurityRequirement::new("bearer", none)]
                 }
             });
+        });
+    }
+}
+
+/// Says where a program finds its next token, whose session travels in it.
+struct Renewals;
+
+impl Modify for Renewals {
+    fn modify(&self, openapi: &mut utoipa::openapi::OpenApi) {
+        let header = || {
+            HeaderBuilder::new()
+                .description(Some(
+                    "Only where sessions are sealed, and only for bearer tokens: present this token from now on. It counts before \
+                     one in the body.",
+                ))
+                .build()
+        };
+        for_each_operation(openapi, |operation, access| {
+            if matches!(access, Access::Anyone | Access::Local) {
+                return;
+            }
+            for (status, response) in &mut operation.responses.responses {
+                if let RefOr::T(response) = response
+                    && status.starts_with('2')
+                {
+                    response.headers.insert("X-Cloakroom-Token".to_owned(), RefOr::T(header()));
+                }
+            }
         });
     }
 }

@@ -17,6 +17,15 @@ fn described(document: &Value) -> BTreeSet<(String, String)> {
         .collect()
 }
 
+#[test]
+fn a_program_is_told_where_its_next_token_is() {
+    let description = serde_json::to_value(cloakroom_server::web::description()).unwrap();
+    let headers =
+        |path: &str, status: &str| description["paths"][path]["get"]["responses"][status]["headers"].clone();
+    assert!(headers("/v1/session", "200")["X-Cloakroom-Token"].is_object());
+    assert!(headers("/v1/session", "401").is_null() && headers("/livez", "200").is_null());
+}
+
 #[tokio::test]
 async fn every_call_of_the_api_is_described_and_nothing_else_is() {
     let document = Server::new().program().get("/openapi.json").await.json();
