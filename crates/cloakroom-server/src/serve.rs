@@ -102,11 +102,7 @@ pub async fn serve(
 
     keys.announce(out)?;
     announce(&app, &config, &surroundings, out).await?;
-    tokio::spawn({
-        let app = app.clone();
-        // A failure is counted and logged where the store was asked; people from known places then wait like others.
-        async move { familiar::remember(&app.limits, &app.sessions).await }
-    });
+    spawn_remembering(&app);
     let (stop, stopped) = watch::channel(false);
     let draining = tokio::spawn(drain(app.metrics.clone(), stop.subscribe()));
     tokio::spawn(sample(app.clone(), stop.subscribe()));
@@ -167,6 +163,13 @@ async fn sample(app: App, stopped: watch::Receiver<bool>) {
             app.audit.sample("sessions_anonymous", value(counts.anonymous));
         }
     }
+}
+
+/// Tells the limits on guessing where people are signed in.
+fn spawn_remembering(app: &App) {
+    let app = app.clone();
+    // A failure is counted and logged where the store was asked; people from known places then wait like others.
+    tokio::spawn(async move { familiar::remember(&app.limits, &app.sessions).await });
 }
 
 /// Acts on signals beside the requests.
