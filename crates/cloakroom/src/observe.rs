@@ -153,8 +153,10 @@ impl Metrics {
     fn store_failed(&self, error: &StoreError) {
         self.proof_failed(error);
         let (op, kind) = (error.verb().as_str(), error.kind().as_str());
-        // A record that cannot be read is an event of its own; what a guard refused was logged when it began to refuse.
-        if error.kind() != ErrorKind::Corrupt && Refused::cause_of(error).is_none() {
+        // A record that cannot be read is an event of its own; what a store never claimed to do is no failure of it; what a guard
+        // refused was logged when it began to refuse.
+        let is_told_elsewhere = matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::Unsupported);
+        if !is_told_elsewhere && Refused::cause_of(error).is_none() {
             let cause = std::error::Error::source(error).map(ToString::to_string).unwrap_or_default();
             tracing::error!(store = self.store, op, kind, cause, "the session store failed");
         }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use cloakroom_core::{SessionRecord, SessionToken, Timestamp, Tombstone, Verdict, judge, touch_due};
+use cloakroom_core::{PrincipalId, SessionRecord, SessionToken, Timestamp, Tombstone, Verdict, judge, touch_due};
 use cloakroom_store::{ErrorKind, Live, OpenedSeal, Retired, SealedContents, StoreError, Verb};
 use tracing::Span;
 
@@ -133,7 +133,7 @@ impl Sessions {
             (Some(Covered::Ended(tombstone)), None) | (None, Some(tombstone)) => Some(tombstone),
             (Some(Covered::Retired(retired)), _) => {
                 counters.retired.increment(1);
-                self.report_retired(&question, retired);
+                self.report_retired(&question, record, retired);
                 return Validation::Retired(retired);
             }
             (None, None) => None,
@@ -186,9 +186,10 @@ impl Sessions {
     }
 
     #[cold]
-    fn report_retired(&self, question: &Question<'_>, retired: Retired) {
+    fn report_retired(&self, question: &Question<'_>, record: &SessionRecord, retired: Retired) {
         let event = question.event(EventKind::RetiredTokenUsed).since(retired.rotated_at);
-        self.report(&event.about(retired.session, None));
+        // Unlike a store, the token itself says whose it was.
+        self.report(&event.about(retired.session, principal_of(record)));
     }
 }
 
@@ -238,8 +239,11 @@ impl Opened<'_> {
 /// What is left of a session where time has ended it.
 pub(super) fn expired(record: &SessionRecord, last_seen_at: Timestamp, now: Timestamp) -> Option<Tombstone> {
     let Verdict::Expired { reason, at } = judge(record, last_seen_at, now) else { return None };
-    let principal = record.principal.as_ref().map(|principal| principal.id().clone());
-    Some(Tombstone { session: record.id, principal, ended_at: at, reason })
+    Some(Tombstone { session: record.id, principal: principal_of(record), ended_at: at, reason })
+}
+
+fn principal_of(record: &SessionRecord) -> Option<PrincipalId> {
+    record.principal.as_ref().map(|principal| principal.id().clone())
 }
 
 impl Seals {

@@ -57,10 +57,11 @@ impl Mirror {
         if marked.is_err() {
             self.readings.still_empty(at);
         } else {
-            tracing::info!(
+            tracing::warn!(
                 event = "revocation_list_began",
                 list = self.list.name(),
-                "the list of revocations is empty: sealed sessions from before this are over"
+                "the list of revocations is empty: sealed sessions from before this are over, and everybody signs in again; \
+                 nothing to mind at the first start, else see whether the list is the right one"
             );
         }
         marked
