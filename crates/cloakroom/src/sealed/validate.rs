@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use cloakroom_core::{PrincipalId, SessionRecord, SessionToken, Timestamp, Tombstone, Verdict, judge, touch_due};
+use cloakroom_core::{
+    PrincipalId, SessionRecord, SessionToken, Timestamp, Tombstone, Verdict, judge, touch_due,
+};
 use cloakroom_store::{ErrorKind, Live, OpenedSeal, Retired, SealedContents, StoreError, Verb};
 use tracing::Span;
 
