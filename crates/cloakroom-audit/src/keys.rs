@@ -47,7 +47,7 @@ impl SealingKey {
                 linked => linked,
             });
         let removed = std::fs::remove_file(&fresh);
-        made.and(removed).map_err(|e| AuditError::new(MAKE, e))?;
+        made.and(removed).map_err(|e| AuditError::new(MAKE, format!("{}: {e}", path.display())))?;
         Self::load(path)?.ok_or_else(|| AuditError::new(MAKE, "the file is gone again"))
     }
 
@@ -257,8 +257,8 @@ const MOST_PEM_BYTES: u64 = 4_096;
 const PUBLIC_PREFIX: &str = "ed25519:";
 const PEM_BEGIN: &str = "-----BEGIN PRIVATE KEY-----";
 const PEM_END: &str = "-----END PRIVATE KEY-----";
-const READ: &str = "reading the sealing key";
-const MAKE: &str = "making the sealing key";
+const READ: &str = "reading the key that signs it";
+const MAKE: &str = "making the key that signs it";
 
 #[cfg(test)]
 mod tests {

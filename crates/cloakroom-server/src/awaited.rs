@@ -38,7 +38,11 @@ async fn open_store(config: &Config) -> Result<Opened, ServeError> {
                 .map_or_else(|| config.store.to_string(), |from| format!("{} and {from}", config.store));
             return Err(ServeError::new(cause, format!("check that {url} can be reached, read and written")));
         }
-        tracing::warn!(event = "session_store_awaited", store = %config.store, cause, "the session store is not there yet");
+        let what = match config.store.is_sealed() {
+            true => "the list of what was ended cannot be reached yet",
+            false => "the session store is not there yet",
+        };
+        tracing::warn!(event = "session_store_awaited", store = %config.store, cause, "{what}");
         tokio::time::sleep(PAUSE).await;
     }
 }

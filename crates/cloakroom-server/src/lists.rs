@@ -3,10 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use cloakroom::Timestamp;
-use cloakroom_store::{
-    ErrorKind, ListStanding, Place, Reading, RevocationEntry, RevocationList, StoreError, StoreFuture, Verb,
-};
+use cloakroom::{EndReason, OsRandom, Random as _, SealedPolicy, Timestamp};
+use cloakroom_store::{ErrorKind, ListStanding, Place, Reading, RevocationEntry, RevocationList, Scope, StoreError, StoreFuture, Verb};
 
 use crate::config::{Config, StoreUrl};
 #[cfg(any(feature = "postgres", feature = "mysql", feature = "redis"))]
@@ -131,6 +129,35 @@ impl RevocationList for Bounded {
     fn ping(&self) -> StoreFuture<'_, Option<Timestamp>> {
         self.within(Verb::Ping, self.list.ping())
     }
+}
+
+/// Begins a list without a single entry as a server does that finds one: what was issued before is over, since nobody can tell a
+/// new list from one that has forgotten.
+///
+/// To be done before a command adds to it. A list with an entry is taken for one that remembers, and whoever was signed out
+/// before it was emptied would be let in again.
+///
+/// # Errors
+/// [`StoreError`] where it cannot be read or added to.
+pub(crate) async fn begin(
+    list: &dyn RevocationList,
+    now: Timestamp,
+    config: &Config,
+) -> Result<(), StoreError> {
+    let is_empty = match list.read(Place::START, 1).await? {
+        Reading::Entries { entries, .. } => entries.is_empty(),
+        Reading::Lost => false,
+    };
+    if !is_empty {
+        return Ok(());
+    }
+    let mut nonce = [0; 8];
+    OsRandom.fill(&mut nonce).map_err(|error| {
+        StoreError::new(ErrorKind::Internal, list.name(), Verb::End).caused_by(error)
+    })?;
+    let until = now.plus(SealedPolicy::default().longest_life(&config.policy));
+    let (scope, reason) = (Scope::IssuedBefore(now), EndReason::RevokedByService);
+    list.add(&[RevocationEntry { scope, at: now, until, reason, nonce: u64::from_be_bytes(nonce) }]).await
 }
 
 /// As long as a store is waited for that keeps sessions.

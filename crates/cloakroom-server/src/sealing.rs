@@ -46,7 +46,9 @@ impl From<KeyFileError> for KeysError {
         let source =
             std::error::Error::source(&error).map(|source| format!(": {source}")).unwrap_or_default();
         let remedy = match &error {
-            KeyFileError::Missing { .. } => "`cloakroom serve` makes it, or `cloakroom keys rotate`",
+            KeyFileError::Missing { .. } => {
+                "`cloakroom serve` makes it, or `cloakroom keys rotate`; where other servers have one, copy theirs"
+            }
             // These name the command that helps.
             KeyFileError::Exposed { .. } | KeyFileError::Foreign { .. } => {
                 "whoever can read them can make sessions of anybody: if others could, `cloakroom keys rotate --revoke-all`"
@@ -223,10 +225,10 @@ pub(crate) fn new_key(random: &dyn Random) -> Result<NewKey, KeysError> {
     Ok(NewKey::from_random(&bytes))
 }
 
-/// How a key takes another's place at `now`: it is known everywhere before it seals, and the old one opens for as long as
-/// a session may be silent.
-pub(crate) fn rotation(policy: &Policy, now: Timestamp) -> Rotation {
-    Rotation { now, spread: SPREAD, window: longest_silence(policy) }
+/// How a key takes another's place at `now`: it is known everywhere before it seals, after `spread`, and the old one opens for
+/// as long after that as a session may be silent.
+pub(crate) fn rotation(policy: &Policy, now: Timestamp, spread: Duration) -> Rotation {
+    Rotation { now, spread, window: longest_silence(policy) }
 }
 
 /// The longest idle timeout there is. A cookie that was not sealed anew for so long is over anyway.
@@ -303,7 +305,9 @@ const OLD: Duration = Duration::from_secs(365 * DAY);
 pub(crate) const VARIABLE: &str = "CLOAKROOM__SEALED__KEYS";
 /// How often the file is looked at: well within [`SPREAD`]. One question to the file system.
 pub(crate) const LOOK_EVERY: Duration = Duration::from_secs(5);
-/// For how long a new key only opens: every server has read it by then, also where the file is copied by hand or a clock is
+/// The longest that a rotation may be put off: whoever forgets to copy a file in a week forgets it.
+pub(crate) const LONGEST_SPREAD: Duration = Duration::from_secs(7 * DAY);
+/// For how long a new key only opens, where nobody says otherwise: every server has read it by then, also where the file is copied by hand or a clock is
 /// late.
 pub(crate) const SPREAD: Duration = Duration::from_secs(30);
 
@@ -361,7 +365,7 @@ mod tests {
         let opened = open(&config, start, &OsRandom).unwrap();
         let file = KeyFile::at(dir.path().join("sealed.keys"));
         let old = opened.ring.ring().list(start)[0].id;
-        let rotated = file.rotate(new_key(&OsRandom).unwrap(), &rotation(&config.policy, start)).unwrap();
+        let rotated = file.rotate(new_key(&OsRandom).unwrap(), &rotation(&config.policy, start, SPREAD)).unwrap();
         let (ring, keys) = (Arc::clone(&opened.ring), Keys::of(&config).unwrap());
         let over = start.plus(Duration::from_secs(15 * 86_400)).plus(KeyRing::KEPT_LONGER);
         let sealing: Arc<dyn Sealing> = opened.sealer.clone();

@@ -261,7 +261,8 @@ async fn announce(
     out.flush().map_err(closed)
 }
 
-fn make_data_dir(path: &Path) -> Result<(), ServeError> {
+/// Makes the data directory, for its owner alone, where there is none.
+pub(crate) fn make_data_dir(path: &Path) -> Result<(), ServeError> {
     let made = std::fs::create_dir_all(path).and_then(|()| restrict(path));
     made.map_err(|error| {
         let cause = format!("the data directory {} cannot be used: {error}", path.display());

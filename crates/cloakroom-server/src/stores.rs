@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use cloakroom::{GuardPolicy, GuardedStore, MovingStore, Sessions, SessionsBuilder};
+use cloakroom::{GuardPolicy, GuardedStore, MovingStore, Sessions, SessionsBuilder, Timestamp};
 #[cfg(feature = "sealed")]
 use cloakroom::{Replay, SealedPolicy, WhenUnreachable};
 use cloakroom_audit::AuditLog;
@@ -114,18 +114,20 @@ pub async fn beside_the_server(config: &Config) -> Result<Option<Sessions>, Stor
     beside(config, None).await
 }
 
-/// As [`beside_the_server`]; what the engine does is told to `log`.
+/// As [`beside_the_server`], for an act at `now`; what the engine does is told to `log`. A list of what was ended that has no
+/// entry yet is begun, so that the act's is not taken for a sign that it remembers.
 ///
 /// # Errors
 /// As [`beside_the_server`].
 pub async fn beside_the_server_telling(
     config: &Config,
     log: AuditLog,
+    now: Timestamp,
 ) -> Result<Option<Sessions>, StoreError> {
-    beside(config, Some(log)).await
+    beside(config, Some((log, now))).await
 }
 
-async fn beside(config: &Config, log: Option<AuditLog>) -> Result<Option<Sessions>, StoreError> {
+async fn beside(config: &Config, act: Option<(AuditLog, Timestamp)>) -> Result<Option<Sessions>, StoreError> {
     let is_unmade = config.sessions_path().is_some_and(|path| !path.exists());
     if config.store.is_in_the_server() || (is_unmade && config.store_moving_from.is_none()) {
         return Ok(None);
@@ -136,11 +138,16 @@ async fn beside(config: &Config, log: Option<AuditLog>) -> Result<Option<Session
     let builder = match Box::pin(open(config)).await?.keeping {
         Keeping::Records(store) => Sessions::builder_shared(store),
         #[cfg(feature = "sealed")]
-        Keeping::Cookies(list) => sealed(Arc::new(crate::sealing::Keyless), list, config),
+        Keeping::Cookies(list) => {
+            if let (Some(list), Some((_, now))) = (&list, &act) {
+                Box::pin(lists::begin(&**list, *now, config)).await?;
+            }
+            sealed(Arc::new(crate::sealing::Keyless), list, config)
+        }
     };
     let builder = builder.policy(config.policy.clone());
     let builder = builder.near_cache(config.near_cache);
-    let builder = log.into_iter().fold(builder, SessionsBuilder::events);
+    let builder = act.into_iter().fold(builder, |builder, (log, _)| builder.events(log));
     Ok(Some(builder.build().expect("a configuration has a policy that can be kept")))
 }
 

@@ -2,6 +2,8 @@
 
 use std::net::IpAddr;
 use std::path::PathBuf;
+#[cfg(feature = "sealed")]
+use std::time::Duration;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
@@ -11,6 +13,8 @@ use cloakroom_store::StateFilter;
 
 use super::nearest::nearest;
 use crate::config::Overrides;
+#[cfg(feature = "sealed")]
+use crate::config::format_duration;
 
 /// Session-based authentication: a server that keeps the login state, and everything to see and end it.
 #[derive(Debug, Parser)]
@@ -256,6 +260,9 @@ pub enum KeysCommand {
     ///
     /// With --revoke or --revoke-all, for keys that somebody else has: what these sealed opens nowhere any more.
     Rotate {
+        /// Let it seal only then: for keys that are copied by hand, and take longer than half a minute to be everywhere
+        #[arg(long, value_name = "DURATION", value_parser = spread, conflicts_with_all = ["revoke", "revoke_all"])]
+        seals_in: Option<Duration>,
         /// Forget this key at once, with those that may have sealed anew what its thief made: every later one, and the one that
         /// still sealed when it was made
         #[arg(long, value_name = "KEY", value_parser = key_id, conflicts_with = "revoke_all")]
@@ -341,6 +348,14 @@ pub enum ConfigCommand {
     Show,
     /// Check the configuration and say what is wrong or weak
     Check,
+}
+
+#[cfg(feature = "sealed")]
+fn spread(text: &str) -> Result<Duration, String> {
+    let spread = crate::config::parse_duration(text).map_err(|why| why.to_string())?;
+    let (least, most) = (crate::sealing::SPREAD, crate::sealing::LONGEST_SPREAD);
+    let range = || format!("expected {} to {}", format_duration(least), format_duration(most));
+    (least..=most).contains(&spread).then_some(spread).ok_or_else(range)
 }
 
 #[cfg(feature = "sealed")]

@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use cloakroom::Clock;
+use cloakroom::{Clock, Timestamp};
 use cloakroom_audit::{AuditError, AuditLog, names};
 
 use super::{CliError, Host};
 use crate::acts::{Act, Done, Unacknowledged, operators, perform};
 use crate::config::Config;
+use crate::serve::make_data_dir;
 use crate::{accounts, audit};
 
 /// The audit log, open for one act.
@@ -23,10 +24,17 @@ impl Journal {
     /// # Errors
     /// [`CliError`] where it cannot be opened; nothing was done then.
     pub(super) async fn open(config: &Config, host: &Host<'_>) -> Result<Self, CliError> {
+        // Its key is there, and so are the keys that seal sessions, wherever the accounts are.
+        make_data_dir(&config.data_dir).map_err(|error| CliError::failed(error.cause(), error.remedy()))?;
         // The log is where the accounts are, which make the file.
         drop(Box::pin(accounts::open(config)).await?);
         let log = Box::pin(audit::open(config, host.clock.clone(), host.random.clone())).await;
         Ok(Self { log: log.map_err(|error| unwritable(&error))?, clock: host.clock.clone() })
+    }
+
+    /// The instant by the command's clock.
+    pub(super) fn now(&self) -> Timestamp {
+        self.clock.now()
     }
 
     /// The log, for an engine to tell it what ends.

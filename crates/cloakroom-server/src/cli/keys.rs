@@ -1,6 +1,8 @@
 //! `keys …`: the keys that seal sessions. They work beside a running server, which reads them again within seconds.
 
-use cloakroom::{Actor, EndReason, Revocation, Selector};
+use std::time::Duration;
+
+use cloakroom::{Actor, EndReason, Revocation, Selector, Timestamp};
 use cloakroom_audit::AuditLog;
 use cloakroom_sealed::{KeyFacts, KeyFile, KeyId, KeyRing, KeyState, Rotation};
 use serde_json::{Value, json};
@@ -11,7 +13,7 @@ use super::{CliError, GlobalArgs, Host, KeysCommand};
 use crate::acts::{Act, Done};
 use crate::config::{Config, format_duration};
 use crate::ended::{Ended, can_end};
-use crate::sealing::{self, Keys, KeysError, LOOK_EVERY, VARIABLE, new_key};
+use crate::sealing::{self, Keys, KeysError, LOOK_EVERY, SPREAD, VARIABLE, new_key};
 use crate::stores;
 
 /// Runs `keys …`.
@@ -30,7 +32,7 @@ pub(super) async fn run(
     }
     match command {
         KeysCommand::List => list(config, global, host),
-        KeysCommand::Rotate { revoke, revoke_all, yes } => {
+        KeysCommand::Rotate { seals_in, revoke, revoke_all, yes } => {
             let stolen = match (revoke, revoke_all) {
                 (_, true) => Stolen::All,
                 (Some(id), false) => Stolen::One(*id),
@@ -39,7 +41,7 @@ pub(super) async fn run(
             if *yes == (stolen == Stolen::None) {
                 return Err(unconfirmed(stolen));
             }
-            rotate(stolen, config, global, host).await
+            rotate(stolen, seals_in.unwrap_or(SPREAD), config, global, host).await
         }
         KeysCommand::Generate => Ok(()),
     }
@@ -90,6 +92,7 @@ fn list(config: &Config, global: &GlobalArgs, host: &mut Host<'_>) -> Result<(),
 /// Makes a key take the others' place.
 async fn rotate(
     stolen: Stolen,
+    spread: Duration,
     config: &Config,
     global: &GlobalArgs,
     host: &mut Host<'_>,
@@ -102,7 +105,7 @@ async fn rotate(
         return Err(CliError::failed(cause, remedy));
     };
     let (now, key) = (host.clock.now(), new_key(&*host.random)?);
-    let rotation = sealing::rotation(&config.policy, now);
+    let rotation = sealing::rotation(&config.policy, now, spread);
     let act = match stolen {
         Stolen::None => Act::new("rotate_keys"),
         Stolen::One(id) => Act::new("revoke_key").with("key", id.to_string()),
@@ -110,14 +113,13 @@ async fn rotate(
     };
     let (journal, done) = (Journal::open(config, host).await?, Done::default());
     let changed = journal.act(act, &done, async {
-        std::fs::create_dir_all(&config.data_dir)?;
         let ring = change(file, stolen, key, &rotation)?;
         if let Some(newest) = ring.list(now).first() {
             done.say("new_key", newest.id.to_string());
         }
         if stolen == Stolen::All {
             let log = journal.log().clone();
-            let ended = Box::pin(end_everything(config, log)).await;
+            let ended = Box::pin(end_everything(config, log, now)).await;
             done.say("revoked", ended.map_err(|error| error.after("the keys were replaced"))?.in_log());
         }
         Ok(ring)
@@ -129,24 +131,25 @@ async fn rotate(
         writeln!(host.stdout, "{answer:#}")?;
         return Ok(());
     }
+    if let ([first], Stolen::None) = (facts.as_slice(), stolen) {
+        let path = file.path().display();
+        writeln!(host.stdout, "Made the first key, {}, in {path}. Copy it to every server.", first.id)?;
+        return Ok(());
+    }
     for sentence in explained(&facts, stolen, &rotation) {
         writeln!(host.stdout, "{sentence}")?;
     }
-    writeln!(
-        host.stderr,
-        "note: servers that keep their keys elsewhere than {} need a copy of it{}",
-        file.path().display(),
-        if stolen == Stolen::None { " by then" } else { " at once" }
-    )?;
+    let when = if stolen == Stolen::None { "by then: they refuse what a key sealed that they do not have" } else { "at once" };
+    writeln!(host.stderr, "note: servers with a file of their own need a copy of {} {when}", file.path().display())?;
     Ok(())
 }
 
 /// Whoever has every key may have made sessions, and open streams in them: these end by the list, where there is one in reach.
-async fn end_everything(config: &Config, log: AuditLog) -> Result<Ended, CliError> {
+async fn end_everything(config: &Config, log: AuditLog, now: Timestamp) -> Result<Ended, CliError> {
     if !can_end(config) || config.list_is_in_the_server() {
         return Ok(Ended::LiveOn);
     }
-    let Some(sessions) = stores::beside_the_server_telling(config, log).await? else {
+    let Some(sessions) = stores::beside_the_server_telling(config, log, now).await? else {
         return Ok(Ended::NONE);
     };
     let because = Revocation::new(EndReason::Compromised, Actor::Operator);
@@ -159,7 +162,7 @@ fn change(
     key: cloakroom_sealed::NewKey,
     rotation: &Rotation,
 ) -> Result<KeyRing, KeysError> {
-    let at_once = Rotation { spread: std::time::Duration::ZERO, ..*rotation };
+    let at_once = Rotation { spread: Duration::ZERO, ..*rotation };
     Ok(match stolen {
         Stolen::One(id) => file.revoke(id, key, &at_once)?,
         Stolen::All => file.replace_all(key, rotation.now)?,

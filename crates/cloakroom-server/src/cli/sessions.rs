@@ -10,6 +10,7 @@ use serde_json::json;
 use super::journal::Journal;
 use super::output::table;
 use super::{CliError, GlobalArgs, Host, SessionsCommand};
+use crate::accounts::{self, AccountKey};
 use crate::acts::{Act, Done};
 use crate::config::Config;
 use crate::ended::{Ended, LIVE_ON, can_end};
@@ -65,9 +66,10 @@ pub(super) async fn run(
             // Asking makes no store; an act in the log would make one for its accounts.
             stores::beside_the_server(config).await?.ok_or_else(none_yet)?;
             let (journal, done) = (Journal::open(config, host).await?, Done::default());
-            let log = journal.log().clone();
+            let (log, now) = (journal.log().clone(), journal.now());
             let revoked = journal.act(noted(act_of(&selector, *reason), note.as_deref()), &done, async {
-                let sessions = stores::beside_the_server_telling(config, log).await?.ok_or_else(none_yet)?;
+                let opening = stores::beside_the_server_telling(config, log, now);
+                let sessions = Box::pin(opening).await?.ok_or_else(none_yet)?;
                 let revoking = sessions.revoke(&selector, Revocation::new(*reason, Actor::Operator));
                 let revoked = if settling.settled { revoking.settled().await? } else { revoking.await? };
                 let ended = Ended::of(&revoked);
@@ -80,11 +82,19 @@ pub(super) async fn run(
                 writeln!(host.stdout, "{answer:#}")?;
             } else {
                 let everywhere = if settling.settled && !revoked.is_none() { SETTLED } else { "" };
-                let sentence = revoked.sentence();
-                let (first, rest) = sentence.split_at(sentence.chars().next().map_or(0, char::len_utf8));
-                writeln!(host.stdout, "{}{rest}{everywhere}.", first.to_uppercase())?;
+                match &selector {
+                    Selector::One(id) if config.store.is_sealed() => {
+                        writeln!(host.stdout, "{id} is ended, if there was one{everywhere}.")?;
+                    }
+                    _ => {
+                        let sentence = revoked.sentence();
+                        let (first, rest) =
+                            sentence.split_at(sentence.chars().next().map_or(0, char::len_utf8));
+                        writeln!(host.stdout, "{}{rest}{everywhere}.", first.to_uppercase())?;
+                    }
+                }
             }
-            Ok(())
+            note_unknown(&selector, revoked, config, host).await
         }
     }
 }
@@ -108,6 +118,24 @@ fn check_sealed(command: &SessionsCommand, config: &Config) -> Result<(), CliErr
         }
         SessionsCommand::Revoke { .. } => Ok(()),
     }
+}
+
+/// Where nobody can count what ended, a name that was mistyped is not noticed by the number.
+async fn note_unknown(
+    selector: &Selector,
+    revoked: Ended,
+    config: &Config,
+    host: &mut Host<'_>,
+) -> Result<(), CliError> {
+    let Selector::Principal { principal, .. } = selector else { return Ok(()) };
+    if revoked != Ended::Uncounted {
+        return Ok(());
+    }
+    let account = Box::pin(accounts::open(config)).await?.get(&AccountKey::of(principal.as_str())).await?;
+    if account.is_none() {
+        writeln!(host.stderr, "note: no account is called {principal}; check the spelling")?;
+    }
+    Ok(())
 }
 
 fn noted(act: Act, note: Option<&str>) -> Act {

@@ -308,7 +308,7 @@ impl Call<'_> {
             return Ok(Ended::LiveOn);
         }
         let log = journal.log().clone();
-        let opening = Box::pin(stores::beside_the_server_telling(self.config, log));
+        let opening = Box::pin(stores::beside_the_server_telling(self.config, log, journal.now()));
         let Some(sessions) = opening.await? else {
             return Ok(Ended::NONE);
         };

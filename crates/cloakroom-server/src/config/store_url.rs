@@ -38,7 +38,7 @@ impl StoreUrl {
     pub fn parse(text: &str) -> Result<Self, StoreUrlError> {
         let (scheme, rest) = text.split_once(':').ok_or_else(|| StoreUrlError {
             cause: "has no scheme".into(),
-            remedy: format!("this build supports {}", supported()),
+            remedy: is_supported(),
         })?;
         match scheme.to_ascii_lowercase().as_str() {
             "memory" if cfg!(feature = "memory") => Self::memory(rest),
@@ -194,7 +194,10 @@ fn sealed(rest: &str) -> Result<StoreUrl, StoreUrlError> {
 fn list(text: &str) -> Result<StoreUrl, StoreUrlError> {
     let url = StoreUrl::parse(text).map_err(|error| StoreUrlError {
         cause: format!("names a list of what was ended whose address {}", error.cause),
-        ..error
+        remedy: match error.remedy == is_supported() {
+            true => format!("this build keeps lists in {}", lists()),
+            false => error.remedy,
+        },
     })?;
     let refused =
         |cause: &str, remedy: &str| Err(StoreUrlError { cause: cause.to_owned(), remedy: remedy.to_owned() });
@@ -220,16 +223,28 @@ fn unknown(scheme: &str) -> StoreUrlError {
     } else {
         format!("has the unknown scheme `{}`", scheme.escape_debug())
     };
-    StoreUrlError { cause, remedy: format!("this build supports {}", supported()) }
+    StoreUrlError { cause, remedy: is_supported() }
 }
 
-/// The stores that are compiled in.
-fn supported() -> String {
+fn is_supported() -> String {
+    let sealed = [("`sealed:?revocations=STORE-URL`", cfg!(feature = "sealed"))];
+    format!("this build supports {}", named(stores(|_| true).chain(sealed)))
+}
+
+/// The stores that are compiled in and can keep a list of what was ended.
+fn lists() -> String {
+    named(stores(|kind| kind != StoreKind::Memcached))
+}
+
+/// Every store but a sealed one, how its addresses look, and whether it is compiled in.
+fn stores(is_meant: fn(StoreKind) -> bool) -> impl Iterator<Item = (&'static str, bool)> {
     let embedded =
         [("`sqlite:`, `sqlite:PATH`", cfg!(feature = "sqlite")), ("`memory:`", cfg!(feature = "memory"))];
-    let remote = StoreKind::ALL.map(|kind| (kind.example(), kind.is_built_in()));
-    let sealed = [("`sealed:?revocations=STORE-URL`", cfg!(feature = "sealed"))];
-    let stores = embedded.into_iter().chain(remote).chain(sealed);
+    let remote = StoreKind::ALL.into_iter().filter(move |kind| is_meant(*kind));
+    embedded.into_iter().chain(remote.map(|kind| (kind.example(), kind.is_built_in())))
+}
+
+fn named(stores: impl Iterator<Item = (&'static str, bool)>) -> String {
     stores.filter_map(|(store, built_in)| built_in.then_some(store)).collect::<Vec<_>>().join(", ")
 }
 
@@ -324,5 +339,8 @@ mod tests {
             assert!(error.cause.contains(cause), "{text}: {error}");
             assert!(!format!("{error} {}", error.remedy()).contains("secret"), "{error}");
         }
+        let stranger = StoreUrl::parse("sealed:?revocations=mongodb://h").unwrap_err();
+        let remedy = stranger.remedy();
+        assert!(remedy.starts_with("this build keeps lists in `sqlite:`") && !remedy.contains("memcached"), "{remedy}");
     }
 }

@@ -121,8 +121,8 @@ fn sealed(config: &Config, warn: &mut impl FnMut(&'static str, String, &str)) {
         ),
         Some(StoreUrl::Memory { .. }) => warn(
             "store",
-            "the list of what was ended is in this server's memory: a restart forgets it, and sessions that were ended live \
-             again; another server never knows of it"
+            "the list of what was ended is in this server's memory: a restart forgets it, and everybody signs in again; another \
+             server never knows of it"
                 .into(),
             "keep it in `sqlite:`, or for several servers in PostgreSQL, MySQL or Redis",
         ),

@@ -37,14 +37,15 @@ pub(crate) fn of_policy(config: &Config) -> Vec<String> {
     if let Some(interval) = policy.rotate_every() {
         sentences.push(format!("A token is exchanged for a new one every {}.", format_duration(interval)));
     }
-    let known_for = match config.store.is_sealed() {
-        true => "as long as it could have lived".to_owned(),
-        false => format_duration(policy.tombstone_retention()),
-    };
-    sentences.push(format!(
-        "Why a session ended is known for {known_for}; a session holds up to {} of attributes.",
-        format_bytes(policy.attributes_max_bytes().try_into().unwrap_or(u64::MAX))
-    ));
+    sentences.push(match config.store.is_sealed() {
+        true => "Why a session ended is known for as long as it could have lived; its attributes have to fit into its cookie."
+            .to_owned(),
+        false => format!(
+            "Why a session ended is known for {}; a session holds up to {} of attributes.",
+            format_duration(policy.tombstone_retention()),
+            format_bytes(policy.attributes_max_bytes().try_into().unwrap_or(u64::MAX))
+        ),
+    });
     sentences.push(cookie_sentence(config));
     sentences.push(format!(
         "After {} wrong passwords for one account, or {} from one address, within {}, attempts have to wait.",

@@ -9,8 +9,8 @@ pub(super) fn of_sealed(config: &Config, state: &SealedState) -> Vec<String> {
     let mut sentences = vec![
         "Sessions travel sealed in their cookies: no record of them is kept anywhere.".to_owned(),
         format!(
-            "A cookie has {COOKIE_BYTES} bytes for everything in it: a session that would outgrow it stays as it was, whatever \
-             `attributes_max_bytes` says."
+            "A cookie has {COOKIE_BYTES} bytes for everything in it, some 2,800 of them for attributes: a session that would outgrow \
+             it stays as it was, whatever `attributes_max_bytes` says."
         ),
     ];
     match &state.list {
@@ -60,16 +60,17 @@ fn of_list(config: &Config, list: &ListState) -> Vec<String> {
         (true, false) => "That list is there after a restart. It serves one server alone.",
         (false, true) => {
             "Any number of servers may share that list. A restart of where it is kept forgets it: servers that run meanwhile write \
-             it down again, and nobody else can."
+             it down again."
         }
         (false, false) => {
-            "That list is in this server's memory: a restart forgets it. Another server never knows of it."
+            "That list is in this server's memory: a restart forgets it, and everybody signs in again. Another server never knows \
+             of it."
         }
     }
     .to_owned());
     sentences.push(
-        "The sessions are in cookies, their ends are in the list: keep both, and move both. Another list, or none, knows nothing \
-         of what was ended before."
+        "The sessions are in cookies, their ends are in the list: keep both, and move both. A list that is found empty ends every \
+         session from before: everybody signs in again. An older copy of it revives what it lacks."
             .to_owned(),
     );
     sentences.push(format!(

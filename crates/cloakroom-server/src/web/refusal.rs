@@ -64,9 +64,14 @@ impl Refusal {
     /// What a list that could not be made is: a store may be unable to make any.
     pub(super) fn of_list(error: StoreError) -> Self {
         if error.kind() == ErrorKind::Unsupported {
-            return Self::new(UNSUPPORTED_BY_STORE).detail("the store of this server cannot list sessions");
+            return Self::unlisted();
         }
         Self::from(Rejection::from(error))
+    }
+
+    /// Sessions cannot be listed here.
+    pub(super) fn unlisted() -> Self {
+        Self::new(UNSUPPORTED_BY_STORE).detail("the store of this server cannot list sessions")
     }
 
     /// What an end that did not come about is: where sessions are sealed without a list of what was ended, none does.

@@ -243,7 +243,7 @@ fn files_that_the_configuration_names_are_opened_by_its_check() {
     std::fs::write(desk.path("seal.key"), "no key").unwrap();
     let check = desk.run(&["config", "check"]);
     assert_eq!(check.code, Some(1), "{check:?}");
-    for named in ["cert.pem", "the sealing key", "accounts.db"] {
+    for named in ["cert.pem", "the key that signs it", "accounts.db"] {
         assert!(check.stderr.contains(named), "{named}: {check:?}");
     }
     let shown = desk.run(&["config", "show"]);

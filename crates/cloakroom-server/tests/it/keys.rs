@@ -31,7 +31,8 @@ fn keys_rotate_in_steps_that_sign_nobody_out_and_the_log_knows_of_each() {
         &["sealed.keys: there is no such file of keys", "`cloakroom serve` makes it"],
     );
     assert!(!desk.path("cloakroom-data").exists(), "looking makes nothing");
-    assert_eq!(states(&desk.run(&["keys", "rotate", "--json"])), ["seals"]);
+    let made = desk.run(&["keys", "rotate"]);
+    assert!(made.stdout.starts_with("Made the first key, ") && made.stdout.contains("Copy it to every server."), "{made:?}");
     let first = desk.run(&["keys", "list", "--json"]).json()["keys"][0]["id"].as_str().unwrap().to_owned();
     let rotated = desk.run(&["keys", "rotate"]);
     assert!(rotated.stdout.contains(" on; by then every server has read it."), "{rotated:?}");
@@ -45,6 +46,14 @@ fn keys_rotate_in_steps_that_sign_nobody_out_and_the_log_knows_of_each() {
         listed.stdout.starts_with("KEY       CREATED") && listed.stdout.contains("seals from "),
         "{listed:?}"
     );
+
+    let later = desk.run(&["keys", "rotate", "--seals-in", "2h", "--json"]).json();
+    let (from, made) = (&later["keys"][0]["seals_from"], &later["keys"][0]["created_at"]);
+    let instant = |at: &Value| at.as_str().unwrap().parse::<cloakroom::Timestamp>().unwrap();
+    assert_eq!(instant(from).since(instant(made)).as_secs(), 2 * 3_600);
+    for wrong in ["1s", "30d", "soon"] {
+        assert_eq!(desk.run(&["keys", "rotate", "--seals-in", wrong]).code, Some(2), "{wrong}");
+    }
 
     let refused = desk.run(&["keys", "rotate", "--revoke", &first]);
     assert_eq!(refused.code, Some(2), "{refused:?}");
@@ -69,6 +78,8 @@ fn keys_rotate_in_steps_that_sign_nobody_out_and_the_log_knows_of_each() {
     assert_eq!(
         acts,
         [
+            ("rotate_keys", "begun"),
+            ("rotate_keys", "done"),
             ("rotate_keys", "begun"),
             ("rotate_keys", "done"),
             ("rotate_keys", "begun"),
@@ -183,6 +194,11 @@ fn ends_are_written_down_beside_a_server_and_take_no_key() {
     assert_eq!(revoked, json!({ "revoked": null, "settled": false }));
     let revoked = desk.run(&["sessions", "revoke", "--principal", "bob"]);
     assert_eq!(revoked.stdout, "The sessions ended; how many there were is not known.\n");
+    assert_eq!(revoked.stderr, "");
+    let mistyped = desk.run(&["sessions", "revoke", "--principal", "bbo"]);
+    assert_eq!((mistyped.code, mistyped.stderr.as_str()), (Some(0), "note: no account is called bbo; check the spelling\n"));
+    let named = desk.run(&["sessions", "revoke", "ses_AAAAAAAAAAAAAAAAAAAAAA"]);
+    assert_eq!(named.stdout, "ses_AAAAAAAAAAAAAAAAAAAAAA is ended, if there was one.\n");
     let disabled = desk.run(&["users", "disable", "bob"]);
     assert_eq!(disabled.stdout, "bob was disabled; the sessions ended; how many there were is not known.\n");
     assert!(!desk.path("cloakroom-data/sealed.keys").exists(), "no key was needed");
@@ -230,5 +246,5 @@ fn the_doctor_says_where_list_and_keys_are_and_what_is_lost() {
         "{alone}"
     );
     let memory = desk.run(&["doctor", "--store", "sealed:?revocations=memory:"]).stdout;
-    assert!(memory.contains("a restart forgets it, and sessions that were ended live again"), "{memory}");
+    assert!(memory.contains("a restart forgets it, and everybody signs in again"), "{memory}");
 }

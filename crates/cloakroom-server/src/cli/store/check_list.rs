@@ -25,6 +25,7 @@ pub(super) async fn run(
         return Err(CliError::usage(cause, "write `sealed:?revocations=STORE-URL`"));
     };
     let list = Box::pin(lists::open(place, config)).await?;
+    Box::pin(lists::begin(&*list, host.clock.now(), config)).await?;
     let mut trial = Trial { list: &*list, clock: Arc::clone(&host.clock), findings: Vec::new() };
     let tried = trial.run(entry(host)?).await;
     let findings = trial.findings;
@@ -138,7 +139,7 @@ fn write(
     let standing = list.standing();
     let mut sentences = vec![match standing.durable {
         true => "What was ended is there after a restart.",
-        false => "It may forget what was ended, and whoever was signed out would be let in again.",
+        false => "It may forget what was ended. One that is found empty ends every session from before.",
     }];
     sentences.push(if standing.shared { "Servers may share it." } else { "It serves one server alone." });
     if global.json {

@@ -60,6 +60,9 @@ impl App {
         search: &Search,
     ) -> Result<Found, Refusal> {
         staff.demand(self, Right::SeeAll)?;
+        if !self.can_list() {
+            return Err(Refusal::unlisted());
+        }
         self.sessions.search(search).await.map_err(Refusal::of_list)
     }
 

@@ -61,6 +61,9 @@ pub(in crate::web) async fn list(
     let active = session.require_signed_in().await?;
     let malformed = |detail: &str| Refusal::new(MALFORMED).detail(detail);
     let Query(page) = page.map_err(|_| malformed("the parameters are cursor and limit"))?;
+    if !app.can_list() {
+        return Err(Refusal::unlisted());
+    }
     let mut query = ListQuery::new(own(&active)?);
     if let Some(cursor) = page.cursor {
         query.after = Some(cursor.parse::<Cursor>().map_err(|error| malformed(&error.to_string()))?);

@@ -39,6 +39,8 @@ struct AccountPage<'a> {
     others_sentence: String,
     /// Whether a session can be ended before its time.
     can_end: bool,
+    /// Whether other sessions are shown.
+    can_list: bool,
     more: Option<String>,
     events: Option<Vec<Happening>>,
     password_changed_at: When,
@@ -285,6 +287,7 @@ impl App {
             others: own.others(),
             others_sentence: own.others_sentence(),
             can_end: self.can_end(),
+            can_list: self.can_list(),
             more: own.more_sentence(),
             events: self.recent_events(&active).await,
             sessions: own.cards,

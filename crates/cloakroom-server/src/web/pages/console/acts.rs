@@ -61,6 +61,8 @@ struct EndManyPage<'a> {
     problem: Option<Notice>,
     before: String,
     ages: Vec<(&'static str, String)>,
+    /// Whether the page that follows says how many they are.
+    counts: bool,
 }
 
 /// What is about to end, how it is asked for, and where it leads.
@@ -204,6 +206,7 @@ impl App {
             problem: problem.map(|text| Notice::bad("not_understood", text)),
             before: asked.before.clone(),
             ages: ages.into(),
+            counts: self.can_list(),
         };
         Ok(render(&page))
     }
