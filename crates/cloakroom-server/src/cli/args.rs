@@ -352,7 +352,7 @@ pub enum ConfigCommand {
 
 #[cfg(feature = "sealed")]
 fn spread(text: &str) -> Result<Duration, String> {
-    let spread = crate::config::parse_duration(text).map_err(|why| why.to_string())?;
+    let spread = crate::config::parse_duration(text)?;
     let (least, most) = (crate::sealing::SPREAD, crate::sealing::LONGEST_SPREAD);
     let range = || format!("expected {} to {}", format_duration(least), format_duration(most));
     (least..=most).contains(&spread).then_some(spread).ok_or_else(range)

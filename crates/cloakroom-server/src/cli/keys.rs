@@ -166,11 +166,29 @@ fn change(
     Ok(match stolen {
         Stolen::One(id) => file.revoke(id, key, &at_once)?,
         Stolen::All => file.replace_all(key, rotation.now)?,
-        Stolen::None if file.path().exists() => file.rotate(key, rotation)?,
+        Stolen::None if file.path().exists() => {
+            refuse_overtaking(&file.read()?, rotation)?;
+            file.rotate(key, rotation)?
+        }
         Stolen::None => match file.create(key, rotation.now)? {
             cloakroom_sealed::Created::Made(ring) | cloakroom_sealed::Created::WasThere(ring) => ring,
         },
     })
+}
+
+/// The key that began last seals: one that begins later than the new one would take over from it again, and be forgotten while it
+/// seals.
+fn refuse_overtaking(ring: &KeyRing, rotation: &Rotation) -> Result<(), KeysError> {
+    let seals_from = rotation.now.plus(rotation.spread);
+    for key in ring.list(rotation.now) {
+        if let KeyState::SealsFrom(at) = key.state
+            && at > seals_from
+        {
+            let cause = format!("key {} seals from {at} on, later than a new one would", key.id);
+            return Err(KeysError::new(cause, "wait until then, or give the new one longer with --seals-in"));
+        }
+    }
+    Ok(())
 }
 
 /// What happens now, and when.

@@ -51,6 +51,7 @@ fn keys_rotate_in_steps_that_sign_nobody_out_and_the_log_knows_of_each() {
     let (from, made) = (&later["keys"][0]["seals_from"], &later["keys"][0]["created_at"]);
     let instant = |at: &Value| at.as_str().unwrap().parse::<cloakroom::Timestamp>().unwrap();
     assert_eq!(instant(from).since(instant(made)).as_secs(), 2 * 3_600);
+    fails(&desk.run(&["keys", "rotate"]), &["later than a new one would", "--seals-in"]);
     for wrong in ["1s", "30d", "soon"] {
         assert_eq!(desk.run(&["keys", "rotate", "--seals-in", wrong]).code, Some(2), "{wrong}");
     }
@@ -84,6 +85,8 @@ fn keys_rotate_in_steps_that_sign_nobody_out_and_the_log_knows_of_each() {
             ("rotate_keys", "done"),
             ("rotate_keys", "begun"),
             ("rotate_keys", "done"),
+            ("rotate_keys", "begun"),
+            ("rotate_keys", "failed"),
             ("revoke_key", "begun"),
             ("revoke_key", "failed"),
             ("revoke_key", "begun"),
