@@ -4,7 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cloakroom::{EndReason, OsRandom, Random as _, SealedPolicy, Timestamp};
-use cloakroom_store::{ErrorKind, ListStanding, Place, Reading, RevocationEntry, RevocationList, Scope, StoreError, StoreFuture, Verb};
+use cloakroom_store::{
+    ErrorKind, ListStanding, Place, Reading, RevocationEntry, RevocationList, Scope, StoreError, StoreFuture,
+    Verb,
+};
 
 use crate::config::{Config, StoreUrl};
 #[cfg(any(feature = "postgres", feature = "mysql", feature = "redis"))]
@@ -152,9 +155,9 @@ pub(crate) async fn begin(
         return Ok(());
     }
     let mut nonce = [0; 8];
-    OsRandom.fill(&mut nonce).map_err(|error| {
-        StoreError::new(ErrorKind::Internal, list.name(), Verb::End).caused_by(error)
-    })?;
+    OsRandom
+        .fill(&mut nonce)
+        .map_err(|error| StoreError::new(ErrorKind::Internal, list.name(), Verb::End).caused_by(error))?;
     let until = now.plus(SealedPolicy::default().longest_life(&config.policy));
     let (scope, reason) = (Scope::IssuedBefore(now), EndReason::RevokedByService);
     list.add(&[RevocationEntry { scope, at: now, until, reason, nonce: u64::from_be_bytes(nonce) }]).await

@@ -365,7 +365,8 @@ mod tests {
         let opened = open(&config, start, &OsRandom).unwrap();
         let file = KeyFile::at(dir.path().join("sealed.keys"));
         let old = opened.ring.ring().list(start)[0].id;
-        let rotated = file.rotate(new_key(&OsRandom).unwrap(), &rotation(&config.policy, start, SPREAD)).unwrap();
+        let rotated =
+            file.rotate(new_key(&OsRandom).unwrap(), &rotation(&config.policy, start, SPREAD)).unwrap();
         let (ring, keys) = (Arc::clone(&opened.ring), Keys::of(&config).unwrap());
         let over = start.plus(Duration::from_secs(15 * 86_400)).plus(KeyRing::KEPT_LONGER);
         let sealing: Arc<dyn Sealing> = opened.sealer.clone();

@@ -139,8 +139,16 @@ async fn rotate(
     for sentence in explained(&facts, stolen, &rotation) {
         writeln!(host.stdout, "{sentence}")?;
     }
-    let when = if stolen == Stolen::None { "by then: they refuse what a key sealed that they do not have" } else { "at once" };
-    writeln!(host.stderr, "note: servers with a file of their own need a copy of {} {when}", file.path().display())?;
+    let when = if stolen == Stolen::None {
+        "by then: they refuse what a key sealed that they do not have"
+    } else {
+        "at once"
+    };
+    writeln!(
+        host.stderr,
+        "note: servers with a file of their own need a copy of {} {when}",
+        file.path().display()
+    )?;
     Ok(())
 }
 

@@ -36,10 +36,9 @@ impl StoreUrl {
     /// # Errors
     /// Cause and remedy, where this build has no such store or the address has something wrong.
     pub fn parse(text: &str) -> Result<Self, StoreUrlError> {
-        let (scheme, rest) = text.split_once(':').ok_or_else(|| StoreUrlError {
-            cause: "has no scheme".into(),
-            remedy: is_supported(),
-        })?;
+        let (scheme, rest) = text
+            .split_once(':')
+            .ok_or_else(|| StoreUrlError { cause: "has no scheme".into(), remedy: is_supported() })?;
         match scheme.to_ascii_lowercase().as_str() {
             "memory" if cfg!(feature = "memory") => Self::memory(rest),
             "sqlite" if cfg!(feature = "sqlite") => Self::sqlite(rest),
@@ -341,6 +340,9 @@ mod tests {
         }
         let stranger = StoreUrl::parse("sealed:?revocations=mongodb://h").unwrap_err();
         let remedy = stranger.remedy();
-        assert!(remedy.starts_with("this build keeps lists in `sqlite:`") && !remedy.contains("memcached"), "{remedy}");
+        assert!(
+            remedy.starts_with("this build keeps lists in `sqlite:`") && !remedy.contains("memcached"),
+            "{remedy}"
+        );
     }
 }

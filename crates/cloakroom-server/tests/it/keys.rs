@@ -32,7 +32,10 @@ fn keys_rotate_in_steps_that_sign_nobody_out_and_the_log_knows_of_each() {
     );
     assert!(!desk.path("cloakroom-data").exists(), "looking makes nothing");
     let made = desk.run(&["keys", "rotate"]);
-    assert!(made.stdout.starts_with("Made the first key, ") && made.stdout.contains("Copy it to every server."), "{made:?}");
+    assert!(
+        made.stdout.starts_with("Made the first key, ") && made.stdout.contains("Copy it to every server."),
+        "{made:?}"
+    );
     let first = desk.run(&["keys", "list", "--json"]).json()["keys"][0]["id"].as_str().unwrap().to_owned();
     let rotated = desk.run(&["keys", "rotate"]);
     assert!(rotated.stdout.contains(" on; by then every server has read it."), "{rotated:?}");
@@ -199,7 +202,10 @@ fn ends_are_written_down_beside_a_server_and_take_no_key() {
     assert_eq!(revoked.stdout, "The sessions ended; how many there were is not known.\n");
     assert_eq!(revoked.stderr, "");
     let mistyped = desk.run(&["sessions", "revoke", "--principal", "bbo"]);
-    assert_eq!((mistyped.code, mistyped.stderr.as_str()), (Some(0), "note: no account is called bbo; check the spelling\n"));
+    assert_eq!(
+        (mistyped.code, mistyped.stderr.as_str()),
+        (Some(0), "note: no account is called bbo; check the spelling\n")
+    );
     let named = desk.run(&["sessions", "revoke", "ses_AAAAAAAAAAAAAAAAAAAAAA"]);
     assert_eq!(named.stdout, "ses_AAAAAAAAAAAAAAAAAAAAAA is ended, if there was one.\n");
     let disabled = desk.run(&["users", "disable", "bob"]);
