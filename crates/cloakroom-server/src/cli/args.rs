@@ -2,8 +2,6 @@
 
 use std::net::IpAddr;
 use std::path::PathBuf;
-#[cfg(feature = "sealed")]
-use std::time::Duration;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
@@ -11,10 +9,10 @@ use cloakroom_audit::names;
 use cloakroom_core::{EndReason, PrincipalId, SessionId, Timestamp};
 use cloakroom_store::StateFilter;
 
+#[cfg(feature = "sealed")]
+use super::keys::KeysCommand;
 use super::nearest::nearest;
 use crate::config::Overrides;
-#[cfg(feature = "sealed")]
-use crate::config::format_duration;
 
 /// Session-based authentication: a server that keeps the login state, and everything to see and end it.
 #[derive(Debug, Parser)]
@@ -250,34 +248,6 @@ impl From<StateArg> for StateFilter {
     }
 }
 
-/// The keys that seal sessions.
-#[cfg(feature = "sealed")]
-#[derive(Clone, Copy, Debug, Subcommand)]
-pub enum KeysCommand {
-    /// List the keys, never their secrets: which one seals, which ones still open, and until when
-    List,
-    /// Let a new key seal from half a minute on; nobody is signed out
-    ///
-    /// With --revoke or --revoke-all, for keys that somebody else has: what these sealed opens nowhere any more.
-    Rotate {
-        /// Let it seal only then: for keys that are copied by hand, and take longer than half a minute to be everywhere
-        #[arg(long, value_name = "DURATION", value_parser = spread, conflicts_with_all = ["revoke", "revoke_all"])]
-        seals_in: Option<Duration>,
-        /// Forget this key at once, with those that may have sealed anew what its thief made: every later one, and the one that
-        /// still sealed when it was made
-        #[arg(long, value_name = "KEY", value_parser = key_id, conflicts_with = "revoke_all")]
-        revoke: Option<cloakroom_sealed::KeyId>,
-        /// Forget every key at once, and end every session: everybody is signed out
-        #[arg(long)]
-        revoke_all: bool,
-        /// Do sign people out
-        #[arg(long)]
-        yes: bool,
-    },
-    /// Print a new key for the environment, where keys are not kept in a file
-    Generate,
-}
-
 /// Stores.
 #[derive(Clone, Debug, Subcommand)]
 pub enum StoreCommand {
@@ -348,19 +318,6 @@ pub enum ConfigCommand {
     Show,
     /// Check the configuration and say what is wrong or weak
     Check,
-}
-
-#[cfg(feature = "sealed")]
-fn spread(text: &str) -> Result<Duration, String> {
-    let spread = crate::config::parse_duration(text)?;
-    let (least, most) = (crate::sealing::SPREAD, crate::sealing::LONGEST_SPREAD);
-    let range = || format!("expected {} to {}", format_duration(least), format_duration(most));
-    (least..=most).contains(&spread).then_some(spread).ok_or_else(range)
-}
-
-#[cfg(feature = "sealed")]
-fn key_id(text: &str) -> Result<cloakroom_sealed::KeyId, String> {
-    text.parse().map_err(|_| "a key is named as `cloakroom keys list` shows it, such as 1f3a0c9e".to_owned())
 }
 
 fn principal(text: &str) -> Result<PrincipalId, String> {

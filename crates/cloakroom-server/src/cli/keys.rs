@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use clap::Subcommand;
 use cloakroom::{Actor, EndReason, Revocation, Selector, Timestamp};
 use cloakroom_audit::AuditLog;
 use cloakroom_sealed::{KeyFacts, KeyFile, KeyId, KeyRing, KeyState, Rotation};
@@ -9,12 +10,39 @@ use serde_json::{Value, json};
 
 use super::journal::Journal;
 use super::output::table;
-use super::{CliError, GlobalArgs, Host, KeysCommand};
+use super::{CliError, GlobalArgs, Host};
 use crate::acts::{Act, Done};
-use crate::config::{Config, format_duration};
+use crate::config::{Config, format_duration, parse_duration};
 use crate::ended::{Ended, can_end};
-use crate::sealing::{self, Keys, KeysError, LOOK_EVERY, SPREAD, VARIABLE, new_key};
+use crate::sealing::{self, Keys, KeysError, LONGEST_SPREAD, LOOK_EVERY, SPREAD, VARIABLE, new_key};
 use crate::stores;
+
+/// The keys that seal sessions.
+#[derive(Clone, Copy, Debug, Subcommand)]
+pub enum KeysCommand {
+    /// List the keys, never their secrets: which one seals, which ones still open, and until when
+    List,
+    /// Let a new key seal from half a minute on; nobody is signed out
+    ///
+    /// With --revoke or --revoke-all, for keys that somebody else has: what these sealed opens nowhere any more.
+    Rotate {
+        /// Let it seal only then: for keys that are copied by hand, and take longer than half a minute to be everywhere
+        #[arg(long, value_name = "DURATION", value_parser = spread, conflicts_with_all = ["revoke", "revoke_all"])]
+        seals_in: Option<Duration>,
+        /// Forget this key at once, with those that may have sealed anew what its thief made: every later one, and the one that
+        /// still sealed when it was made
+        #[arg(long, value_name = "KEY", value_parser = key_id, conflicts_with = "revoke_all")]
+        revoke: Option<KeyId>,
+        /// Forget every key at once, and end every session: everybody is signed out
+        #[arg(long)]
+        revoke_all: bool,
+        /// Do sign people out
+        #[arg(long)]
+        yes: bool,
+    },
+    /// Print a new key for the environment, where keys are not kept in a file
+    Generate,
+}
 
 /// Runs `keys …`.
 pub(super) async fn run(
@@ -243,6 +271,17 @@ fn generate(global: &GlobalArgs, host: &mut Host<'_>) -> Result<(), CliError> {
         writeln!(host.stderr, "note: this is a secret, kept nowhere; set {VARIABLE} to it on every server")?;
     }
     Ok(())
+}
+
+fn spread(text: &str) -> Result<Duration, String> {
+    let spread = parse_duration(text)?;
+    let (least, most) = (SPREAD, LONGEST_SPREAD);
+    let range = || format!("expected {} to {}", format_duration(least), format_duration(most));
+    (least..=most).contains(&spread).then_some(spread).ok_or_else(range)
+}
+
+fn key_id(text: &str) -> Result<KeyId, String> {
+    text.parse().map_err(|_| "a key is named as `cloakroom keys list` shows it, such as 1f3a0c9e".to_owned())
 }
 
 fn file_of(keys: &Keys) -> Option<&KeyFile> {

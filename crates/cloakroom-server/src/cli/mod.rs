@@ -19,14 +19,14 @@ mod sessions;
 mod store;
 mod users;
 
-#[cfg(feature = "sealed")]
-pub use args::KeysCommand;
 pub use args::{
     AuditCommand, AuditFormat, Cli, Command, ConfigCommand, ExportArgs, GlobalArgs, PasswordArgs, ServeArgs,
     SessionsCommand, SettlingArgs, StoreCommand, UsersCommand,
 };
 pub use error::{CliError, ExitCode};
 pub use host::{AskSecret, Host};
+#[cfg(feature = "sealed")]
+pub use keys::KeysCommand;
 pub(crate) use output::counted;
 
 use std::io::ErrorKind;

@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::journal::Journal;
 use super::output::table;
-use super::{CliError, GlobalArgs, Host, SessionsCommand};
+use super::{CliError, GlobalArgs, Host, SessionsCommand, SettlingArgs};
 use crate::accounts::{self, AccountKey};
 use crate::acts::{Act, Done};
 use crate::config::Config;
@@ -31,13 +31,9 @@ pub(super) async fn run(
     if config.store.is_sealed() {
         check_sealed(command, config)?;
     }
-    let none_yet = || {
-        let cause = format!("there are no sessions yet at {}", config.store);
-        CliError::failed(cause, "check --config, --data-dir and --store, or start the server first")
-    };
     match command {
         SessionsCommand::List { principal, state, ended, ip, text, limit } => {
-            let sessions = stores::beside_the_server(config).await?.ok_or_else(none_yet)?;
+            let sessions = stores::beside_the_server(config).await?.ok_or_else(|| none_yet(config))?;
             let mut search = Search::default();
             search.filter.principal = principal.as_deref().map(principal_id).transpose()?;
             search.filter.state = if *ended { StateFilter::Any } else { (*state).into() };
@@ -63,40 +59,61 @@ pub(super) async fn run(
                 (None, None, Some(instant)) => Selector::IssuedBefore(*instant),
                 (None, None, None) => Selector::All,
             };
-            // Asking makes no store; an act in the log would make one for its accounts.
-            stores::beside_the_server(config).await?.ok_or_else(none_yet)?;
-            let (journal, done) = (Journal::open(config, host).await?, Done::default());
-            let (log, now) = (journal.log().clone(), journal.now());
-            let revoked = journal.act(noted(act_of(&selector, *reason), note.as_deref()), &done, async {
-                let opening = stores::beside_the_server_telling(config, log, now);
-                let sessions = Box::pin(opening).await?.ok_or_else(none_yet)?;
-                let revoking = sessions.revoke(&selector, Revocation::new(*reason, Actor::Operator));
-                let revoked = if settling.settled { revoking.settled().await? } else { revoking.await? };
-                let ended = Ended::of(&revoked);
-                done.say("revoked", ended.in_log());
-                Ok(ended)
-            });
-            let revoked = revoked.await?;
-            if global.json {
-                let answer = json!({ "revoked": revoked.count(), "settled": settling.settled });
-                writeln!(host.stdout, "{answer:#}")?;
-            } else {
-                let everywhere = if settling.settled && !revoked.is_none() { SETTLED } else { "" };
-                match &selector {
-                    Selector::One(id) if config.store.is_sealed() => {
-                        writeln!(host.stdout, "{id} is ended, if there was one{everywhere}.")?;
-                    }
-                    _ => {
-                        let sentence = revoked.sentence();
-                        let (first, rest) =
-                            sentence.split_at(sentence.chars().next().map_or(0, char::len_utf8));
-                        writeln!(host.stdout, "{}{rest}{everywhere}.", first.to_uppercase())?;
-                    }
-                }
-            }
-            note_unknown(&selector, revoked, config, host).await
+            let ending = Ending { selector, reason: *reason, note: note.as_deref(), settling: *settling };
+            Box::pin(ending.run(config, global, host)).await
         }
     }
+}
+
+fn none_yet(config: &Config) -> CliError {
+    let cause = format!("there are no sessions yet at {}", config.store);
+    CliError::failed(cause, "check --config, --data-dir and --store, or start the server first")
+}
+
+/// Sessions that are to be ended.
+struct Ending<'a> {
+    selector: Selector,
+    reason: EndReason,
+    note: Option<&'a str>,
+    settling: SettlingArgs,
+}
+
+impl Ending<'_> {
+    async fn run(self, config: &Config, global: &GlobalArgs, host: &mut Host<'_>) -> Result<(), CliError> {
+        let Self { selector, reason, note, settling } = self;
+        // Asking makes no store; an act in the log would make one for its accounts.
+        stores::beside_the_server(config).await?.ok_or_else(|| none_yet(config))?;
+        let (journal, done) = (Journal::open(config, host).await?, Done::default());
+        let (log, now) = (journal.log().clone(), journal.now());
+        let revoked = journal.act(noted(act_of(&selector, reason), note), &done, async {
+            let opening = stores::beside_the_server_telling(config, log, now);
+            let sessions = Box::pin(opening).await?.ok_or_else(|| none_yet(config))?;
+            let revoking = sessions.revoke(&selector, Revocation::new(reason, Actor::Operator));
+            let revoked = if settling.settled { revoking.settled().await? } else { revoking.await? };
+            let ended = Ended::of(&revoked);
+            done.say("revoked", ended.in_log());
+            Ok(ended)
+        });
+        let revoked = revoked.await?;
+        if global.json {
+            let answer = json!({ "revoked": revoked.count(), "settled": settling.settled });
+            writeln!(host.stdout, "{answer:#}")?;
+        } else {
+            let everywhere = if settling.settled && !revoked.is_none() { SETTLED } else { "" };
+            writeln!(host.stdout, "{}{everywhere}.", told(&selector, revoked, config))?;
+        }
+        note_unknown(&selector, revoked, config, host).await
+    }
+}
+
+/// What ended, in words that begin a line.
+fn told(selector: &Selector, revoked: Ended, config: &Config) -> String {
+    if let (Selector::One(id), true) = (selector, config.store.is_sealed()) {
+        return format!("{id} is ended, if there was one");
+    }
+    let sentence = revoked.sentence();
+    let (first, rest) = sentence.split_at(sentence.chars().next().map_or(0, char::len_utf8));
+    format!("{}{rest}", first.to_uppercase())
 }
 
 /// What no command can do about sessions that are sealed in their cookies.
