@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use cloakroom::{GuardPolicy, GuardedStore, MovingStore, Sessions, SessionsBuilder, Timestamp};
+use cloakroom::{GuardPolicy, GuardedStore, MovingStore, Sessions, Timestamp};
 #[cfg(feature = "sealed")]
-use cloakroom::{Replay, SealedPolicy, WhenUnreachable};
+use cloakroom::{Replay, SealedPolicy, SessionsBuilder, WhenUnreachable};
 use cloakroom_audit::AuditLog;
 use cloakroom_store::{ErrorKind, Store, StoreError, Verb};
 #[cfg(feature = "sealed")]
