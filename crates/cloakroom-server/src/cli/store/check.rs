@@ -15,6 +15,7 @@ use cloakroom_store::{
 };
 use serde_json::json;
 
+use super::finding::Finding;
 use crate::cli::output::{counted, table};
 use crate::cli::{CliError, GlobalArgs, Host};
 use crate::config::{Config, StoreUrl};
@@ -47,15 +48,6 @@ pub(super) async fn run(
             format!("the store breaks {}", counted(u64::try_from(broken).unwrap_or(u64::MAX), "rule"));
         Err(CliError::failed(cause, "do not keep sessions in it; see above"))
     }
-}
-
-/// What one rule came to.
-struct Finding {
-    verb: Verb,
-    rule: &'static str,
-    took: Duration,
-    /// What the store answered instead.
-    wrong: Option<String>,
 }
 
 struct Trial<'a> {
@@ -239,7 +231,7 @@ impl<'a> Trial<'a> {
         self.store.end(request).await.map(drop)
     }
 
-    /// Asks, measures, and writes down whether the answer is the right one. Only a store that cannot answer stops the trial.
+    /// Writes down what a rule came to.
     async fn rule<T: std::fmt::Debug>(
         &mut self,
         verb: Verb,
@@ -247,16 +239,9 @@ impl<'a> Trial<'a> {
         answer: impl Future<Output = Result<T, StoreError>>,
         is_right: impl FnOnce(&T) -> bool,
     ) -> Result<(), StoreError> {
-        let before = self.clock.monotonic();
-        let answer = answer.await;
-        let took = self.clock.monotonic().saturating_sub(before);
-        let (wrong, stop) = match answer {
-            Ok(answer) if is_right(&answer) => (None, None),
-            Ok(answer) => (Some(format!("{answer:?}")), None),
-            Err(error) => (Some(error.to_string()), Some(error)),
-        };
-        self.findings.push(Finding { verb, rule, took, wrong });
-        stop.map_or(Ok(()), Err)
+        let (finding, go_on) = Finding::of(&*self.clock, verb, rule, answer, is_right).await;
+        self.findings.push(finding);
+        go_on
     }
 
     fn session(&self, index: usize) -> (SessionRecord, TokenDigest) {

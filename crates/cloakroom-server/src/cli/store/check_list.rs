@@ -8,6 +8,7 @@ use cloakroom_core::{Route, SessionId};
 use cloakroom_store::{Place, Reading, RevocationEntry, RevocationList, Scope, StoreError, Verb};
 use serde_json::json;
 
+use super::finding::Finding;
 use crate::cli::output::{counted, table};
 use crate::cli::{CliError, GlobalArgs, Host};
 use crate::config::{Config, StoreUrl};
@@ -37,14 +38,6 @@ pub(super) async fn run(
     }
     let rules = counted(u64::try_from(broken).unwrap_or(u64::MAX), "rule");
     Err(CliError::failed(format!("the list breaks {rules}"), "do not keep ends in it; see above"))
-}
-
-/// What one rule came to.
-struct Finding {
-    verb: Verb,
-    rule: &'static str,
-    took: Duration,
-    wrong: Option<String>,
 }
 
 struct Trial<'a> {
@@ -89,7 +82,7 @@ impl Trial<'_> {
         }
     }
 
-    /// Asks, measures, and writes down whether the answer is the right one. Only a list that cannot answer stops the trial.
+    /// Writes down what a rule came to.
     async fn rule<T: std::fmt::Debug>(
         &mut self,
         verb: Verb,
@@ -97,16 +90,9 @@ impl Trial<'_> {
         answer: impl Future<Output = Result<T, StoreError>>,
         is_right: impl FnOnce(&T) -> bool,
     ) -> Result<(), StoreError> {
-        let before = self.clock.monotonic();
-        let answer = answer.await;
-        let took = self.clock.monotonic().saturating_sub(before);
-        let (wrong, stop) = match answer {
-            Ok(answer) if is_right(&answer) => (None, None),
-            Ok(answer) => (Some(format!("{answer:?}")), None),
-            Err(error) => (Some(error.to_string()), Some(error)),
-        };
-        self.findings.push(Finding { verb, rule, took, wrong });
-        stop.map_or(Ok(()), Err)
+        let (finding, go_on) = Finding::of(&*self.clock, verb, rule, answer, is_right).await;
+        self.findings.push(finding);
+        go_on
     }
 }
 

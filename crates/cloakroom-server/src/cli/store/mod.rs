@@ -3,6 +3,7 @@
 mod check;
 #[cfg(feature = "sealed")]
 mod check_list;
+mod finding;
 mod migrate;
 mod progress;
 
