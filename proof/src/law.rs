@@ -10,7 +10,7 @@ use crate::record::{Outcome, Record};
 pub struct Story {
     /// When its session was there, or the exchange by which it came.
     pub issued: Nanos,
-    /// When somebody was first told to end it.
+    /// When somebody was first told to end it, or something that may have meant it as well.
     pub ending: Option<Nanos>,
     /// When the end was acknowledged first.
     pub ended: Option<End>,

@@ -11,6 +11,7 @@ use std::error::Error;
 pub mod clock;
 pub mod crew;
 pub mod law;
+pub mod ledger;
 pub mod node;
 pub mod record;
 pub mod report;

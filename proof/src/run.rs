@@ -1,7 +1,7 @@
 //! One run: nodes, people, and whoever does violence meanwhile.
 
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use cloakroom::NearCachePolicy;
@@ -12,8 +12,9 @@ use tokio::sync::watch;
 use crate::clock::nanos;
 use crate::crew::{Node, Wish};
 use crate::law::Law;
+use crate::ledger::Ledger;
 use crate::report::Report;
-use crate::work::{Pace, Stories, Work};
+use crate::work::{Pace, Work};
 use crate::{Fallible, stores};
 
 /// What a run is made of.
@@ -99,7 +100,6 @@ impl Stage<'_> {
 pub fn run(plan: &Plan, violence: impl FnOnce(&Stage<'_>) -> Fallible) -> Fallible<Report> {
     let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let directory = tempfile::Builder::new().prefix("cloakroom-proof-").tempdir()?;
-    let stories = Stories::default();
     let (direct, nodes) = runtime.block_on(async {
         let direct = stores::engine(stores::open(&plan.direct).await?, NearCachePolicy::off(), None)?;
         let mut nodes = Vec::new();
@@ -111,7 +111,8 @@ pub fn run(plan: &Plan, violence: impl FnOnce(&Stage<'_>) -> Fallible) -> Fallib
     let (pace, at_pace) = watch::channel(Pace::Work);
     let stage = Stage { runtime: &runtime, nodes: &nodes, pace: &pace, lease: plan.lease };
     stage.until_all_trust()?;
-    let work = Work::new(direct, Arc::clone(&nodes), Arc::clone(&stories), plan.seed, plan.lease);
+    let ledger = Ledger::new(Arc::clone(&nodes), plan.lease);
+    let work = Work::new(direct, ledger.clone(), plan.seed);
     let working = runtime.spawn(work.go(at_pace));
     violence(&stage)?;
     pace.send_replace(Pace::Stop);
@@ -120,9 +121,8 @@ pub fn run(plan: &Plan, violence: impl FnOnce(&Stage<'_>) -> Fallible) -> Fallib
     for node in nodes.iter() {
         records.push(runtime.block_on(node.finish())?);
     }
-    let stories = std::mem::take(&mut *Mutex::lock(&stories).unwrap_or_else(PoisonError::into_inner));
     let law = Law { lease: nanos(plan.lease), sign_ins_may_be_lost: plan.sign_ins_may_be_lost };
-    Ok(Report::new(law, records, stories))
+    Ok(Report::new(law, records, ledger.into_stories()))
 }
 
 const PATIENCE: Duration = Duration::from_secs(60);

@@ -15,23 +15,19 @@ use tokio::time::{sleep, timeout};
 use crate::Fallible;
 use crate::clock::{Nanos, now};
 use crate::crew::Node;
-use crate::law::{End, How, Story};
-
-/// The stories of all tokens, written while they happen.
-pub type Stories = Arc<Mutex<Vec<Story>>>;
+use crate::law::{End, How};
+use crate::ledger::{Ledger, Token};
 
 /// Whoever signs people in and out.
 pub struct Work {
     direct: Sessions,
-    nodes: Arc<Vec<Node>>,
-    stories: Stories,
+    ledger: Ledger,
     random: Random,
     alive: Vec<Token>,
     /// Principals of whom something is on its way.
     busy: Arc<Mutex<HashSet<String>>>,
     endings: JoinSet<()>,
     renewed: (mpsc::UnboundedSender<Token>, mpsc::UnboundedReceiver<Token>),
-    lease: Duration,
 }
 
 /// Whether people come and go.
@@ -45,15 +41,6 @@ pub enum Pace {
     Stop,
 }
 
-/// A token that lives.
-#[derive(Clone)]
-struct Token {
-    number: u32,
-    text: String,
-    session: SessionId,
-    principal: String,
-}
-
 /// An order to end something, and what it will have ended.
 struct Order {
     how: How,
@@ -65,23 +52,15 @@ struct Order {
 
 impl Work {
     /// Work that asks the store by `direct`, and the `nodes`.
-    pub fn new(
-        direct: Sessions,
-        nodes: Arc<Vec<Node>>,
-        stories: Stories,
-        seed: u64,
-        lease: Duration,
-    ) -> Self {
+    pub fn new(direct: Sessions, ledger: Ledger, seed: u64) -> Self {
         Self {
             direct,
-            nodes,
-            stories,
+            ledger,
             random: Random(seed),
             alive: Vec::new(),
             busy: Arc::default(),
             endings: JoinSet::new(),
             renewed: mpsc::unbounded_channel(),
-            lease,
         }
     }
 
@@ -102,7 +81,7 @@ impl Work {
         }
         let all_done = async { while self.endings.join_next().await.is_some() {} };
         timeout(PATIENCE, all_done).await.map_err(|_| "ends are not acknowledged after a minute")?;
-        sleep(self.lease * 3 / 2).await;
+        sleep(self.ledger.lease() * 3 / 2).await;
         Ok(())
     }
 
@@ -115,8 +94,10 @@ impl Work {
             return self.sign_in().await;
         }
         let Some(token) = self.pick() else { return };
-        let via = match self.random.below(2 * u64::try_from(self.nodes.len()).unwrap_or(1)) {
-            node if node < u64::try_from(self.nodes.len()).unwrap_or(0) => usize::try_from(node).ok(),
+        let via = match self.random.below(2 * u64::try_from(self.ledger.nodes().len()).unwrap_or(1)) {
+            node if node < u64::try_from(self.ledger.nodes().len()).unwrap_or(0) => {
+                usize::try_from(node).ok()
+            }
             _ => None,
         };
         match self.random.below(40) {
@@ -178,13 +159,14 @@ impl Work {
             self.alive = others;
             for victim in victims {
                 let end = End { at: answered, by: None, how: How::Limit };
-                note(&self.stories, &victim, began, Some(end));
-                forget_later(&self.nodes, victim.number, self.lease);
+                self.ledger.note(&victim, began, Some(end));
+                self.ledger.forget_later(&victim);
             }
             let text = issued.token.expose().as_str().to_owned();
-            self.alive.push(watched(&self.nodes, &self.stories, text, issued.session.id(), name, answered));
+            self.alive.push(self.ledger.watch(text, issued.session.id(), name, answered));
         } else {
-            // It may have happened, and put somebody out.
+            // It may have happened, and put somebody out; or it may yet.
+            self.ledger.doubt(Some(&name), began);
             let (victims, others) = self.alive.drain(..).partition(|one: &Token| one.principal == name);
             self.alive = others;
             let whom = name.clone();
@@ -197,20 +179,19 @@ impl Work {
         lock(&self.busy).insert(order.principal.clone());
         let began = now();
         for victim in &order.victims {
-            note(&self.stories, victim, began, None);
+            self.ledger.note(victim, began, None);
         }
         let hands = Hands {
             direct: self.direct.clone(),
-            nodes: Arc::clone(&self.nodes),
-            stories: Arc::clone(&self.stories),
+            ledger: self.ledger.clone(),
             renewed: self.renewed.0.clone(),
         };
-        let (busy, lease) = (Arc::clone(&self.busy), self.lease);
+        let busy = Arc::clone(&self.busy);
         self.endings.spawn(async move {
             hands.carry_out(&order).await;
             lock(&busy).remove(&order.principal);
             for victim in &order.victims {
-                forget_later(&hands.nodes, victim.number, lease);
+                hands.ledger.forget_later(victim);
             }
         });
     }
@@ -219,8 +200,7 @@ impl Work {
 /// What it takes to carry out an order.
 struct Hands {
     direct: Sessions,
-    nodes: Arc<Vec<Node>>,
-    stories: Stories,
+    ledger: Ledger,
     renewed: mpsc::UnboundedSender<Token>,
 }
 
@@ -228,20 +208,27 @@ impl Hands {
     async fn carry_out(&self, order: &Order) {
         let (mut how, mut whom, mut via) = (order.how, order.whom.clone(), order.via);
         loop {
-            let done = match via.and_then(|number| self.nodes.get(number)) {
+            let tried = now();
+            let done = match via.and_then(|number| self.ledger.nodes().get(number)) {
                 Some(node) => self.through(node, how, &whom).await,
                 None => timeout(PROMPT, self.directly(how, &whom)).await.unwrap_or(None),
             };
             if let Some((at, token)) = done {
                 for victim in &order.victims {
-                    note(&self.stories, victim, at, Some(End { at, by: via, how }));
+                    self.ledger.note(victim, at, Some(End { at, by: via, how }));
                 }
                 if let (Some(text), [old, ..]) = (token, order.victims.as_slice()) {
                     let (session, principal) = (old.session, old.principal.clone());
-                    let token = watched(&self.nodes, &self.stories, text, session, principal, at);
+                    let token = self.ledger.watch(text, session, principal, at);
                     let _ = self.renewed.send(token);
                 }
                 return;
+            }
+            // Whoever gave up cannot take back what is on its way: it may yet arrive, and end who has come meanwhile.
+            match how {
+                How::Principal => self.ledger.doubt(Some(&order.principal), tried),
+                How::All => self.ledger.doubt(None, tried),
+                How::One | How::Limit | How::Rotation => {}
             }
             // An exchange of which nobody knows whether it happened: the session is ended instead.
             if let (How::Rotation, [old, ..]) = (how, order.victims.as_slice()) {
@@ -288,42 +275,6 @@ impl Hands {
             _ => None,
         }
     }
-}
-
-/// A token that every node validates from now on.
-fn watched(
-    nodes: &[Node],
-    stories: &Stories,
-    text: String,
-    session: SessionId,
-    principal: String,
-    issued: Nanos,
-) -> Token {
-    let mut stories = lock(stories);
-    let number = u32::try_from(stories.len()).unwrap_or(u32::MAX);
-    stories.push(Story { issued, ending: None, ended: None });
-    for node in nodes {
-        node.tell(format!("watch {number} {text}"));
-    }
-    Token { number, text, session, principal }
-}
-
-/// What ended is validated for a while longer: that is what is looked at.
-fn forget_later(nodes: &Arc<Vec<Node>>, number: u32, lease: Duration) {
-    let nodes = Arc::clone(nodes);
-    tokio::spawn(async move {
-        sleep(lease * 3 / 2).await;
-        nodes.iter().for_each(|node| node.tell(format!("drop {number}")));
-    });
-}
-
-fn note(stories: &Stories, token: &Token, began: Nanos, end: Option<End>) {
-    let mut stories = lock(stories);
-    let Some(story) = usize::try_from(token.number).ok().and_then(|number| stories.get_mut(number)) else {
-        return;
-    };
-    story.ending = story.ending.or(Some(began));
-    story.ended = story.ended.or(end);
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {

@@ -116,7 +116,8 @@ impl fmt::Display for ErrorKind {
 pub enum Applied {
     /// Nothing has changed.
     No,
-    /// It may have been applied, whole, or not at all.
+    /// It may have been applied, whole, or not at all; or it may yet be: what a network holds back arrives late. An end of
+    /// all that a principal has, or of everything, ends then whoever has signed in meanwhile as well.
     Unknown,
 }
 
