@@ -8,6 +8,9 @@ use std::sync::Arc;
 use cloakroom_core::TokenDigest;
 use cloakroom_store::Store;
 
+use crate::case::Tested;
+use crate::subject::Subject;
+
 /// How the suite gets hold of a store: where one can live, and how to open it there.
 pub trait Harness: Send + Sync + 'static {
     /// Where a store lives: a directory, a schema, a key prefix; `()` for a store that lives in its own memory.
@@ -73,40 +76,30 @@ impl Default for Effort {
     }
 }
 
-pub(crate) type Boxed<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
-
-/// [`Harness`] without its type of place.
-pub(crate) trait AnyHarness: Send + Sync {
-    fn place(&self) -> Box<dyn Any + Send + Sync>;
-    fn open<'a>(&'a self, place: &'a (dyn Any + Send + Sync)) -> Boxed<'a, Arc<dyn Store>>;
-    fn corrupt<'a>(
-        &'a self,
-        place: &'a (dyn Any + Send + Sync),
-        digest: TokenDigest,
-    ) -> Boxed<'a, Corruption>;
-    fn removes_by_itself(&self) -> bool;
-    fn effort(&self) -> Effort;
+/// A harness without its type of place, for what opens there: a [`Harness`] opens stores, a
+/// [`ListHarness`](crate::ListHarness) lists.
+pub(crate) trait AnyHarness<S: Tested>: Send + Sync {
+    fn place(&self) -> Box<AnyPlace>;
+    fn open<'a>(&'a self, place: &'a AnyPlace) -> Boxed<'a, S>;
+    fn corrupt<'a>(&'a self, place: &'a AnyPlace, key: S::Key) -> Boxed<'a, Corruption>;
+    fn effort(&self) -> Effort {
+        Effort::default()
+    }
 }
 
-impl<H: Harness> AnyHarness for H {
-    fn place(&self) -> Box<dyn Any + Send + Sync> {
+impl<H: Harness> AnyHarness<Subject> for H {
+    fn place(&self) -> Box<AnyPlace> {
         Box::new(Harness::place(self))
     }
 
-    fn open<'a>(&'a self, place: &'a (dyn Any + Send + Sync)) -> Boxed<'a, Arc<dyn Store>> {
-        Box::pin(Harness::open(self, typed::<H>(place)))
+    fn open<'a>(&'a self, place: &'a AnyPlace) -> Boxed<'a, Subject> {
+        Box::pin(async {
+            Subject::new(Harness::open(self, typed(place)).await, Harness::removes_by_itself(self))
+        })
     }
 
-    fn corrupt<'a>(
-        &'a self,
-        place: &'a (dyn Any + Send + Sync),
-        digest: TokenDigest,
-    ) -> Boxed<'a, Corruption> {
-        Box::pin(Harness::corrupt(self, typed::<H>(place), digest))
-    }
-
-    fn removes_by_itself(&self) -> bool {
-        Harness::removes_by_itself(self)
+    fn corrupt<'a>(&'a self, place: &'a AnyPlace, digest: TokenDigest) -> Boxed<'a, Corruption> {
+        Box::pin(Harness::corrupt(self, typed(place), digest))
     }
 
     fn effort(&self) -> Effort {
@@ -114,6 +107,10 @@ impl<H: Harness> AnyHarness for H {
     }
 }
 
-fn typed<H: Harness>(place: &(dyn Any + Send + Sync)) -> &H::Place {
+/// The place, for the harness that made it.
+pub(crate) fn typed<P: 'static>(place: &AnyPlace) -> &P {
     place.downcast_ref().expect("a place comes back to the harness that made it")
 }
+
+pub(crate) type AnyPlace = dyn Any + Send + Sync;
+pub(crate) type Boxed<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;

@@ -9,11 +9,13 @@ use cloakroom_core::{
     EndReason, PrincipalId, SessionId, SessionLimit, SessionRecord, Timestamp, TokenDigest,
 };
 use cloakroom_store::{
-    Counts, EndRequest, Ended, Ending, ExportQuery, Filed, Imported, InsertRequest, Inserted, ListItem,
-    ListPage, ListQuery, Lookup, RekeyRequest, Rekeyed, ReplaceRequest, Replaced, Selector, Store,
+    Capabilities, Counts, EndRequest, Ended, Ending, ExportQuery, Filed, Imported, InsertRequest, Inserted,
+    ListItem, ListPage, ListQuery, Lookup, RekeyRequest, Rekeyed, ReplaceRequest, Replaced, Selector, Store,
     SweepRequest, Swept, Touch, TouchReport, Version,
 };
 
+use crate::case::{Case, Tested};
+use crate::cases;
 use crate::fixtures::Filing;
 
 /// The store under test. Its own methods panic where the store could not answer; a case that expects an error asks
@@ -32,14 +34,24 @@ impl Deref for Subject {
     }
 }
 
+impl Tested for Subject {
+    type Claims = Capabilities;
+    type Key = TokenDigest;
+
+    const CASES: &'static [&'static [Case]] = cases::FILES;
+
+    fn claims(&self) -> Capabilities {
+        self.capabilities()
+    }
+
+    fn close(self) {
+        assert_eq!(Arc::strong_count(&self.store), 1, "a store is closed by dropping the only handle to it");
+    }
+}
+
 impl Subject {
     pub(crate) fn new(store: Arc<dyn Store>, removes_by_itself: bool) -> Self {
         Self { store, removes_by_itself }
-    }
-
-    /// Closes the store, which nothing else may hold any more.
-    pub(crate) fn close(self) {
-        assert_eq!(Arc::strong_count(&self.store), 1, "a store is closed by dropping the only handle to it");
     }
 
     pub(crate) async fn file(&self, filing: &Filing) {

@@ -1,15 +1,16 @@
 //! Running the cases.
 
 use std::fmt;
+use std::marker::PhantomData;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use cloakroom_store::Capabilities;
-use libtest_mimic::{Arguments, Failed, Trial};
-use tokio::runtime::Runtime;
+use cloakroom_store::Store;
+use libtest_mimic::{Arguments, Trial};
+use tokio::runtime::{Handle, Runtime};
 
-use crate::case::{Case, Context};
+use crate::case::{Context, Tested};
 use crate::harness::{AnyHarness, Harness};
 
 /// The `main` of a store's `tests/conformance.rs`: runs every case as a test of its own, with the command line of
@@ -18,9 +19,7 @@ use crate::harness::{AnyHarness, Harness};
 /// # Panics
 /// Where no store can be opened, or the threads to run cases on cannot be started.
 pub fn run(name: &'static str, harness: impl Harness) -> ExitCode {
-    let suite = Arc::new(Suite::new(name, harness));
-    let trials = trials(&suite, |case| case.name.to_owned()).collect();
-    libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
+    run_all(vec![Suite::new(name, harness)], |_, case| case.to_owned())
 }
 
 /// The same for several kinds of place where one store can live: a server alone, a cluster of them. The name of each
@@ -41,29 +40,39 @@ pub fn run(name: &'static str, harness: impl Harness) -> ExitCode {
 /// ```
 #[must_use]
 pub fn run_suites(suites: Vec<Suite>) -> ExitCode {
-    let suites: Vec<Arc<Suite>> = suites.into_iter().map(Arc::new).collect();
-    let trials = suites
-        .iter()
-        .flat_map(|suite| trials(suite, |case| format!("{}::{}", suite.name, case.name)))
-        .collect();
-    libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
+    run_all(suites, |suite, case| format!("{suite}::{case}"))
 }
 
-fn trials(suite: &Arc<Suite>, name: impl Fn(&Case) -> String) -> impl Iterator<Item = Trial> {
-    suite.selected().map(move |case| {
-        let (name, suite) = (name(&case), Arc::clone(suite));
-        let kind = suite.name;
-        let check = move || suite.run_case(case).map_err(|failure| Failed::from(failure.to_string()));
-        Trial::test(name, check).with_kind(kind)
-    })
+/// Runs every case of these suites as a test of its own, `named` by its suite and itself.
+pub(crate) fn run_all<T: ?Sized + 'static>(
+    suites: Vec<SuiteOf<T>>,
+    named: fn(&str, &str) -> String,
+) -> ExitCode {
+    let suites: Vec<_> = suites.into_iter().map(Arc::new).collect();
+    let trials = suites.iter().flat_map(|suite| {
+        suite.cases().map(|case| {
+            let (name, kind, suite) = (named(suite.name, case), suite.name, Arc::clone(suite));
+            Trial::test(name, move || Ok(suite.check(case)?)).with_kind(kind)
+        })
+    });
+    libtest_mimic::run(&Arguments::from_args(), trials.collect()).exit_code()
 }
 
 /// The cases that hold for one kind of store, to be run one by one. [`run`] is the ordinary way.
-pub struct Suite {
+pub type Suite = SuiteOf<dyn Store>;
+
+/// The cases that hold for one kind of `T`: a [`Suite`] is for stores, a [`ListSuite`](crate::ListSuite) for lists.
+pub struct SuiteOf<T: ?Sized> {
     name: &'static str,
     runtime: Runtime,
-    harness: Arc<dyn AnyHarness>,
-    capabilities: Capabilities,
+    checks: Vec<Check>,
+    tested: PhantomData<fn(&T)>,
+}
+
+/// A case with the harness that it is run on; it wants threads.
+struct Check {
+    name: &'static str,
+    run: Box<dyn Fn(Handle) + Send + Sync>,
 }
 
 impl Suite {
@@ -72,49 +81,51 @@ impl Suite {
     /// # Panics
     /// Where no store can be opened, or the threads to run cases on cannot be started.
     pub fn new(name: &'static str, harness: impl Harness) -> Self {
+        Self::on(name, Arc::new(harness))
+    }
+}
+
+impl<T: ?Sized> SuiteOf<T> {
+    /// The cases for what `harness` opens.
+    pub(crate) fn on<S: Tested>(name: &'static str, harness: Arc<dyn AnyHarness<S>>) -> Self {
         let runtime = runtime();
-        let harness: Arc<dyn AnyHarness> = Arc::new(harness);
-        let capabilities = {
-            let context = Context::new(Arc::clone(&harness), runtime.handle().clone());
-            context.block_on(context.open()).capabilities()
-        };
-        Self { name, runtime, harness, capabilities }
+        let context = Context::new(Arc::clone(&harness), runtime.handle().clone());
+        let claims = context.block_on(context.open()).claims();
+        let applying = S::CASES.iter().copied().flatten().filter(|case| (case.applies)(claims));
+        let checks = applying.map(|case| {
+            let harness = Arc::clone(&harness);
+            let run = move |threads| (case.check)(&Context::new(Arc::clone(&harness), threads));
+            Check { name: case.name, run: Box::new(run) }
+        });
+        let checks = checks.collect();
+        Self { name, runtime, checks, tested: PhantomData }
     }
 
-    /// The names of the cases that hold for this kind of store.
+    /// The names of the cases that hold for this kind.
     pub fn cases(&self) -> impl Iterator<Item = &'static str> {
-        self.selected().map(|case| case.name)
+        self.checks.iter().map(|check| check.name)
     }
 
     /// Runs the case of this name.
     ///
     /// # Errors
-    /// [`Failure`] where the store breaks the rule, or where no such case holds for it.
+    /// [`Failure`] where the rule is broken, or where no such case holds for this kind.
     pub fn check(&self, name: &str) -> Result<(), Failure> {
-        match self.selected().find(|case| case.name == name) {
-            Some(case) => self.run_case(case),
+        match self.checks.iter().find(|check| check.name == name) {
+            Some(check) => caught(|| (check.run)(self.runtime.handle().clone())),
             None => Err(Failure::new(format!("no case {name} holds for {}", self.name))),
         }
     }
-
-    fn run_case(&self, case: Case) -> Result<(), Failure> {
-        caught(|| (case.check)(&Context::new(Arc::clone(&self.harness), self.runtime.handle().clone())))
-    }
-
-    fn selected(&self) -> impl Iterator<Item = Case> {
-        let capabilities = self.capabilities;
-        crate::cases::all().filter(move |case| case.applies.to(capabilities))
-    }
 }
 
-impl fmt::Debug for Suite {
+impl<T: ?Sized> fmt::Debug for SuiteOf<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Suite").field("name", &self.name).finish_non_exhaustive()
     }
 }
 
 /// Runs a case. One that panicked leaves nothing behind that another one would see: its store and its place are its own.
-pub(crate) fn caught(case: impl FnOnce()) -> Result<(), Failure> {
+fn caught(case: impl FnOnce()) -> Result<(), Failure> {
     catch_unwind(AssertUnwindSafe(case)).map_err(|panic| {
         let text = panic.downcast_ref::<String>().map(String::as_str);
         let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
@@ -123,7 +134,7 @@ pub(crate) fn caught(case: impl FnOnce()) -> Result<(), Failure> {
 }
 
 /// Threads to run cases on.
-pub(crate) fn runtime() -> Runtime {
+fn runtime() -> Runtime {
     tokio::runtime::Builder::new_multi_thread()
         .worker_threads(WORKERS)
         .enable_all()
@@ -131,14 +142,14 @@ pub(crate) fn runtime() -> Runtime {
         .expect("a process that runs tests can start a few threads")
 }
 
-/// A store broke a rule.
+/// A rule was broken.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Failure {
     message: String,
 }
 
 impl Failure {
-    pub(crate) fn new(message: String) -> Self {
+    fn new(message: String) -> Self {
         Self { message }
     }
 }

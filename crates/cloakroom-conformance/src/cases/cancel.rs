@@ -9,11 +9,11 @@ use std::time::Duration;
 use cloakroom_core::EndReason::{Replaced as ReplacedBySignIn, SignedOut};
 use cloakroom_store::{Lookup, Version};
 
-use crate::case::{Applies, Case, Context, cases};
+use crate::case::{Case, Context, cases};
 use crate::fixtures::{Filing, Fixtures, T0, at};
 use crate::subject::Subject;
 
-pub(crate) const CASES: &[Case] = cases!("cancel", Applies::Always;
+pub(crate) const CASES: &[Case] = cases!("cancel", |_| true;
     an_insert_that_nobody_waits_for_happens_whole_or_not_at_all,
     a_change_that_nobody_waits_for_happens_whole_or_not_at_all,
     an_exchange_that_nobody_waits_for_happens_whole_or_not_at_all,

@@ -4,12 +4,12 @@ use cloakroom_core::EndReason::{IdleTimeout, SignedOut};
 use cloakroom_core::TokenDigest;
 use cloakroom_store::{ErrorKind, ListFilter, ListQuery, Lookup, Verb};
 
-use crate::case::{Applies, Case, Claim, Context, cases};
+use crate::case::{Case, Context, cases};
 use crate::fixtures::{Filing, Fixtures, T0, at, principal_id};
 use crate::harness::Corruption;
 use crate::subject::Subject;
 
-pub(crate) const CASES: &[Case] = cases!("corrupt", Applies::Always;
+pub(crate) const CASES: &[Case] = cases!("corrupt", |_| true;
     a_store_that_is_durable_keeps_bytes_that_can_be_damaged,
     a_damaged_record_is_an_error_of_its_own_kind_and_never_live,
     a_damaged_record_leaves_the_others_unharmed,
@@ -18,7 +18,7 @@ pub(crate) const CASES: &[Case] = cases!("corrupt", Applies::Always;
     all_of_a_principal_can_be_ended_although_a_record_is_damaged,
 );
 
-pub(crate) const LISTED: &[Case] = cases!("corrupt", Applies::With(&[Claim::Listing]);
+pub(crate) const LISTED: &[Case] = cases!("corrupt", |claims| claims.listing;
     a_list_leaves_it_out,
 );
 

@@ -3,10 +3,10 @@
 use cloakroom_core::EndReason::{Compromised, SignedOut};
 use cloakroom_store::{Counts, Selector, Version};
 
-use crate::case::{Applies, Case, Claim, Context, cases};
+use crate::case::{Case, Context, cases};
 use crate::fixtures::{Fixtures, RETENTION, T0, at};
 
-pub(crate) const CASES: &[Case] = cases!("count", Applies::With(&[Claim::Listing]);
+pub(crate) const CASES: &[Case] = cases!("count", |claims| claims.listing;
     an_empty_store_has_nothing,
     it_counts_by_kind_what_lives_and_what_is_left,
     a_new_token_is_no_other_session,

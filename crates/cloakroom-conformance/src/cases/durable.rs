@@ -6,10 +6,10 @@ use cloakroom_core::EndReason::{Compromised, IdleTimeout, SignedOut};
 use cloakroom_store::{Ended, Ending, Lookup, Replaced, Retired, Selector, Version};
 
 use super::import::{are_refused, comes, live, moved, remains, worn};
-use crate::case::{Applies, Case, Claim, Context, cases};
+use crate::case::{Case, Context, cases};
 use crate::fixtures::{Filing, Fixtures, RETENTION, T0, at};
 
-pub(crate) const CASES: &[Case] = cases!("durable", Applies::With(&[Claim::Durable]);
+pub(crate) const CASES: &[Case] = cases!("durable", |claims| claims.durable;
     live_sessions_are_there_after_a_restart_as_they_were,
     ended_sessions_stay_ended_after_a_restart,
     retired_tokens_stay_retired_after_a_restart,
@@ -21,7 +21,7 @@ pub(crate) const CASES: &[Case] = cases!("durable", Applies::With(&[Claim::Durab
     what_comes_after_a_restart_has_ended_with_everything_before_it,
 );
 
-pub(crate) const NOT: &[Case] = cases!("durable", Applies::Without(Claim::Durable);
+pub(crate) const NOT: &[Case] = cases!("durable", |claims| !claims.durable;
     a_store_that_claims_not_to_be_durable_starts_empty,
 );
 

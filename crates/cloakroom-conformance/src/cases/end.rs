@@ -3,11 +3,11 @@
 use cloakroom_core::EndReason::{self, IdleTimeout, PasswordChanged, RevokedByAdmin, SignedOut};
 use cloakroom_store::{Ending, Lookup, Rekeyed, Replaced, Selector, TouchReport, Version};
 
-use crate::case::{Applies, Case, Context, cases};
+use crate::case::{Case, Context, cases};
 use crate::fixtures::{Filing, Fixtures, RETENTION, T0, at, principal_id};
 use crate::subject::{Subject, sorted};
 
-pub(crate) const CASES: &[Case] = cases!("end", Applies::Always;
+pub(crate) const CASES: &[Case] = cases!("end", |_| true;
     a_session_that_is_ended_is_refused_and_reported_with_its_reason,
     every_reason_reads_back,
     ending_again_reports_nothing_and_keeps_the_first_reason_and_instant,
@@ -19,7 +19,7 @@ pub(crate) const CASES: &[Case] = cases!("end", Applies::Always;
     a_tombstone_stays_until_its_retention_ends,
 );
 
-pub(crate) const OF_PRINCIPAL: &[Case] = cases!("end", Applies::Always;
+pub(crate) const OF_PRINCIPAL: &[Case] = cases!("end", |_| true;
     all_sessions_of_a_principal_end_and_nobody_elses,
     the_excepted_session_lives_on,
     excepting_a_session_of_somebody_else_excepts_nothing,

@@ -6,11 +6,11 @@ use cloakroom_store::{
     Ended, Ending, Inserted, Lookup, Rekeyed, Replaced, Retired, Selector, TouchReport, Version,
 };
 
-use crate::case::{Applies, Case, Context, cases};
+use crate::case::{Case, Context, cases};
 use crate::fixtures::{Filing, Fixtures, RETENTION, T0, at};
 use crate::subject::Subject;
 
-pub(crate) const CASES: &[Case] = cases!("end_all", Applies::Always;
+pub(crate) const CASES: &[Case] = cases!("end_all", |_| true;
     every_session_is_refused_when_it_returns,
     a_session_issued_by_a_clock_ahead_ends_too,
     a_session_issued_afterwards_in_the_same_millisecond_lives,

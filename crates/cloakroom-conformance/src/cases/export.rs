@@ -11,12 +11,12 @@ use cloakroom_store::{
 };
 
 use super::import::{moved, remains, worn};
-use crate::case::{Applies, Case, Claim, Context, cases};
+use crate::case::{Case, Context, cases};
 use crate::fixtures::{Filing, Fixtures, IDLE, RETENTION, T0, at};
 use crate::harness::Corruption;
 use crate::subject::Subject;
 
-pub(crate) const CASES: &[Case] = cases!("export", Applies::With(&[Claim::Listing]);
+pub(crate) const CASES: &[Case] = cases!("export", |claims| claims.listing;
     an_empty_store_has_nothing_to_tell,
     everything_is_told_as_it_is,
     pages_of_every_size_hold_everything,

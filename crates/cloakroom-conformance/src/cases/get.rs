@@ -4,11 +4,11 @@ use cloakroom_core::EndReason::{AbsoluteTimeout, IdleTimeout};
 use cloakroom_core::{Timestamp, TokenDigest};
 use cloakroom_store::Lookup;
 
-use crate::case::{Applies, Case, Context, cases};
+use crate::case::{Case, Context, cases};
 use crate::fixtures::{Filing, Fixtures, T0, at};
 use crate::subject::Subject;
 
-pub(crate) const CASES: &[Case] = cases!("get", Applies::Always;
+pub(crate) const CASES: &[Case] = cases!("get", |_| true;
     a_digest_never_filed_is_unknown,
     a_session_ends_at_the_instant_of_its_idle_timeout,
     activity_moves_the_instant_of_the_idle_timeout,

@@ -3,11 +3,11 @@
 use cloakroom_core::{SessionRecord, SessionToken};
 use cloakroom_store::{Lookup, decode_record, encode_record};
 
-use crate::case::{Applies, Case, Context, cases};
+use crate::case::{Case, Context, cases};
 use crate::fixtures::Filing;
 use crate::golden::golden_records;
 
-pub(crate) const CASES: &[Case] = cases!("golden", Applies::Always;
+pub(crate) const CASES: &[Case] = cases!("golden", |_| true;
     a_record_of_every_released_version_can_be_filed_and_reads_back,
 );
 

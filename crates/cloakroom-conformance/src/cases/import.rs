@@ -11,11 +11,11 @@ use cloakroom_store::{
 use tokio::task::JoinSet;
 
 use super::limit::limit;
-use crate::case::{Applies, Case, Claim, Context, cases};
+use crate::case::{Case, Context, cases};
 use crate::fixtures::{Filing, Fixtures, RETENTION, T0, at};
 use crate::subject::Subject;
 
-pub(crate) const CASES: &[Case] = cases!("import", Applies::Always;
+pub(crate) const CASES: &[Case] = cases!("import", |_| true;
     a_live_session_lives_as_it_was,
     a_session_that_came_goes_on_like_any_other,
     what_is_left_of_a_session_is_filed_and_is_kept_as_long_as_where_it_was,
@@ -31,7 +31,7 @@ pub(crate) const CASES: &[Case] = cases!("import", Applies::Always;
     a_sign_out_after_it_came_is_final,
 );
 
-pub(crate) const LIMITED: &[Case] = cases!("import", Applies::With(&[Claim::Limits]);
+pub(crate) const LIMITED: &[Case] = cases!("import", |claims| claims.limits;
     sessions_that_came_count_for_the_next_sign_in,
 );
 

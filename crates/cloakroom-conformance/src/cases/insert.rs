@@ -4,11 +4,11 @@ use cloakroom_core::EndReason::{Replaced as ReplacedBySignIn, SignedOut};
 use cloakroom_core::TokenDigest;
 use cloakroom_store::{Inserted, Lookup, Version};
 
-use crate::case::{Applies, Case, Context, cases};
+use crate::case::{Case, Context, cases};
 use crate::fixtures::{Filing, Fixtures, RETENTION, T0, at};
 use crate::subject::Subject;
 
-pub(crate) const CASES: &[Case] = cases!("insert", Applies::Always;
+pub(crate) const CASES: &[Case] = cases!("insert", |_| true;
     a_new_session_lives_with_the_first_version_and_was_seen_when_issued,
     a_digest_that_is_taken_is_refused,
     an_id_that_is_taken_is_refused,

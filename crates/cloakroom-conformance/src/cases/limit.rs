@@ -8,11 +8,11 @@ use cloakroom_core::EndReason::{
 use cloakroom_core::{OnLimit, SessionLimit, Timestamp};
 use cloakroom_store::{Ended, Inserted, Lookup, Selector};
 
-use crate::case::{Applies, Case, Claim, Context, cases};
+use crate::case::{Case, Context, cases};
 use crate::fixtures::{Filing, Fixtures, T0, at};
 use crate::subject::{Subject, sorted};
 
-pub(crate) const CASES: &[Case] = cases!("limit", Applies::With(&[Claim::Limits]);
+pub(crate) const CASES: &[Case] = cases!("limit", |claims| claims.limits;
     below_the_limit_nobody_ends,
     the_session_issued_first_ends,
     the_session_unused_for_longest_ends,

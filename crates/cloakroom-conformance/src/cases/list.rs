@@ -7,11 +7,11 @@ use cloakroom_core::EndReason::{Compromised, IdleTimeout, SignedOut};
 use cloakroom_core::{SessionId, Timestamp, Tombstone};
 use cloakroom_store::{Cursor, ListFilter, ListItem, ListQuery, Selector, StateFilter, Version};
 
-use crate::case::{Applies, Case, Claim, Context, cases};
+use crate::case::{Case, Context, cases};
 use crate::fixtures::{Filing, Fixtures, T0, at, principal_id};
 use crate::subject::Subject;
 
-pub(crate) const CASES: &[Case] = cases!("list", Applies::With(&[Claim::Listing]);
+pub(crate) const CASES: &[Case] = cases!("list", |claims| claims.listing;
     an_empty_store_has_one_empty_page,
     sessions_come_from_the_latest_issued_to_the_first_and_by_descending_id_at_a_tie,
     pages_of_every_size_hold_each_session_once,

@@ -10,11 +10,11 @@ use cloakroom_store::StateFilter::{Active, Any, Ended};
 use cloakroom_store::{ListFilter, ListItem, ListOrder, ListQuery, Selector, StateFilter};
 
 use super::list::{ids, query, session, such, ten};
-use crate::case::{Applies, Case, Claim, Context, cases};
+use crate::case::{Case, Context, cases};
 use crate::fixtures::{Filing, Fixtures, at, principal_id};
 use crate::subject::Subject;
 
-pub(crate) const CASES: &[Case] = cases!("list", Applies::With(&[Claim::Listing]);
+pub(crate) const CASES: &[Case] = cases!("list", |claims| claims.listing;
     from_the_other_end_the_same_sessions_come_in_the_opposite_order,
     from_the_other_end_pages_stay_stable_while_sessions_come_and_go,
     a_beginning_finds_all_whose_name_begins_so_and_nobody_else,

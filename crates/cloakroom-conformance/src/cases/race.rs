@@ -11,11 +11,11 @@ use cloakroom_core::{AttributeKey, SessionRecord, TokenDigest};
 use cloakroom_store::{Lookup, Rekeyed, Replaced, Selector, TouchReport, Version};
 use tokio::task::JoinSet;
 
-use crate::case::{Applies, Case, Context, cases};
+use crate::case::{Case, Context, cases};
 use crate::fixtures::{Filing, Fixtures, Seeded, T0, at, principal_id};
 use crate::subject::Subject;
 
-pub(crate) const CASES: &[Case] = cases!("race", Applies::Always;
+pub(crate) const CASES: &[Case] = cases!("race", |_| true;
     of_many_changes_of_one_session_every_one_counts,
     a_sign_out_is_not_undone_by_a_change_at_the_same_time,
     a_sign_out_is_not_undone_by_activity_at_the_same_time,

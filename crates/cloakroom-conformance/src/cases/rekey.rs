@@ -6,11 +6,11 @@ use cloakroom_core::EndReason::{IdleTimeout, SignedOut};
 use cloakroom_core::Timestamp;
 use cloakroom_store::{Live, Lookup, Rekeyed, Retired, TouchReport, Version};
 
-use crate::case::{Applies, Case, Context, cases};
+use crate::case::{Case, Context, cases};
 use crate::fixtures::{Filing, Fixtures, IDLE, RETENTION, T0, at};
 use crate::subject::Subject;
 
-pub(crate) const CASES: &[Case] = cases!("rekey", Applies::Always;
+pub(crate) const CASES: &[Case] = cases!("rekey", |_| true;
     the_session_lives_under_the_new_token_and_the_old_one_is_retired,
     an_exchange_is_activity,
     an_exchange_by_a_clock_behind_does_not_move_activity_back,

@@ -6,10 +6,10 @@ use cloakroom_core::EndReason::{IdleTimeout, SignedOut};
 use cloakroom_core::Timestamp;
 use cloakroom_store::{Live, Lookup, Replaced, Retired, Version};
 
-use crate::case::{Applies, Case, Context, cases};
+use crate::case::{Case, Context, cases};
 use crate::fixtures::{Filing, Fixtures, T0, at};
 
-pub(crate) const CASES: &[Case] = cases!("replace", Applies::Always;
+pub(crate) const CASES: &[Case] = cases!("replace", |_| true;
     the_record_is_replaced_and_has_the_next_version,
     another_version_is_a_conflict_that_answers_the_current_session,
     a_session_that_was_never_filed_is_not_created,

@@ -7,10 +7,10 @@ use cloakroom_core::EndReason::{AbsoluteTimeout, Compromised, IdleTimeout, Signe
 use cloakroom_core::{AuthLevel, Authentication, Device, Method, Persistence, PrincipalId, Role, Timestamp};
 use cloakroom_store::{Lookup, Selector};
 
-use crate::case::{Applies, Case, Context, cases};
+use crate::case::{Case, Context, cases};
 use crate::fixtures::{Filing, Fixtures, Seeded, T0, at};
 
-pub(crate) const CASES: &[Case] = cases!("shapes", Applies::Always;
+pub(crate) const CASES: &[Case] = cases!("shapes", |_| true;
     attributes_of_every_size_read_back,
     many_attributes_read_back,
     names_in_every_script_read_back,

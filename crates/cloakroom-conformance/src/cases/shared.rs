@@ -11,11 +11,11 @@ use cloakroom_store::{
 
 use super::race::{self, Write};
 use super::{limit, rekey};
-use crate::case::{Applies, Case, Claim, Context, cases};
+use crate::case::{Case, Context, cases};
 use crate::fixtures::{Filing, Fixtures, T0, at, principal_id};
 use crate::subject::Subject;
 
-pub(crate) const CASES: &[Case] = cases!("shared", Applies::With(&[Claim::Shared]);
+pub(crate) const CASES: &[Case] = cases!("shared", |claims| claims.shared;
     what_one_files_changes_and_touches_the_other_sees,
     what_one_ends_the_other_refuses,
     what_one_ends_by_principal_or_all_at_once_the_other_refuses,
@@ -32,17 +32,17 @@ pub(crate) const CASES: &[Case] = cases!("shared", Applies::With(&[Claim::Shared
     of_parallel_exchanges_at_both_exactly_one_is_done,
 );
 
-pub(crate) const LISTED: &[Case] = cases!("shared", Applies::With(&[Claim::Shared, Claim::Listing]);
+pub(crate) const LISTED: &[Case] = cases!("shared", |claims| claims.shared && claims.listing;
     both_list_and_count_the_same,
     while_one_holds_the_lease_the_other_does_not_sweep,
 );
 
-pub(crate) const LIMITED: &[Case] = cases!("shared", Applies::With(&[Claim::Shared, Claim::Limits]);
+pub(crate) const LIMITED: &[Case] = cases!("shared", |claims| claims.shared && claims.limits;
     parallel_sign_ins_at_both_never_exceed_the_limit,
     of_parallel_sign_ins_at_both_exactly_as_many_succeed_as_are_allowed,
 );
 
-pub(crate) const NOT: &[Case] = cases!("shared", Applies::Without(Claim::Shared);
+pub(crate) const NOT: &[Case] = cases!("shared", |claims| !claims.shared;
     a_store_that_claims_not_to_be_shared_knows_nothing_of_another,
 );
 

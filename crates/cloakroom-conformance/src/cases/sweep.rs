@@ -5,11 +5,11 @@ use std::time::Duration;
 use cloakroom_core::EndReason::{AbsoluteTimeout, IdleTimeout, SignedOut};
 use cloakroom_store::{Ended, Lookup, SweepRequest, Swept};
 
-use crate::case::{Applies, Case, Context, cases};
+use crate::case::{Case, Context, cases};
 use crate::fixtures::{Filing, Fixtures, IDLE, RETENTION, T0, at};
 use crate::subject::{Subject, sorted};
 
-pub(crate) const CASES: &[Case] = cases!("sweep", Applies::Always;
+pub(crate) const CASES: &[Case] = cases!("sweep", |_| true;
     an_empty_store_has_nothing_to_do,
     a_session_is_reported_from_the_instant_of_its_timeout,
     the_report_names_the_exact_instant_however_late_it_comes,

@@ -4,11 +4,11 @@ use cloakroom_core::EndReason::{AbsoluteTimeout, IdleTimeout, SignedOut};
 use cloakroom_core::{Timestamp, TokenDigest};
 use cloakroom_store::{Lookup, TouchReport};
 
-use crate::case::{Applies, Case, Context, cases};
+use crate::case::{Case, Context, cases};
 use crate::fixtures::{Filing, Fixtures, T0, at};
 use crate::subject::Subject;
 
-pub(crate) const CASES: &[Case] = cases!("touch", Applies::Always;
+pub(crate) const CASES: &[Case] = cases!("touch", |_| true;
     activity_moves_forward_only,
     a_touch_in_the_last_millisecond_counts_and_one_at_the_idle_instant_does_not,
     a_touch_that_comes_too_late_changes_nothing_however_early_it_was_seen,

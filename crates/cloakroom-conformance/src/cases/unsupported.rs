@@ -11,22 +11,22 @@ use cloakroom_store::{
 };
 
 use super::limit::limit;
-use crate::case::{Applies, Case, Claim, Context, cases};
+use crate::case::{Case, Context, cases};
 use crate::fixtures::{Fixtures, T0};
 use crate::subject::Subject;
 
-pub(crate) const LISTING: &[Case] = cases!("unsupported", Applies::Without(Claim::Listing);
+pub(crate) const LISTING: &[Case] = cases!("unsupported", |claims| !claims.listing;
     a_list_answers_unsupported,
     a_count_answers_unsupported,
     an_export_answers_unsupported,
 );
 
-pub(crate) const LIMITS: &[Case] = cases!("unsupported", Applies::Without(Claim::Limits);
+pub(crate) const LIMITS: &[Case] = cases!("unsupported", |claims| !claims.limits;
     an_insert_with_a_limit_answers_unsupported_and_files_nothing,
     an_anonymous_insert_ignores_the_limit,
 );
 
-pub(crate) const WATCH: &[Case] = cases!("unsupported", Applies::Without(Claim::Watch);
+pub(crate) const WATCH: &[Case] = cases!("unsupported", |claims| !claims.watch;
     a_watch_answers_unsupported,
 );
 

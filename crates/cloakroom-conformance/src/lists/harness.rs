@@ -1,12 +1,12 @@
 //! How the suite gets hold of a list.
 
-use std::any::Any;
 use std::future::Future;
 use std::sync::Arc;
 
 use cloakroom_store::RevocationList;
 
-use crate::harness::{Boxed, Corruption};
+use super::subject::List;
+use crate::harness::{AnyHarness, AnyPlace, Boxed, Corruption, typed};
 
 /// How the suite gets hold of a list: where one can live, and how to open it there.
 pub trait ListHarness: Send + Sync + 'static {
@@ -36,27 +36,16 @@ pub trait ListHarness: Send + Sync + 'static {
     }
 }
 
-/// [`ListHarness`] without its type of place.
-pub(super) trait AnyHarness: Send + Sync {
-    fn place(&self) -> Box<dyn Any + Send + Sync>;
-    fn open<'a>(&'a self, place: &'a (dyn Any + Send + Sync)) -> Boxed<'a, Arc<dyn RevocationList>>;
-    fn corrupt<'a>(&'a self, place: &'a (dyn Any + Send + Sync), number: u64) -> Boxed<'a, Corruption>;
-}
-
-impl<H: ListHarness> AnyHarness for H {
-    fn place(&self) -> Box<dyn Any + Send + Sync> {
+impl<H: ListHarness> AnyHarness<List> for H {
+    fn place(&self) -> Box<AnyPlace> {
         Box::new(ListHarness::place(self))
     }
 
-    fn open<'a>(&'a self, place: &'a (dyn Any + Send + Sync)) -> Boxed<'a, Arc<dyn RevocationList>> {
-        Box::pin(ListHarness::open(self, typed::<H>(place)))
+    fn open<'a>(&'a self, place: &'a AnyPlace) -> Boxed<'a, List> {
+        Box::pin(async { List::new(ListHarness::open(self, typed(place)).await) })
     }
 
-    fn corrupt<'a>(&'a self, place: &'a (dyn Any + Send + Sync), number: u64) -> Boxed<'a, Corruption> {
-        Box::pin(ListHarness::corrupt(self, typed::<H>(place), number))
+    fn corrupt<'a>(&'a self, place: &'a AnyPlace, number: u64) -> Boxed<'a, Corruption> {
+        Box::pin(ListHarness::corrupt(self, typed(place), number))
     }
-}
-
-fn typed<H: ListHarness>(place: &(dyn Any + Send + Sync)) -> &H::Place {
-    place.downcast_ref().expect("a place comes back to the harness that made it")
 }

@@ -1,6 +1,5 @@
 //! The suite that every list of ends passes.
 
-mod case;
 mod cases;
 mod ends;
 mod harness;
@@ -12,3 +11,6 @@ pub use ends::{Ends, past};
 pub use harness::ListHarness;
 pub use suite::{ListSuite, run_list_suites, run_lists};
 pub use traffic::ListTraffic;
+
+type Case = crate::case::Case<subject::List>;
+type Context = crate::case::Context<subject::List>;

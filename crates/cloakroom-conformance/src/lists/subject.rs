@@ -4,7 +4,10 @@ use std::ops::Deref;
 use std::sync::Arc;
 
 use cloakroom_core::Timestamp;
-use cloakroom_store::{Place, Reading, RevocationEntry, RevocationList};
+use cloakroom_store::{ListStanding, Place, Reading, RevocationEntry, RevocationList};
+
+use super::{Case, Context, cases};
+use crate::case::Tested;
 
 /// An entry with its number.
 pub(super) type Numbered = (u64, RevocationEntry);
@@ -24,14 +27,33 @@ impl Deref for List {
     }
 }
 
+impl Tested for List {
+    type Claims = ListStanding;
+    type Key = u64;
+
+    const CASES: &'static [&'static [Case]] = cases::FILES;
+
+    fn claims(&self) -> ListStanding {
+        self.standing()
+    }
+
+    fn close(self) {
+        assert_eq!(Arc::strong_count(&self.list), 1, "a list is closed by dropping the only handle to it");
+    }
+}
+
+impl Context {
+    /// Two handles: of one list where it can be shared, else the same one twice.
+    pub(super) async fn two(&self) -> [List; 2] {
+        let one = self.open().await;
+        let other = if one.standing().shared { self.open().await } else { one.clone() };
+        [one, other]
+    }
+}
+
 impl List {
     pub(super) fn new(list: Arc<dyn RevocationList>) -> Self {
         Self { list }
-    }
-
-    /// Closes the list, which nothing else may hold any more.
-    pub(super) fn close(self) {
-        assert_eq!(Arc::strong_count(&self.list), 1, "a list is closed by dropping the only handle to it");
     }
 
     pub(super) async fn write(&self, entries: &[RevocationEntry]) {

@@ -10,7 +10,7 @@ use cloakroom_store::{Capabilities, Ended, Inserted, Lookup, Selector};
 
 use super::step::{Call, Insert, Step};
 use super::world::{Disagreement, Session, World};
-use crate::case::Context;
+use crate::case::{Context, Tested};
 use crate::fixtures::{Filing, Fixtures, T0, principal_id};
 use crate::subject::Subject;
 

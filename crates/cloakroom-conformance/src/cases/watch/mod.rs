@@ -14,12 +14,12 @@ use tokio::task::JoinSet;
 use self::ear::{PATIENCE, Watch};
 use super::cancel::abandon;
 use super::limit::limit;
-use crate::case::{Applies, Case, Claim, Context, cases};
+use crate::case::{Case, Context, cases};
 use crate::fixtures::{Filing, Fixtures, T0, at, principal_id};
 use crate::harness::Corruption;
 use crate::subject::Subject;
 
-pub(crate) const CASES: &[Case] = cases!("watch", Applies::With(&[Claim::Watch]);
+pub(crate) const CASES: &[Case] = cases!("watch", |claims| claims.watch;
     a_changed_record_is_told_under_its_digest,
     an_exchanged_token_is_told_and_changes_after_that_under_the_new_one,
     a_session_that_ends_is_told,
@@ -41,11 +41,11 @@ pub(crate) const CASES: &[Case] = cases!("watch", Applies::With(&[Claim::Watch])
     always::whatever_was_acknowledged_is_told_by_the_next_proof_however_many_write,
 );
 
-pub(crate) const LIMITED: &[Case] = cases!("watch", Applies::With(&[Claim::Watch, Claim::Limits]);
+pub(crate) const LIMITED: &[Case] = cases!("watch", |claims| claims.watch && claims.limits;
     whoever_goes_for_the_limit_is_told,
 );
 
-pub(crate) const DURABLE: &[Case] = cases!("watch", Applies::With(&[Claim::Watch, Claim::Durable]);
+pub(crate) const DURABLE: &[Case] = cases!("watch", |claims| claims.watch && claims.durable;
     after_a_restart_whoever_watches_anew_is_told,
     a_damaged_record_keeps_no_news_back,
 );

@@ -4,13 +4,14 @@ use std::time::Duration;
 
 use cloakroom_store::{Applied, ErrorKind, MOST_ENTRIES, Place};
 
+use crate::case::cases;
 use crate::cases::cancel::abandon;
 use crate::fixtures::Seeded;
-use crate::lists::case::{Case, Context, list_cases};
 use crate::lists::ends::Ends;
 use crate::lists::subject::without_numbers;
+use crate::lists::{Case, Context};
 
-pub(super) const CASES: &[Case] = list_cases!("add", |_| true;
+pub(super) const CASES: &[Case] = cases!("add", |_| true;
     what_was_added_is_read_in_the_order_of_adding,
     numbers_begin_where_the_clock_is_and_leave_room,
     a_batch_is_read_in_its_order_after_what_came_before_it,

@@ -5,22 +5,23 @@ use std::time::Duration;
 
 use cloakroom_store::StoreFuture;
 
-use crate::lists::case::{Case, Context, list_cases};
+use crate::case::cases;
 use crate::lists::ends::Ends;
 use crate::lists::subject::List;
+use crate::lists::{Case, Context};
 
-pub(super) const CASES: &[Case] = list_cases!("changed", |_| true;
+pub(super) const CASES: &[Case] = cases!("changed", |_| true;
     where_nothing_is_added_hints_come_to_an_end,
 );
 
-pub(super) const TELLS: &[Case] = list_cases!("changed", |standing| standing.tells;
+pub(super) const TELLS: &[Case] = cases!("changed", |claims| claims.tells;
     whoever_waits_is_told_of_an_add,
     whoever_asked_before_an_add_and_waits_after_it_is_told,
     everybody_who_waits_is_told,
     whoever_stopped_waiting_keeps_nobody_from_being_told,
 );
 
-pub(super) const NOT: &[Case] = list_cases!("changed", |standing| !standing.tells;
+pub(super) const NOT: &[Case] = cases!("changed", |claims| !claims.tells;
     a_list_that_claims_not_to_tell_says_nothing,
 );
 

@@ -2,17 +2,18 @@
 
 use cloakroom_store::{ErrorKind, Place};
 
+use crate::case::cases;
 use crate::harness::Corruption;
-use crate::lists::case::{Case, Context, list_cases};
 use crate::lists::ends::{Ends, past};
 use crate::lists::subject::place_of;
+use crate::lists::{Case, Context};
 
-pub(super) const CASES: &[Case] = list_cases!("corrupt", |_| true;
+pub(super) const CASES: &[Case] = cases!("corrupt", |_| true;
     a_damaged_entry_is_an_error_of_its_own_kind_and_is_never_left_out,
     a_damaged_entry_is_pruned_at_its_time_like_the_others,
 );
 
-pub(super) const DURABLE: &[Case] = list_cases!("corrupt", |standing| standing.durable;
+pub(super) const DURABLE: &[Case] = cases!("corrupt", |claims| claims.durable;
     a_list_that_is_durable_keeps_bytes_that_can_be_damaged,
 );
 

@@ -2,17 +2,18 @@
 
 use cloakroom_store::Place;
 
-use crate::lists::case::{Case, Context, list_cases};
+use crate::case::cases;
 use crate::lists::ends::{Ends, past};
 use crate::lists::subject::place_of;
+use crate::lists::{Case, Context};
 
-pub(super) const CASES: &[Case] = list_cases!("durable", |standing| standing.durable;
+pub(super) const CASES: &[Case] = cases!("durable", |claims| claims.durable;
     entries_and_their_numbers_are_there_after_a_restart,
     places_hold_after_a_restart,
     numbers_go_on_after_a_restart_also_where_everything_was_pruned,
 );
 
-pub(super) const NOT: &[Case] = list_cases!("durable", |standing| !standing.durable;
+pub(super) const NOT: &[Case] = cases!("durable", |claims| !claims.durable;
     a_list_that_claims_not_to_be_durable_starts_empty_and_knows_no_place,
 );
 

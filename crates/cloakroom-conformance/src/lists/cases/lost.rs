@@ -2,11 +2,12 @@
 
 use cloakroom_store::{MOST_ENTRIES, Place};
 
-use crate::lists::case::{Case, Context, list_cases};
+use crate::case::cases;
 use crate::lists::ends::{Ends, past};
 use crate::lists::subject::place_of;
+use crate::lists::{Case, Context};
 
-pub(super) const CASES: &[Case] = list_cases!("lost", |_| true;
+pub(super) const CASES: &[Case] = cases!("lost", |_| true;
     a_place_that_nobody_was_given_is_lost,
     a_place_of_another_history_is_lost,
     a_place_is_lost_with_its_entry,

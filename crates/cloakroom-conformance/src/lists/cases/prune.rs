@@ -3,11 +3,12 @@
 use cloakroom_core::Timestamp;
 use cloakroom_store::RevocationEntry;
 
-use crate::lists::case::{Case, Context, list_cases};
+use crate::case::cases;
 use crate::lists::ends::{Ends, past};
 use crate::lists::subject::without_numbers;
+use crate::lists::{Case, Context};
 
-pub(super) const CASES: &[Case] = list_cases!("prune", |_| true;
+pub(super) const CASES: &[Case] = cases!("prune", |_| true;
     an_entry_goes_at_its_instant_and_not_before,
     only_what_is_over_goes_wherever_it_stands,
     a_round_takes_no_more_than_its_limit_and_says_how_many,

@@ -7,12 +7,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use cloakroom_core::Timestamp;
 use cloakroom_store::{MOST_ENTRIES, Place, RevocationEntry};
 
+use crate::case::cases;
 use crate::fixtures::Seeded;
-use crate::lists::case::{Case, Context, list_cases};
 use crate::lists::ends::Ends;
 use crate::lists::subject::{List, Numbered, place_of};
+use crate::lists::{Case, Context};
 
-pub(super) const CASES: &[Case] = list_cases!("race", |_| true;
+pub(super) const CASES: &[Case] = cases!("race", |_| true;
     whoever_follows_while_many_add_reads_every_entry_exactly_once,
     a_batch_is_read_whole_or_not_at_all_while_others_are_added,
     what_was_acknowledged_is_found_at_once_while_many_add,

@@ -2,11 +2,12 @@
 
 use cloakroom_store::Place;
 
-use crate::lists::case::{Case, Context, list_cases};
+use crate::case::cases;
 use crate::lists::ends::Ends;
 use crate::lists::subject::place_of;
+use crate::lists::{Case, Context};
 
-pub(super) const CASES: &[Case] = list_cases!("read", |_| true;
+pub(super) const CASES: &[Case] = cases!("read", |_| true;
     an_empty_list_has_nothing_and_no_more,
     a_read_that_begins_after_an_add_returned_finds_it,
     pages_of_every_size_hold_each_entry_once,

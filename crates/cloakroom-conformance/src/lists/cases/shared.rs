@@ -2,17 +2,18 @@
 
 use cloakroom_store::Place;
 
-use crate::lists::case::{Case, Context, list_cases};
+use crate::case::cases;
 use crate::lists::ends::{Ends, past};
 use crate::lists::subject::{place_of, without_numbers};
+use crate::lists::{Case, Context};
 
-pub(super) const CASES: &[Case] = list_cases!("shared", |standing| standing.shared;
+pub(super) const CASES: &[Case] = cases!("shared", |claims| claims.shared;
     what_one_adds_the_other_reads_with_the_same_numbers,
     a_place_of_one_holds_at_the_other,
     what_one_prunes_is_gone_for_the_other,
 );
 
-pub(super) const NOT: &[Case] = list_cases!("shared", |standing| !standing.shared;
+pub(super) const NOT: &[Case] = cases!("shared", |claims| !claims.shared;
     a_list_that_claims_not_to_be_shared_knows_nothing_of_another,
 );
 
