@@ -79,6 +79,8 @@ pub(super) struct Population {
     /// Principals of index below this have been ended.
     ended: usize,
     strangers: usize,
+    /// How long each took to file, when there last were some.
+    pace: Duration,
 }
 
 impl Population {
@@ -90,12 +92,25 @@ impl Population {
             digests: Vec::new(),
             ended: 0,
             strangers: 0,
+            pace: Duration::ZERO,
         }
+    }
+
+    /// How long it will take to file as many as are missing, at the pace so far; zero before the first.
+    pub(super) fn time_to(&self, size: usize) -> Duration {
+        let missing = size.saturating_sub(self.digests.len());
+        self.pace.saturating_mul(u32::try_from(missing).unwrap_or(u32::MAX))
+    }
+
+    /// What the measurement itself remembers, in bytes.
+    pub(super) fn bytes(&self) -> usize {
+        self.digests.capacity().saturating_mul(size_of::<TokenDigest>())
     }
 
     /// Files sessions until there are `size`.
     pub(super) async fn grow_to(&mut self, size: usize) -> Outcome {
         let Self { store, fixtures, digests, .. } = self;
+        let (before, watch) = (digests.len(), Stopwatch::start());
         let filings = (digests.len()..size).map(|number| {
             let filing = lasting(fixtures.signed_in(&principal(number / EACH_HAS)), number);
             digests.push(filing.digest);
@@ -105,7 +120,10 @@ impl Population {
             let store = Arc::clone(store);
             async move { file(&*store, &filing, None).await }
         });
-        inserts.buffer_unordered(AT_ONCE).try_collect().await
+        let () = inserts.buffer_unordered(AT_ONCE).try_collect().await?;
+        let filed = u32::try_from(size.saturating_sub(before)).unwrap_or(u32::MAX);
+        self.pace = watch.elapsed().checked_div(filed).unwrap_or(self.pace);
+        Ok(())
     }
 
     /// Asks everything that this store can be asked.

@@ -8,6 +8,7 @@ mod place;
 mod plot;
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::Args;
 use serde_json::{Map, json};
@@ -27,9 +28,12 @@ pub(crate) struct Task {
     /// Only these stores
     #[arg(long = "store")]
     stores: Vec<Where>,
-    /// Go up to this many sessions
-    #[arg(long)]
-    up_to: Option<usize>,
+    /// Only these sizes
+    #[arg(long = "size")]
+    sizes: Vec<usize>,
+    /// Leave out a size that would take a store longer than this to reach, in minutes, at the pace of the one before
+    #[arg(long, value_name = "MINUTES", default_value_t = 15)]
+    patience: u64,
     /// Draw what was found into this SVG file
     #[arg(long)]
     plot: Option<PathBuf>,
@@ -44,13 +48,15 @@ struct Found {
 /// Measures store by store, size by size.
 pub(crate) fn measure(effort: Effort, task: &Task) -> Outcome<Section> {
     let stores = if task.stores.is_empty() { Where::ALL.to_vec() } else { task.stores.clone() };
-    let up_to = task.up_to.unwrap_or(usize::MAX);
-    let sizes: Vec<usize> = effort.sizes.iter().copied().filter(|size| *size <= up_to).collect();
+    let mut sizes = if task.sizes.is_empty() { effort.sizes.to_vec() } else { task.sizes.clone() };
+    // A store only grows.
+    sizes.sort_unstable();
+    let patience = Duration::from_secs(task.patience.saturating_mul(60));
     let mut section = Section::default();
     let mut raw = Map::new();
     let mut all = Vec::new();
     for store in stores {
-        let found = measure_store(store, &sizes)?;
+        let found = measure_store(store, &sizes, patience)?;
         section.rows.extend(rows(&found));
         raw.insert(store.to_string(), json!(found.levels));
         all.push(found);
@@ -62,7 +68,7 @@ pub(crate) fn measure(effort: Effort, task: &Task) -> Outcome<Section> {
     Ok(section)
 }
 
-fn measure_store(store: Where, sizes: &[usize]) -> Outcome<Found> {
+fn measure_store(store: Where, sizes: &[usize], patience: Duration) -> Outcome<Found> {
     let runtime = Builder::new_current_thread().enable_all().build().doing("building a runtime")?;
     // The server is started by the thread that stays, and ends after the store has let go of it.
     let place = Place::prepare(store)?;
@@ -72,9 +78,14 @@ fn measure_store(store: Where, sizes: &[usize]) -> Outcome<Found> {
         let mut population = Population::new(subject);
         let mut levels = Vec::new();
         for &size in sizes {
+            let expected = population.time_to(size);
+            if expected > patience {
+                eprintln!("{store}: {size} sessions are left out, {} min to reach", expected.as_secs() / 60);
+                break;
+            }
             eprintln!("{store}: {size} sessions …");
             population.grow_to(size).await?;
-            let weight = place.weight()?.saturating_sub(empty);
+            let weight = place.weight()?.saturating_sub(empty).saturating_sub(place.own(&population));
             levels.push(Level { size, weight, costs: population.measure().await? });
         }
         Ok(levels)

@@ -16,6 +16,7 @@ use cloakroom_servers::{Mariadb, Memcached, Postgres, Redis, RedisCluster, Role}
 use cloakroom_sqlite::{SqliteOptions, SqliteStore};
 use tempfile::TempDir;
 
+use super::level::Population;
 use crate::error::{Doing as _, Outcome};
 use crate::machine::private_memory;
 
@@ -144,6 +145,11 @@ impl Place {
                 .doing("reading a size"),
         }
     }
+
+    /// Bytes of `weight` that are no store's: what the measurement remembers, where it shares its memory with the store.
+    pub(super) fn own(&self, population: &Population) -> u64 {
+        if let Self::Memory = self { u64::try_from(population.bytes()).unwrap_or(u64::MAX) } else { 0 }
+    }
 }
 
 async fn redis(url: &str) -> Outcome<Arc<dyn Store>> {
@@ -164,8 +170,8 @@ fn size_of(directory: &Path) -> Outcome<u64> {
 }
 
 /// More than the sessions of the largest size need.
-const ROOM: usize = 512 << 20;
-const MEMCACHED_MEBIBYTES: &str = "2048";
+const ROOM: usize = 4 << 30;
+const MEMCACHED_MEBIBYTES: &str = "6144";
 /// The files, not the optimiser's estimate.
 const MARIADB_SIZE: &str = "SELECT CAST(SUM(FILE_SIZE) AS UNSIGNED) FROM \
     information_schema.INNODB_SYS_TABLESPACES WHERE NAME LIKE 'cloakroom/%'";

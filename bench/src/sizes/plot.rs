@@ -45,12 +45,12 @@ fn draw_panel(
         .margin(12)
         .x_label_area_size(28)
         .y_label_area_size(48)
-        .build_cartesian_2d((800.0..1_300_000.0).log_scale(), (1.0..300_000.0).log_scale())
+        .build_cartesian_2d((800.0..13_000_000.0).log_scale(), (1.0..300_000.0).log_scale())
         .doing("drawing")?;
     chart
         .configure_mesh()
         .light_line_style(WHITE)
-        .x_labels(4)
+        .x_labels(5)
         .y_labels(6)
         .x_label_formatter(&|sessions| format!("{sessions:.0}"))
         .y_label_formatter(&|cost| format!("{cost}"))
