@@ -85,6 +85,7 @@ fn measure_store(store: Where, sizes: &[usize], patience: Duration) -> Outcome<F
             }
             eprintln!("{store}: {size} sessions …");
             population.grow_to(size).await?;
+            place.settle()?;
             let weight = place.weight()?.saturating_sub(empty).saturating_sub(place.own(&population));
             levels.push(Level { size, weight, costs: population.measure().await? });
         }
