@@ -66,16 +66,27 @@ impl RedisFacts {
     /// What somebody who runs this should know, a sentence each with its remedy; nothing where all is well.
     #[must_use]
     pub fn warnings(&self) -> Vec<String> {
-        let mut warnings = self.warnings_of_way();
-        for server in &self.servers {
-            let about = server.warnings(self.replicas_demanded);
-            warnings.extend(about.into_iter().map(|warning| format!("{}: {warning}", server.address)));
-        }
-        warnings
+        self.warnings_of(&SESSIONS)
+    }
+
+    /// The same where what is kept there is a list of what was ended ([`RedisRevocations`](crate::RedisRevocations)): whatever
+    /// it loses, lets sessions live again that were ended.
+    #[must_use]
+    pub fn warnings_of_list(&self) -> Vec<String> {
+        self.warnings_of(&ENDS)
     }
 }
 
 impl RedisFacts {
+    fn warnings_of(&self, kept: &Kept) -> Vec<String> {
+        let mut warnings = self.warnings_of_way();
+        for server in &self.servers {
+            let about = server.warnings(kept, self.replicas_demanded);
+            warnings.extend(about.into_iter().map(|warning| format!("{}: {warning}", server.address)));
+        }
+        warnings
+    }
+
     fn warnings_of_way(&self) -> Vec<String> {
         let mut warnings = Vec::new();
         if self.is_in_clear {
@@ -93,124 +104,85 @@ impl RedisFacts {
         }
         warnings
     }
-
-    /// The same where what is kept there is a list of what was ended ([`RedisRevocations`](crate::RedisRevocations)): whatever
-    /// it loses, lets sessions live again that were ended.
-    #[must_use]
-    pub fn warnings_of_list(&self) -> Vec<String> {
-        let mut warnings = self.warnings_of_way();
-        for server in &self.servers {
-            let about = server.warnings_of_list(self.replicas_demanded);
-            warnings.extend(about.into_iter().map(|warning| format!("{}: {warning}", server.address)));
-        }
-        warnings
-    }
 }
 
+/// What is kept on servers, and what it means to lose some of it.
+struct Kept {
+    /// What a restart without an append-only file does.
+    restarted: &'static str,
+    /// What losing the last moments does to what ended in them.
+    loses: &'static str,
+    may_evict: fn(policy: &str) -> bool,
+    /// What a full server may do that evicts it.
+    evicted: &'static str,
+    /// What comes of not being told of changes, and what to allow.
+    deaf: &'static str,
+    /// Whose URL it is where replicas can be demanded.
+    name: &'static str,
+}
+
+const SESSIONS: Kept = Kept {
+    restarted: "a crash loses the sessions of the last minutes and revives those that ended in them",
+    loses: "revives sessions that",
+    may_evict: |policy| policy != NO_EVICTION,
+    evicted: "signs people out",
+    deaf: "nothing is cached and every read asks Redis; allow it +client|tracking +ping, in a Cluster also +cluster|nodes",
+    name: "store",
+};
+
+const ENDS: Kept = Kept {
+    restarted: "a restart forgets what ended, and whoever was signed out is let in again",
+    loses: "forgets what",
+    may_evict: may_evict_everything,
+    evicted: "may forget the whole list of ends, and whoever was signed out is let in again",
+    deaf: "other nodes hear of an end at their next reading only; allow it +client|tracking +ping",
+    name: "list",
+};
+
 impl ServerFacts {
-    fn warnings(&self, demanded: u32) -> Vec<String> {
+    fn warnings(&self, kept: &Kept, demanded: u32) -> Vec<String> {
+        let Kept { restarted, loses, evicted, deaf, name, .. } = kept;
         let mut warnings = Vec::new();
         match self.append_fsync.as_deref() {
-            _ if !self.append_only => warnings.push(
-                "no append-only file: a crash loses the sessions of the last minutes and revives those that ended in them; \
-                 set appendonly yes"
-                    .to_owned(),
-            ),
-            None => warnings.push(
+            _ if !self.append_only => {
+                warnings.push(format!("no append-only file: {restarted}; set appendonly yes"));
+            }
+            None => warnings.push(format!(
                 "could not ask how often the append-only file is written (CONFIG is denied): see that appendfsync is always, \
-                 or a crash revives sessions that ended in the last second"
-                    .to_owned(),
-            ),
+                 or a crash {loses} ended in the last second"
+            )),
             Some("always") => {}
             Some(other) => warnings.push(format!(
-                "appendfsync is {other}: a crash of the machine revives sessions that ended in the last second or more; \
-                 set it to always, or accept that"
+                "appendfsync is {other}: a crash of the machine {loses} ended in the last second or more; set it to always, \
+                 or accept that"
             )),
         }
-        if self.eviction_policy != NO_EVICTION {
-            warnings.push(format!(
-                "maxmemory-policy is {}: a full server signs people out; set it to noeviction",
-                self.eviction_policy
-            ));
+        let policy = &self.eviction_policy;
+        if (kept.may_evict)(policy) {
+            warnings
+                .push(format!("maxmemory-policy is {policy}: a full server {evicted}; set it to noeviction"));
         }
         if !self.tells_changes {
-            warnings.push(
-                "the user may not follow changes: nothing is cached and every read asks Redis; allow it +client|tracking \
-                 +ping, in a Cluster also +cluster|nodes"
-                    .to_owned(),
-            );
+            warnings.push(format!("the user may not follow changes: {deaf}"));
         }
-        warnings.extend(self.warning_of_memory());
-        if self.replicas > 0 && demanded == 0 {
+        if self.max_memory == 0 {
+            let unlimited =
+                "maxmemory is not set: a server that grows beyond the machine's memory is killed; set it";
+            warnings.push(unlimited.to_owned());
+        }
+        let replicas = self.replicas;
+        if replicas > 0 && demanded == 0 {
             warnings.push(format!(
-                "{} replicas and no wait_replicas: a fail-over revives what ended just before it; add ?wait_replicas={} to \
-                 the store's URL",
-                self.replicas, self.replicas
+                "{replicas} replicas and no wait_replicas: a fail-over {loses} ended just before it; add \
+                 ?wait_replicas={replicas} to the {name}'s URL"
             ));
         }
-        warnings.extend(self.warning_of_missing(demanded));
+        if replicas < u64::from(demanded) {
+            warnings.push(format!(
+                "{demanded} replicas are demanded and {replicas} are there: signing out fails; start the others, or demand fewer"
+            ));
+        }
         warnings
-    }
-
-    fn warnings_of_list(&self, demanded: u32) -> Vec<String> {
-        let mut warnings = Vec::new();
-        match self.append_fsync.as_deref() {
-            _ if !self.append_only => warnings.push(
-                "no append-only file: a restart forgets what ended, and whoever was signed out is let in again; set \
-                 appendonly yes"
-                    .to_owned(),
-            ),
-            None => warnings.push(
-                "could not ask how often the append-only file is written (CONFIG is denied): see that appendfsync is always, \
-                 or a crash forgets what ended in the last second"
-                    .to_owned(),
-            ),
-            Some("always") => {}
-            Some(other) => warnings.push(format!(
-                "appendfsync is {other}: a crash of the machine forgets what ended in the last second or more; set it to \
-                 always, or accept that"
-            )),
-        }
-        if may_evict_everything(&self.eviction_policy) {
-            warnings.push(format!(
-                "maxmemory-policy is {}: a full server may forget the whole list of ends, and whoever was signed out is let in \
-                 again; set it to noeviction",
-                self.eviction_policy
-            ));
-        }
-        if !self.tells_changes {
-            warnings.push(
-                "the user may not follow changes: other nodes hear of an end at their next reading only; allow it \
-                 +client|tracking +ping"
-                    .to_owned(),
-            );
-        }
-        warnings.extend(self.warning_of_memory());
-        if self.replicas > 0 && demanded == 0 {
-            warnings.push(format!(
-                "{} replicas and no wait_replicas: a fail-over forgets what ended just before it; add ?wait_replicas={} to \
-                 the list's URL",
-                self.replicas, self.replicas
-            ));
-        }
-        warnings.extend(self.warning_of_missing(demanded));
-        warnings
-    }
-
-    fn warning_of_memory(&self) -> Option<String> {
-        (self.max_memory == 0).then(|| {
-            "maxmemory is not set: a server that grows beyond the machine's memory is killed; set it"
-                .to_owned()
-        })
-    }
-
-    fn warning_of_missing(&self, demanded: u32) -> Option<String> {
-        (self.replicas < u64::from(demanded)).then(|| {
-            format!(
-                "{demanded} replicas are demanded and {} are there: signing out fails; start the others, or demand fewer",
-                self.replicas
-            )
-        })
     }
 }
 
