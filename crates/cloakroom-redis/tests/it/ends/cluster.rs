@@ -8,7 +8,7 @@ use cloakroom_servers::{Redis, RedisCluster, Role};
 use cloakroom_store::{ErrorKind, Place, RevocationList};
 
 use super::super::{eventually, run};
-use super::crowd::Crowd;
+use super::crowd::check_replaced;
 use super::{Copy, open, open_hasty};
 
 fn slot(cluster: &RedisCluster) -> u16 {
@@ -50,27 +50,15 @@ fn owner_seen_by(server: &Redis, slot: u16) -> Option<u16> {
 #[test]
 fn after_the_owner_was_replaced_while_it_was_stopped_no_read_is_answered_by_it() {
     let cluster = RedisCluster::start().unwrap();
-    run(async {
-        let durable = open(&format!("{}?wait_replicas=1", cluster.url())).await;
-        let reader = Arc::new(open(&cluster.url()).await);
-        let before = Ends::new(1).some(20);
-        durable.add(&before).await.unwrap();
-        assert_eq!(Copy::of(&reader).await.known, before);
-        let slot = slot(&cluster);
-        let owner = cluster.primary_of(slot).unwrap();
+    let slot = slot(&cluster);
+    let owner = cluster.primary_of(slot).unwrap();
+    let replace = async || {
         owner.pause();
         wait_for_promotion(&cluster, slot, owner.port()).await;
-        let writer = Arc::new(open(&cluster.url()).await);
-        let crowd = Crowd::start(&writer, &reader);
-        // It believes for a moment to be the owner.
-        owner.resume();
-        crowd.goes_on(200).await;
-        let acknowledged = crowd.finish().await;
-        let known = Copy::of(&reader).await.known;
-        for entry in acknowledged.iter().chain(&before) {
-            assert!(known.contains(entry), "it was acknowledged: {entry:?}");
-        }
-    });
+        open(&cluster.url()).await
+    };
+    // It believes for a moment to be the owner.
+    run(check_replaced(&cluster.url(), 1, replace, || owner.resume()));
 }
 
 #[test]

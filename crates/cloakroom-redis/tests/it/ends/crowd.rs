@@ -9,10 +9,34 @@ use cloakroom_redis::RedisRevocations;
 use cloakroom_store::{RevocationEntry, RevocationList as _};
 use tokio::task::JoinSet;
 
-use super::{Copy, until};
+use super::{Copy, open, until};
+
+/// Many add to the successor of a server, to which `replace` answers a handle, and read by a handle from before, while the old
+/// one, which `wake` has speak, believes that it was never replaced: what they read is right or an error.
+pub(super) async fn check_replaced(
+    url: &str,
+    replicas: usize,
+    replace: impl AsyncFnOnce() -> RedisRevocations,
+    wake: impl FnOnce(),
+) {
+    let durable = open(&format!("{url}?wait_replicas={replicas}")).await;
+    let reader = Arc::new(open(url).await);
+    let before = Ends::new(1).some(20);
+    durable.add(&before).await.unwrap();
+    assert_eq!(Copy::of(&reader).await.known, before);
+    let writer = Arc::new(replace().await);
+    let crowd = Crowd::start(&writer, &reader);
+    wake();
+    crowd.goes_on(200).await;
+    let acknowledged = crowd.finish().await;
+    let known = Copy::of(&reader).await.known;
+    for entry in acknowledged.iter().chain(&before) {
+        assert!(known.contains(entry), "it was acknowledged: {entry:?}");
+    }
+}
 
 /// Adders, each with readers of their own to ask after every add.
-pub(super) struct Crowd {
+struct Crowd {
     tasks: JoinSet<Vec<RevocationEntry>>,
     is_over: Arc<AtomicBool>,
     confirmed: Arc<AtomicUsize>,
@@ -20,7 +44,7 @@ pub(super) struct Crowd {
 
 impl Crowd {
     /// Adds through one handle and reads through the other, each with a place.
-    pub(super) fn start(writer: &Arc<RedisRevocations>, reader: &Arc<RedisRevocations>) -> Self {
+    fn start(writer: &Arc<RedisRevocations>, reader: &Arc<RedisRevocations>) -> Self {
         let (is_over, confirmed) = (Arc::<AtomicBool>::default(), Arc::<AtomicUsize>::default());
         let mut tasks = JoinSet::new();
         for seed in 0..4 {
@@ -58,7 +82,7 @@ impl Crowd {
     }
 
     /// Waits until this many more reads have found what was acknowledged.
-    pub(super) async fn goes_on(&self, times: usize) {
+    async fn goes_on(&self, times: usize) {
         let enough = self.confirmed.load(Ordering::Acquire) + times;
         until("they go on", async || {
             assert!(!self.tasks.is_empty(), "they are at it");
@@ -68,7 +92,7 @@ impl Crowd {
     }
 
     /// What was acknowledged, by all of them.
-    pub(super) async fn finish(mut self) -> Vec<RevocationEntry> {
+    async fn finish(mut self) -> Vec<RevocationEntry> {
         self.is_over.store(true, Ordering::Release);
         let mut all = Vec::new();
         while let Some(acknowledged) = self.tasks.join_next().await {
