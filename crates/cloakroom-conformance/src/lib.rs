@@ -42,6 +42,7 @@ mod golden;
 mod harness;
 mod lists;
 mod model;
+mod records;
 mod subject;
 mod suite;
 mod surroundings;
@@ -51,6 +52,7 @@ pub use fixtures::{Filing, Fixtures, IDLE, LIFE, RETENTION, Seeded, T0, at, prin
 pub use golden::{Golden, golden_records};
 pub use harness::{Corruption, Effort, Harness};
 pub use lists::{Ends, ListHarness, ListSuite, ListTraffic, past, run_list_suites, run_lists};
+pub use records::{instants, records};
 pub use suite::{Failure, Suite, SuiteOf, run, run_suites};
 pub use surroundings::{Fullness, ServerClock, ServerDisk, check_clock, check_full_disk};
 pub use wrappers::{CountingStore, Fault, FaultyStore, Gate, GatedStore, Moment, SwitchedStore};

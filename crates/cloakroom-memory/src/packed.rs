@@ -255,7 +255,8 @@ const PACKED: &str = "bytes in this process are what `Packed::new` wrote";
 
 #[cfg(test)]
 mod tests {
-    use cloakroom_core::{AuthLevel, Authentication, Method, MethodUse, Principal, Role};
+    use cloakroom_conformance::records;
+    use cloakroom_core::{Authentication, Principal};
     use proptest::prelude::*;
 
     use super::*;
@@ -289,66 +290,6 @@ mod tests {
             40,
             "a part was added to the principal or changed: pack it, then say so"
         );
-    }
-
-    fn instants() -> impl Strategy<Value = Timestamp> {
-        prop_oneof![any::<i64>(), 0..2_000_000_000_000_i64].prop_map(Timestamp::from_millis)
-    }
-
-    fn durations() -> impl Strategy<Value = Duration> {
-        prop_oneof![any::<u64>(), 0..100_000_000_u64].prop_map(Duration::from_millis)
-    }
-
-    fn lifetimes() -> impl Strategy<Value = Lifetime> {
-        (durations(), instants(), durations(), any::<bool>()).prop_map(
-            |(idle, absolute, retention, remembered)| {
-                let persistence = if remembered { Persistence::Remembered } else { Persistence::Browser };
-                Lifetime::new(idle, absolute, retention).with_persistence(persistence)
-            },
-        )
-    }
-
-    fn principals() -> impl Strategy<Value = Principal> {
-        ("[a-zé]{1,120}", prop::collection::vec("[a-z]{1,9}", 0..4)).prop_map(|(name, roles)| {
-            let roles = roles.iter().map(|role| Role::new(role).unwrap());
-            Principal::new(PrincipalId::new(name).unwrap()).with_roles(roles).unwrap()
-        })
-    }
-
-    fn devices() -> impl Strategy<Value = Device> {
-        (any::<Option<IpAddr>>(), ".{0,30}", ".{0,5}").prop_map(|(ip, user_agent, label)| {
-            let device = Device::new().with_user_agent(&user_agent).with_label(&label);
-            if let Some(ip) = ip { device.with_ip(ip) } else { device }
-        })
-    }
-
-    fn authentications() -> impl Strategy<Value = Authentication> {
-        let methods = prop::collection::vec(("[a-z]{1,8}|password", instants()), 1..4);
-        (1..=3_u8, methods).prop_map(|(level, methods)| {
-            let used = |(name, at): (String, Timestamp)| MethodUse { method: Method::new(name).unwrap(), at };
-            let methods = methods.into_iter().map(used).collect();
-            Authentication::from_methods(AuthLevel::from_u8(level).unwrap(), methods).unwrap()
-        })
-    }
-
-    prop_compose! {
-        fn records()(
-            (id, created_at, rotated_at, lifetime) in (any::<[u8; 16]>(), instants(), instants(), lifetimes()),
-            principal in prop::option::of(principals()),
-            device in prop::option::of(devices()),
-            authentication in prop::option::of(authentications()),
-            attributes in prop::collection::vec(("[a-z]{1,9}", prop::collection::vec(any::<u8>(), 0..300)), 0..4),
-        ) -> SessionRecord {
-            let mut record = SessionRecord::new(SessionId::from_bytes(id), created_at, lifetime);
-            record.rotated_at = rotated_at;
-            record.principal = principal.map(Arc::new);
-            record.device = device.map(Box::new);
-            record.authentication = authentication.map(Box::new);
-            for (key, bytes) in attributes {
-                record.attributes.insert_bytes(AttributeKey::new(&key).unwrap(), bytes.into());
-            }
-            record
-        }
     }
 
     proptest! {
