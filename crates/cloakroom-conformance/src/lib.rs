@@ -33,7 +33,7 @@
 //!
 //! Here are also the stores that tests of the engine wrap around a good one: one that fails by plan or by seed
 //! ([`FaultyStore`]), one that waits to be let through ([`GatedStore`]), one that counts ([`CountingStore`]), one whose news are held and lost
-//! ([`SwitchedStore`]).
+//! ([`SwitchedStore`]); and sessions in every state, which an upgrade must leave as they were ([`Residents`]).
 
 mod case;
 mod cases;
@@ -43,6 +43,7 @@ mod harness;
 mod lists;
 mod model;
 mod records;
+mod residents;
 mod subject;
 mod suite;
 mod surroundings;
@@ -53,6 +54,7 @@ pub use golden::{Golden, golden_records};
 pub use harness::{Corruption, Effort, Harness};
 pub use lists::{Ends, ListHarness, ListSuite, ListTraffic, past, run_list_suites, run_lists};
 pub use records::{instants, records};
+pub use residents::Residents;
 pub use suite::{Failure, Suite, SuiteOf, run, run_suites};
 pub use surroundings::{Fullness, ServerClock, ServerDisk, check_clock, check_full_disk};
 pub use wrappers::{CountingStore, Fault, FaultyStore, Gate, GatedStore, Moment, SwitchedStore};

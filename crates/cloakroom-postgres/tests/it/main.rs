@@ -23,3 +23,4 @@ mod plans;
 mod read_only;
 mod support;
 mod tls;
+mod upgrade;

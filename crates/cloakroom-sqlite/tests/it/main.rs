@@ -14,6 +14,7 @@ mod file;
 mod kill;
 mod lists;
 mod power;
+mod upgrade;
 mod vfs;
 
 use std::process::ExitCode;
@@ -30,7 +31,9 @@ fn main() -> ExitCode {
         _ => {}
     }
     vfs::install();
-    let trials = [power::TESTS, fault::TESTS, kill::TESTS, file::TESTS, feed::TESTS, lists::TESTS].concat();
+    let trials =
+        [power::TESTS, fault::TESTS, kill::TESTS, file::TESTS, feed::TESTS, lists::TESTS, upgrade::TESTS]
+            .concat();
     libtest_mimic::run(&Arguments::from_args(), trials.into_iter().map(trial).collect()).exit_code()
 }
 
