@@ -220,6 +220,12 @@ impl MysqlStep {
     pub const fn statement(sql: &'static str) -> Self {
         Self { procedure: None, sql }
     }
+
+    /// The `CREATE PROCEDURE` of the one with this name, which is dropped first if it is there.
+    #[must_use]
+    pub const fn procedure(name: &'static str, sql: &'static str) -> Self {
+        Self { procedure: Some(name), sql }
+    }
 }
 
 macro_rules! statement {
@@ -230,7 +236,7 @@ macro_rules! statement {
 
 macro_rules! procedure {
     ($version:literal, $name:literal) => {
-        MysqlStep { procedure: Some($name), ..statement!($version, $name) }
+        MysqlStep::procedure($name, include_str!(concat!("../schema/", $version, "/", $name, ".sql")))
     };
 }
 

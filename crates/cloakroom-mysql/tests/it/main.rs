@@ -16,3 +16,4 @@ mod migrate;
 mod read_only;
 mod support;
 mod tls;
+mod upgrade;

@@ -1,15 +1,20 @@
 //! Schemas that come about: at once, in pieces, by whom.
 
+use std::num::NonZeroU16;
 use std::sync::Arc;
 
-use cloakroom_conformance::{Fixtures, T0, at, principal_id};
-use cloakroom_mysql::MysqlStore;
+use cloakroom_conformance::{Ends, Fixtures, T0, at, principal_id};
+use cloakroom_mysql::{MysqlPool, MysqlRevocations, MysqlStore};
 use cloakroom_servers::{Mariadb, Relay};
-use cloakroom_store::{ErrorKind, ListFilter, ListQuery, Selector, Store, SweepRequest, Version};
+use cloakroom_store::{
+    ErrorKind, ExportQuery, Imported, ListFilter, ListQuery, Place, Reading, RevocationList, Selector, Store,
+    SweepRequest, Version,
+};
 
 use crate::support::{
     change, end, exchange, file, is_live, note, open, options, runtime, shared, through, try_file, whole,
 };
+use crate::upgrade::NEXT;
 
 /// All there is in a database, as text.
 fn schema(server: &Mariadb, database: &str) -> String {
@@ -124,42 +129,70 @@ fn without_the_right_to_migrate_the_error_says_what_to_grant() {
     });
 }
 
-/// The grants that the book gives for a user who runs but does not migrate: enough for every verb.
+/// The statements of the operator's chapter about rights, word by word: who migrates, and who runs.
+fn grants_of_the_book() -> &'static str {
+    let chapter = include_str!("../../../../docs/book/stores/mysql.md");
+    let blocks = chapter.split("```sql\n").skip(1).filter_map(|rest| rest.split("```").next());
+    let statements = blocks.into_iter().find(|block| block.contains("GRANT")).unwrap();
+    assert!(statements.contains("TO 'owner'@'%';") && statements.contains("TO 'web'@'%';"), "{statements}");
+    statements
+}
+
 #[test]
-fn a_user_with_the_least_rights_can_do_everything_but_migrate() {
+fn the_books_owner_can_create_and_upgrade_and_its_web_can_do_every_verb_and_neither() {
     let server = shared();
-    let url = server.database("least").unwrap();
+    let users = "CREATE USER 'owner'@'%' IDENTIFIED BY ''; CREATE USER 'web'@'%' IDENTIFIED BY '';";
+    server.sql("mysql", &format!("{users} {}", grants_of_the_book())).unwrap();
+    let [owner, web] =
+        ["owner", "web"].map(|user| format!("mysql://{user}@127.0.0.1:{}/sessions", server.port()));
     runtime().block_on(async {
-        drop(open(&url).await);
-        server
-            .sql(
-                "mysql",
-                "CREATE USER shop@'%' IDENTIFIED BY '';
-                 GRANT SELECT, INSERT, UPDATE, DELETE, EXECUTE ON least.* TO shop@'%';",
-            )
-            .unwrap();
-        let store = open(&url.replace("cloakroom@", "shop@")).await;
-        let mut fixtures = Fixtures::new(1);
-        let filing = fixtures.signed_in("alice");
+        let refused = MysqlStore::connect(options(&web)).await.unwrap_err();
+        assert!(whole(&refused).contains("CREATE ROUTINE"), "{}", whole(&refused));
+        drop(open(&owner).await);
+        drop(MysqlRevocations::connect(options(&owner)).await.unwrap());
+        let store = open(&web).await;
+        every_verb(&store).await;
+        let list = MysqlRevocations::connect(options(&web)).await.unwrap();
+        let entries = Ends::new(1).of_every_kind();
+        list.add(&entries).await.unwrap();
+        let Reading::Entries { entries: read, .. } = list.read(Place::START, 100).await.unwrap() else {
+            panic!("a short list is one page")
+        };
+        assert_eq!(read.len(), entries.len());
+        list.prune(T0, 10).await.unwrap();
+        list.ping().await.unwrap();
+        let refused = MysqlPool::connect(&options(&web), &NEXT).await.unwrap_err();
+        assert!(refused.to_string().contains("denied"), "{refused}");
+        let filing = Fixtures::new(2).signed_in("bob").issued_at(at(1));
         file(&store, &filing).await;
-        change(&store, &filing, Version::FIRST).await.unwrap();
-        let next = filing.rotated(fixtures.next_digest(&filing), T0);
-        exchange(&store, &filing, &next, Version::from_u64(2)).await.unwrap();
-        assert_eq!(note(&store, std::slice::from_ref(&next), at(5)).await.unwrap().touched, 1);
-        let page = store.list(&ListQuery::new(ListFilter::default()), T0).await.unwrap();
-        assert_eq!(page.items.len(), 1);
-        assert_eq!(store.count(T0).await.unwrap().signed_in, 1);
-        assert!(store.ping().await.unwrap().is_some());
-        let principal = Selector::Principal { principal: principal_id("alice"), except: None };
-        assert_eq!(end(&store, &principal, T0).await.unwrap().ended.len(), 1);
-        end(&store, &Selector::All, T0).await.unwrap();
-        end(&store, &Selector::IssuedBefore(T0), T0).await.unwrap();
-        let round =
-            SweepRequest { now: at(100_000_000), limit: 100, lease: std::time::Duration::from_secs(1) };
-        assert_eq!(store.sweep(round).await.unwrap().removed, 2);
-        let everything = cloakroom_store::ExportQuery::new(None, std::num::NonZeroU16::MIN);
-        assert!(store.export(&everything, T0).await.unwrap().items.is_empty());
+        drop(MysqlPool::connect(&options(&owner), &NEXT).await.unwrap());
+        assert!(is_live(&store, &filing).await);
     });
+}
+
+async fn every_verb(store: &MysqlStore) {
+    let mut fixtures = Fixtures::new(1);
+    let filing = fixtures.signed_in("alice");
+    file(store, &filing).await;
+    change(store, &filing, Version::FIRST).await.unwrap();
+    let next = filing.rotated(fixtures.next_digest(&filing), T0);
+    exchange(store, &filing, &next, Version::from_u64(2)).await.unwrap();
+    assert_eq!(note(store, std::slice::from_ref(&next), at(5)).await.unwrap().touched, 1);
+    let page = store.list(&ListQuery::new(ListFilter::default()), T0).await.unwrap();
+    assert_eq!(page.items.len(), 1);
+    assert_eq!(store.count(T0).await.unwrap().signed_in, 1);
+    assert!(store.ping().await.unwrap().is_some());
+    let everything = ExportQuery::new(None, NonZeroU16::MAX);
+    for filed in store.export(&everything, T0).await.unwrap().items {
+        assert_eq!(store.import(&filed, T0).await.unwrap(), Imported::AlreadyExists);
+    }
+    let principal = Selector::Principal { principal: principal_id("alice"), except: None };
+    assert_eq!(end(store, &principal, T0).await.unwrap().ended.len(), 1);
+    end(store, &Selector::All, T0).await.unwrap();
+    end(store, &Selector::IssuedBefore(T0), T0).await.unwrap();
+    let round = SweepRequest { now: at(100_000_000), limit: 100, lease: std::time::Duration::from_secs(1) };
+    assert_eq!(store.sweep(round).await.unwrap().removed, 2);
+    assert!(store.export(&everything, T0).await.unwrap().items.is_empty());
 }
 
 /// Nodes that are already running are not disturbed by one that starts.
