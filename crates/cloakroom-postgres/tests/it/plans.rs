@@ -116,7 +116,7 @@ async fn ask(store: &PostgresStore, fixtures: &mut Fixtures, verb: &str) {
         "insert" => insert(store, &filing).await,
         "list" => drop(store.list(&list(|_| ()), T0).await.unwrap()),
         "list principal" => {
-            let query = list(|filter| filter.principal = Some(principal_id("p77")));
+            let query = list(|filter| filter.principal = Some(principal_id("p7")));
             drop(store.list(&query, T0).await.unwrap());
         }
         "list ended" => {
@@ -162,6 +162,68 @@ async fn insert(store: &PostgresStore, filing: &Filing) {
     let Filing { record, digest } = filing;
     let request = InsertRequest { record, digest: *digest, limit, replaces: None, now: T0 };
     store.insert(request).await.unwrap();
+}
+
+/// As many sessions as wanted, twenty of each principal: one in ten has ended, and nothing is due.
+const POPULATION: &str = "
+    INSERT INTO cloakroom.session (
+        created_at, last_seen_at, idle_timeout, absolute_expires_at, retention, due_at, version, generation, id, digest,
+        principal, ip, body, ended_at, end_reason
+    )
+    SELECT
+        1700000000000 + n, 1800000000000, 1800000, 1900000000000, 86400000, 1850000000000 + n, 1, 0,
+        substr(sha256(('id' || n)::bytea), 1, 16), sha256(n::text::bytea) || '\\x0000', 'p' || n / 20,
+        CASE WHEN n % 10 > 0 THEN '10.0.0.0'::inet + n / 20 END, CASE WHEN n % 10 > 0 THEN pattern.body END,
+        CASE WHEN n % 10 = 0 THEN 1800000000000 END, CASE WHEN n % 10 = 0 THEN 'signed_out' END
+    FROM generate_series(1, {size}) AS n, cloakroom.session AS pattern;
+    DELETE FROM cloakroom.session WHERE principal = 'pattern';
+    INSERT INTO cloakroom.retired (rotated_at, keep_until, id, digest)
+    SELECT 1800000000000, 1850000000000 + n, substr(sha256(n::text::bytea), 1, 16), sha256(('old' || n)::bytea) || '\\x0000'
+    FROM generate_series(1, {size}) AS n;
+    ANALYZE;";
+
+/// What a verb costs does not grow with the number of sessions: not the time, which depends on what is in memory, but the
+/// rows that are fetched for it.
+#[test]
+fn every_verb_fetches_as_many_rows_among_a_hundred_thousand_as_among_a_thousand() {
+    let server = Postgres::start_with(&["-c", "autovacuum=off"]).unwrap();
+    runtime().block_on(async {
+        let few = rows_of_each_verb(&server, "few", 1_000).await;
+        let many = rows_of_each_verb(&server, "many", 100_000).await;
+        assert_eq!(few, many);
+        let page = many.iter().find(|(verb, _)| *verb == "list").map(|(_, rows)| *rows);
+        assert!(page > Some(50) && many.iter().all(|(_, rows)| *rows <= 60), "{many:?}");
+    });
+}
+
+async fn rows_of_each_verb(server: &Postgres, database: &str, size: u32) -> Vec<(&'static str, u64)> {
+    let url = server.database(database).unwrap();
+    file(&*open(&url).await, &Fixtures::new(77).signed_in("pattern")).await;
+    server.sql(database, &POPULATION.replace("{size}", &size.to_string())).unwrap();
+    let explain = format!(
+        "ALTER ROLE cloakroom IN DATABASE {database} SET session_preload_libraries = 'auto_explain';
+         ALTER ROLE cloakroom IN DATABASE {database} SET auto_explain.log_min_duration = 0;
+         ALTER ROLE cloakroom IN DATABASE {database} SET auto_explain.log_analyze = on;
+         ALTER ROLE cloakroom IN DATABASE {database} SET auto_explain.log_timing = off;
+         ALTER ROLE cloakroom IN DATABASE {database} SET auto_explain.log_nested_statements = on;"
+    );
+    server.sql("postgres", &explain).unwrap();
+    let (store, mut fixtures) = (open(&url).await, Fixtures::new(1));
+    let mut all = Vec::new();
+    for verb in VERBS {
+        let before = server.log().len();
+        ask(&store, &mut fixtures, verb).await;
+        let log = server.log();
+        all.push((verb, rows_touched(log.get(before..).unwrap_or_default())));
+    }
+    for _ in 0..3 {
+        file(&store, &fixtures.signed_in("bob")).await;
+    }
+    let before = server.log().len();
+    let round = SweepRequest { now: at(10_000), limit: 100, lease: std::time::Duration::ZERO };
+    assert_eq!(store.sweep(round).await.unwrap().ended.len(), 3);
+    all.push(("sweep of three", rows_touched(server.log().get(before..).unwrap_or_default())));
+    all
 }
 
 /// Rows that the plans in a piece of the log fetched of tables, by the server's own count.
