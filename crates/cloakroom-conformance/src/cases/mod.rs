@@ -3,6 +3,7 @@
 pub(crate) mod cancel;
 mod corrupt;
 mod count;
+mod duel;
 mod durable;
 mod end;
 mod end_all;

@@ -9,7 +9,8 @@ use cloakroom_store::{
     SweepRequest, Version,
 };
 
-use super::race::{self, Write};
+use super::duel::{self, Write};
+use super::race;
 use super::{limit, rekey};
 use crate::case::{Case, Context, cases};
 use crate::fixtures::{Filing, Fixtures, T0, at, principal_id};
@@ -157,17 +158,17 @@ async fn of_many_changes_by_both_every_one_counts(context: &Context) {
 
 async fn a_sign_out_at_one_is_not_undone_by_a_change_at_the_other(context: &Context) {
     let [one, other] = [context.open().await, context.open().await];
-    race::sign_out_against(context.effort().races / 10, [&one, &other], Write::Change).await;
+    duel::sign_out_against(context.effort().races / 10, [&one, &other], Write::Change).await;
 }
 
 async fn a_sign_out_at_one_is_not_undone_by_activity_at_the_other(context: &Context) {
     let [one, other] = [context.open().await, context.open().await];
-    race::sign_out_against(context.effort().races / 10, [&one, &other], Write::Activity).await;
+    duel::sign_out_against(context.effort().races / 10, [&one, &other], Write::Activity).await;
 }
 
 async fn a_sign_out_at_one_is_not_undone_by_an_exchange_of_the_token_at_the_other(context: &Context) {
     let [one, other] = [context.open().await, context.open().await];
-    race::sign_out_against(context.effort().races / 10, [&one, &other], Write::Exchange).await;
+    duel::sign_out_against(context.effort().races / 10, [&one, &other], Write::Exchange).await;
 }
 
 async fn whoever_signed_in_at_one_before_the_other_ended_everything_is_out(context: &Context) {
