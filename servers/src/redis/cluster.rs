@@ -1,8 +1,6 @@
 //! Redis Cluster.
 
-use std::process::Command;
-
-use super::{Listening, Redis, SETTLING, strings};
+use super::{Files, Listening, Redis, SETTLING, strings};
 use crate::{
     Failure, Outcome,
     patience::{Look, until},
@@ -63,10 +61,26 @@ impl RedisCluster {
     /// # Errors
     /// As [`start`](Self::start).
     pub fn start_with(options: &[&str]) -> Outcome<Self> {
+        Self::launch(options, |_| Ok(None))
+    }
+
+    /// Starts all six with further options, such that they speak TLS only, with each other, too, by certificates of
+    /// `authority`, and demand one of whoever connects; the URL's scheme is `rediss+cluster`.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start).
+    #[cfg(feature = "tls")]
+    pub fn start_tls(authority: &crate::Authority, options: &[&str]) -> Outcome<Self> {
+        let all = [super::MUTUAL, &["--tls-cluster", "yes"], options].concat();
+        Self::launch(&all, |place| Files::issued_by(authority, place).map(Some))
+    }
+
+    fn launch(options: &[&str], files: impl Fn(&Place) -> Outcome<Option<Files>>) -> Outcome<Self> {
         let all = [CLUSTER, options].concat();
         let servers = (0..NODES).map(|_| {
             let place = Place::new("redis-cluster", None)?;
-            Redis::launch(place, Listening::Plain, BUS, strings(&all))
+            let listening = Listening::to_servers(files(&place)?);
+            Redis::launch(place, listening, BUS, strings(&all))
         });
         let cluster = Self { servers: servers.collect::<Outcome<Vec<_>>>()? };
         cluster.join()?;
@@ -79,7 +93,8 @@ impl RedisCluster {
     pub fn url(&self) -> String {
         let addresses: Vec<_> =
             self.servers.iter().take(PRIMARIES).map(|one| format!("127.0.0.1:{}", one.port())).collect();
-        format!("redis+cluster://{}", addresses.join(","))
+        let is_tls = self.servers.iter().any(|server| server.client.files.is_some());
+        format!("{}+cluster://{}", if is_tls { "rediss" } else { "redis" }, addresses.join(","))
     }
 
     /// The servers: those that were killed, too.
@@ -207,7 +222,7 @@ impl RedisCluster {
 
     fn join(&self) -> Outcome {
         let [first, ..] = self.servers.as_slice() else { return Ok(()) };
-        let mut command = Command::new(&first.client.program);
+        let mut command = first.client.command();
         command.args(["--cluster", "create"]);
         command.args(self.servers.iter().map(|server| format!("127.0.0.1:{}", server.port())));
         command.args(["--cluster-replicas", "1", "--cluster-yes"]);

@@ -53,7 +53,7 @@ impl Redis {
     /// As [`start_with`](Self::start_with); also if libfaketime is not installed, or nothing may be mounted.
     pub fn start_in(surroundings: &Surroundings, options: &[&str]) -> Outcome<Self> {
         let place = Place::within("redis", None, surroundings)?;
-        Self::launch(place, Listening::Plain, &[], strings(options))
+        Self::launch(place, Listening::to_servers(None), &[], strings(options))
     }
 
     /// Starts a server that speaks TLS only, with the certificate of `authority`; the URL's scheme is `rediss`.
@@ -63,24 +63,15 @@ impl Redis {
     #[cfg(feature = "tls")]
     pub fn start_tls(authority: &crate::Authority, options: &[&str]) -> Outcome<Self> {
         let place = Place::new("redis", None)?;
-        let identity = authority.issue()?;
-        let certificate = place.write("server.pem", identity.certificate_pem())?;
-        let key = place.write("server.key", identity.key_pem())?;
-        let authority = place.write("authority.pem", authority.certificate_pem())?;
-        let mut all = strings(&["--tls-auth-clients", "no", "--tls-cert-file"]);
-        all.push(certificate.into());
-        all.push("--tls-key-file".into());
-        all.push(key.into());
-        all.push("--tls-ca-cert-file".into());
-        all.push(authority.clone().into());
-        all.extend(strings(options));
-        Self::launch(place, Listening::Tls(authority), &[], all)
+        let files = Files::issued_by(authority, &place)?;
+        let all = [&["--tls-auth-clients", "no"], options].concat();
+        Self::launch(place, Listening::to_servers(Some(files)), &[], strings(&all))
     }
 
     /// Where it is: `redis://127.0.0.1:PORT`, or `rediss://…` if it speaks TLS.
     #[must_use]
     pub fn url(&self) -> String {
-        let scheme = if self.client.authority.is_some() { "rediss" } else { "redis" };
+        let scheme = if self.client.files.is_some() { "rediss" } else { "redis" };
         format!("{scheme}://127.0.0.1:{}", self.port())
     }
 
@@ -110,25 +101,26 @@ impl Redis {
         neighbours: &'static [u16],
         options: Vec<OsString>,
     ) -> Outcome<Self> {
-        let authority =
-            if let Listening::Tls(authority) = &listening { Some(authority.clone()) } else { None };
-        let client = Client { program: REDIS_CLI.find()?, authority };
+        let client = Client { program: REDIS_CLI.find()?, files: listening.files.clone() };
         let directory = place.data().to_owned();
         let asking = client.clone();
         let arguments = move |port: u16| {
             let port = port.to_string();
-            let mut all = match &listening {
-                Listening::Sentinel(file) => {
-                    let mut all = vec![file.clone().into_os_string()];
-                    all.extend(strings(&["--sentinel", "--port", &port]));
-                    all
+            let mut all = Vec::new();
+            if let Some(file) = &listening.sentinel {
+                all.push(file.clone().into_os_string());
+                all.push("--sentinel".into());
+            }
+            match &listening.files {
+                None => all.extend(strings(&["--port", &port])),
+                Some(files) => {
+                    all.extend(strings(&["--port", "0", "--tls-port", &port]));
+                    all.extend(files.options(["--tls-cert-file", "--tls-key-file", "--tls-ca-cert-file"]));
                 }
-                Listening::Plain => strings(&["--port", &port]),
-                Listening::Tls(_) => strings(&["--port", "0", "--tls-port", &port]),
-            };
+            }
             all.extend(strings(&["--bind", "127.0.0.1", "--daemonize", "no", "--logfile", "", "--dir"]));
             all.push(directory.clone().into());
-            if !matches!(listening, Listening::Sentinel(_)) {
+            if listening.sentinel.is_none() {
                 all.extend(strings(DURABLE));
             }
             all.extend(options.iter().cloned());
@@ -146,30 +138,71 @@ impl Redis {
 }
 
 /// What a server listens as.
-enum Listening {
-    Plain,
-    /// With the certificate of the authority in this file.
-    #[cfg_attr(not(feature = "tls"), expect(dead_code, reason = "only made where certificates are"))]
-    Tls(PathBuf),
-    /// Configured by this file, which Sentinel writes to.
-    Sentinel(PathBuf),
+struct Listening {
+    /// The file that configures it, and that it writes to, where it is a Sentinel.
+    sentinel: Option<PathBuf>,
+    /// Where it speaks TLS only.
+    files: Option<Files>,
 }
+
+impl Listening {
+    fn to_servers(files: Option<Files>) -> Self {
+        Self { sentinel: None, files }
+    }
+}
+
+/// By what a server proves who it is, and knows whom to believe.
+#[derive(Debug, Clone)]
+#[cfg_attr(not(feature = "tls"), expect(dead_code, reason = "only made where certificates are"))]
+struct Files {
+    certificate: PathBuf,
+    key: PathBuf,
+    authority: PathBuf,
+}
+
+impl Files {
+    #[cfg(feature = "tls")]
+    fn issued_by(authority: &crate::Authority, place: &Place) -> Outcome<Self> {
+        let identity = authority.issue()?;
+        Ok(Self {
+            certificate: place.write("server.pem", identity.certificate_pem())?,
+            key: place.write("server.key", identity.key_pem())?,
+            authority: place.write("authority.pem", authority.certificate_pem())?,
+        })
+    }
+
+    /// The options by which a program is given the certificate, its key, and the authority.
+    fn options(&self, names: [&str; 3]) -> Vec<OsString> {
+        let files = [&self.certificate, &self.key, &self.authority];
+        names.into_iter().zip(files).flat_map(|(name, file)| [name.into(), file.clone().into()]).collect()
+    }
+}
+
+/// What makes servers that keep data, and those that watch them, speak TLS with each other, too, and demand a certificate
+/// of whoever connects.
+#[cfg(feature = "tls")]
+const MUTUAL: &[&str] = &["--tls-auth-clients", "yes", "--tls-replication", "yes"];
 
 /// `redis-cli`.
 #[derive(Debug, Clone)]
 struct Client {
     program: PathBuf,
-    authority: Option<PathBuf>,
+    files: Option<Files>,
 }
 
 impl Client {
     fn ask(&self, port: u16, words: &[&str]) -> Outcome<String> {
-        let mut command = Command::new(&self.program);
+        let mut command = self.command();
         command.args(["-h", "127.0.0.1", "-p", &port.to_string(), "-e"]);
-        if let Some(authority) = &self.authority {
-            command.arg("--tls").arg("--cacert").arg(authority);
-        }
         run(command.args(words), "", ANSWER)
+    }
+
+    fn command(&self) -> Command {
+        let mut command = Command::new(&self.program);
+        if let Some(files) = &self.files {
+            command.arg("--tls").args(files.options(["--cert", "--key", "--cacert"]));
+        }
+        command
     }
 
     fn is_up(&self, port: u16) -> Outcome {

@@ -1,8 +1,9 @@
 //! Redis behind Sentinel.
 
 use std::fmt::Write as _;
+use std::path::PathBuf;
 
-use super::{Listening, Redis, SETTLING, strings};
+use super::{Files, Listening, Redis, SETTLING, strings};
 use crate::{
     Failure, Outcome,
     patience::{Look, until},
@@ -32,9 +33,37 @@ impl RedisSentinel {
     /// # Errors
     /// As [`start`](Self::start).
     pub fn start_with(options: &[&str]) -> Outcome<Self> {
+        Self::start_with_each(options, &[])
+    }
+
+    /// Starts all six with further options: the three that hold data with the former, the Sentinels with the latter.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start).
+    pub fn start_with_each(data: &[&str], sentinels: &[&str]) -> Outcome<Self> {
+        Self::launch(data, sentinels, |_| Ok(None))
+    }
+
+    /// The same, such that all six speak TLS only, with each other, too, by certificates of `authority`, and demand one of
+    /// whoever connects; the URL's scheme is `rediss+sentinel`.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start).
+    #[cfg(feature = "tls")]
+    pub fn start_tls(authority: &crate::Authority, data: &[&str], sentinels: &[&str]) -> Outcome<Self> {
+        let [data, sentinels] = [data, sentinels].map(|options| [super::MUTUAL, options].concat());
+        Self::launch(&data, &sentinels, |place| Files::issued_by(authority, place).map(Some))
+    }
+
+    fn launch(
+        data: &[&str],
+        sentinels: &[&str],
+        files: impl Fn(&Place) -> Outcome<Option<Files>>,
+    ) -> Outcome<Self> {
         let data_server = |more: &[&str]| {
             let place = Place::new("redis", None)?;
-            Redis::launch(place, Listening::Plain, &[], strings(&[more, options].concat()))
+            let listening = Listening::to_servers(files(&place)?);
+            Redis::launch(place, listening, &[], strings(&[more, data].concat()))
         };
         let primary = data_server(&[])?;
         let port = primary.port();
@@ -42,7 +71,12 @@ impl RedisSentinel {
         for _ in 0..REPLICAS {
             data.push(data_server(&["--replicaof", &format!("127.0.0.1 {port}")])?);
         }
-        let sentinels = (0..SENTINELS).map(|_| sentinel(port)).collect::<Outcome<Vec<_>>>()?;
+        let sentinel = |_| {
+            let place = Place::new("sentinel", None)?;
+            let listening = Listening { sentinel: Some(configured(&place, port)?), files: files(&place)? };
+            Redis::launch(place, listening, &[], strings(sentinels))
+        };
+        let sentinels = (0..SENTINELS).map(sentinel).collect::<Outcome<Vec<_>>>()?;
         let all = Self { sentinels, data };
         all.settle()?;
         Ok(all)
@@ -53,7 +87,8 @@ impl RedisSentinel {
     pub fn url(&self) -> String {
         let addresses: Vec<_> =
             self.sentinels.iter().map(|one| format!("127.0.0.1:{}", one.port())).collect();
-        format!("redis+sentinel://{}/{NAME}", addresses.join(","))
+        let is_tls = self.sentinels.iter().any(|sentinel| sentinel.client.files.is_some());
+        format!("{}+sentinel://{}/{NAME}", if is_tls { "rediss" } else { "redis" }, addresses.join(","))
     }
 
     /// The Sentinels.
@@ -197,8 +232,8 @@ impl RedisSentinel {
     }
 }
 
-fn sentinel(primary: u16) -> Outcome<Redis> {
-    let place = Place::new("sentinel", None)?;
+/// A Sentinel's file.
+fn configured(place: &Place, primary: u16) -> Outcome<PathBuf> {
     let mut file = String::new();
     for line in [
         format!("monitor {NAME} 127.0.0.1 {primary} {QUORUM}"),
@@ -209,8 +244,7 @@ fn sentinel(primary: u16) -> Outcome<Redis> {
         // Writing to a string cannot fail.
         let _ = writeln!(file, "sentinel {line}");
     }
-    let file = place.write("sentinel.conf", file)?;
-    Redis::launch(place, Listening::Sentinel(file), &[], Vec::new())
+    place.write("sentinel.conf", file)
 }
 
 fn primary_seen_by(sentinel: &Redis) -> Outcome<u16> {
