@@ -62,128 +62,6 @@ impl RedisFacts {
         };
         self.servers.iter().all(is_safe)
     }
-
-    /// What somebody who runs this should know, a sentence each with its remedy; nothing where all is well.
-    #[must_use]
-    pub fn warnings(&self) -> Vec<String> {
-        self.warnings_of(&SESSIONS)
-    }
-
-    /// The same where what is kept there is a list of what was ended ([`RedisRevocations`](crate::RedisRevocations)): whatever
-    /// it loses, lets sessions live again that were ended.
-    #[must_use]
-    pub fn warnings_of_list(&self) -> Vec<String> {
-        self.warnings_of(&ENDS)
-    }
-}
-
-impl RedisFacts {
-    fn warnings_of(&self, kept: &Kept) -> Vec<String> {
-        let mut warnings = self.warnings_of_way();
-        for server in &self.servers {
-            let about = server.warnings(kept, self.replicas_demanded);
-            warnings.extend(about.into_iter().map(|warning| format!("{}: {warning}", server.address)));
-        }
-        warnings
-    }
-
-    fn warnings_of_way(&self) -> Vec<String> {
-        let mut warnings = Vec::new();
-        if self.is_in_clear {
-            warnings.push(
-                "sessions travel to Redis in clear: write rediss:// and give the server a certificate"
-                    .to_owned(),
-            );
-        }
-        if self.is_open {
-            warnings.push(
-                "Redis is asked without a password: whoever reaches it can end and forge sessions; give it a user, \
-                 as docs/book/stores/redis.md says"
-                    .to_owned(),
-            );
-        }
-        warnings
-    }
-}
-
-/// What is kept on servers, and what it means to lose some of it.
-struct Kept {
-    /// What a restart without an append-only file does.
-    restarted: &'static str,
-    /// What losing the last moments does to what ended in them.
-    loses: &'static str,
-    may_evict: fn(policy: &str) -> bool,
-    /// What a full server may do that evicts it.
-    evicted: &'static str,
-    /// What comes of not being told of changes, and what to allow.
-    deaf: &'static str,
-    /// Whose URL it is where replicas can be demanded.
-    name: &'static str,
-}
-
-const SESSIONS: Kept = Kept {
-    restarted: "a crash loses the sessions of the last minutes and revives those that ended in them",
-    loses: "revives sessions that",
-    may_evict: |policy| policy != NO_EVICTION,
-    evicted: "signs people out",
-    deaf: "nothing is cached and every read asks Redis; allow it +client|tracking +ping, in a Cluster also +cluster|nodes",
-    name: "store",
-};
-
-const ENDS: Kept = Kept {
-    restarted: "a restart forgets what ended, and whoever was signed out is let in again",
-    loses: "forgets what",
-    may_evict: may_evict_everything,
-    evicted: "may forget the whole list of ends, and whoever was signed out is let in again",
-    deaf: "other nodes hear of an end at their next reading only; allow it +client|tracking +ping",
-    name: "list",
-};
-
-impl ServerFacts {
-    fn warnings(&self, kept: &Kept, demanded: u32) -> Vec<String> {
-        let Kept { restarted, loses, evicted, deaf, name, .. } = kept;
-        let mut warnings = Vec::new();
-        match self.append_fsync.as_deref() {
-            _ if !self.append_only => {
-                warnings.push(format!("no append-only file: {restarted}; set appendonly yes"));
-            }
-            None => warnings.push(format!(
-                "could not ask how often the append-only file is written (CONFIG is denied): see that appendfsync is always, \
-                 or a crash {loses} ended in the last second"
-            )),
-            Some("always") => {}
-            Some(other) => warnings.push(format!(
-                "appendfsync is {other}: a crash of the machine {loses} ended in the last second or more; set it to always, \
-                 or accept that"
-            )),
-        }
-        let policy = &self.eviction_policy;
-        if (kept.may_evict)(policy) {
-            warnings
-                .push(format!("maxmemory-policy is {policy}: a full server {evicted}; set it to noeviction"));
-        }
-        if !self.tells_changes {
-            warnings.push(format!("the user may not follow changes: {deaf}"));
-        }
-        if self.max_memory == 0 {
-            let unlimited =
-                "maxmemory is not set: a server that grows beyond the machine's memory is killed; set it";
-            warnings.push(unlimited.to_owned());
-        }
-        let replicas = self.replicas;
-        if replicas > 0 && demanded == 0 {
-            warnings.push(format!(
-                "{replicas} replicas and no wait_replicas: a fail-over {loses} ended just before it; add \
-                 ?wait_replicas={replicas} to the {name}'s URL"
-            ));
-        }
-        if replicas < u64::from(demanded) {
-            warnings.push(format!(
-                "{demanded} replicas are demanded and {replicas} are there: signing out fails; start the others, or demand fewer"
-            ));
-        }
-        warnings
-    }
 }
 
 /// Whether keys without a time to live may be evicted: the list of ends is one.
@@ -278,11 +156,12 @@ impl Exposure {
     }
 }
 
-const NO_EVICTION: &str = "noeviction";
+pub(crate) const NO_EVICTION: &str = "noeviction";
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::RedisWarning;
 
     fn sound() -> ServerFacts {
         ServerFacts {
@@ -303,8 +182,8 @@ mod tests {
 
     #[test]
     fn what_can_lose_or_refuse_something_is_warned_of_by_its_name() {
-        assert_eq!(of(sound(), 0).warnings(), Vec::<String>::new());
-        assert_eq!(of(ServerFacts { replicas: 2, ..sound() }, 2).warnings(), Vec::<String>::new());
+        assert_eq!(of(sound(), 0).warnings(), []);
+        assert_eq!(of(ServerFacts { replicas: 2, ..sound() }, 2).warnings(), []);
         assert!(of(sound(), 0).survives_a_crash());
         for (facts, name) in [
             (of(ServerFacts { append_only: false, ..sound() }, 0), "appendonly yes"),
@@ -319,16 +198,44 @@ mod tests {
             (RedisFacts { is_open: true, ..of(sound(), 0) }, "without a password"),
         ] {
             let warnings = facts.warnings();
-            assert!(warnings.len() == 1 && warnings[0].contains(name), "{name}: {warnings:?}");
+            let [warning] = &warnings[..] else { panic!("{name}: {warnings:?}") };
+            assert!(warning.to_string().contains(name) && !warning.remedy().is_empty(), "{name}: {warning}");
         }
         assert!(!of(ServerFacts { append_fsync: None, ..sound() }, 0).survives_a_crash());
     }
 
     #[test]
+    fn what_is_so_on_several_servers_is_said_once_with_all_of_their_addresses() {
+        let servers = ["10.0.0.7:1", "10.0.0.8:2", "10.0.0.9:3"].map(|address| ServerFacts {
+            address: address.to_owned(),
+            append_fsync: Some("everysec".to_owned()),
+            replicas: 1,
+            max_memory: if address.ends_with('3') { 0 } else { 1 << 30 },
+            ..sound()
+        });
+        let facts = RedisFacts { servers: servers.to_vec(), ..of(sound(), 0) };
+        for (warnings, replica) in [
+            (facts.warnings(), "1 replica and no wait_replicas: a fail-over revives"),
+            (facts.warnings_of_list(), "1 replica and no wait_replicas: a fail-over forgets"),
+        ] {
+            let causes: Vec<&str> = warnings.iter().map(RedisWarning::cause).collect();
+            let [fsync, replicas, memory] = &causes[..] else { panic!("three, not nine: {causes:?}") };
+            assert!(
+                fsync.starts_with("10.0.0.7:1, 10.0.0.8:2, 10.0.0.9:3: appendfsync is everysec"),
+                "{fsync}"
+            );
+            assert!(memory.starts_with("10.0.0.9:3: maxmemory"), "{memory}");
+            assert!(replicas.contains(&format!("10.0.0.9:3: {replica}")), "{replicas}");
+        }
+        let demanded = of(ServerFacts { replicas: 0, ..sound() }, 1).warnings();
+        assert!(demanded[0].cause().contains("1 replica is demanded and none is there"), "{demanded:?}");
+    }
+
+    #[test]
     fn what_can_make_a_list_forget_is_warned_of_and_what_cannot_is_not() {
-        assert_eq!(of(sound(), 0).warnings_of_list(), Vec::<String>::new());
+        assert_eq!(of(sound(), 0).warnings_of_list(), []);
         let volatile = ServerFacts { eviction_policy: "volatile-ttl".to_owned(), ..sound() };
-        assert_eq!(of(volatile, 0).warnings_of_list(), Vec::<String>::new(), "the list has no time to live");
+        assert_eq!(of(volatile, 0).warnings_of_list(), [], "the list has no time to live");
         for (facts, name) in [
             (of(ServerFacts { append_only: false, ..sound() }, 0), "appendonly yes"),
             (of(ServerFacts { append_fsync: Some("everysec".to_owned()), ..sound() }, 0), "everysec"),
@@ -342,7 +249,8 @@ mod tests {
             (RedisFacts { is_in_clear: true, ..of(sound(), 0) }, "rediss://"),
         ] {
             let warnings = facts.warnings_of_list();
-            assert!(warnings.len() == 1 && warnings[0].contains(name), "{name}: {warnings:?}");
+            let [warning] = &warnings[..] else { panic!("{name}: {warnings:?}") };
+            assert!(warning.to_string().contains(name) && !warning.remedy().is_empty(), "{name}: {warning}");
         }
     }
 

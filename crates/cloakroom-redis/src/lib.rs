@@ -120,12 +120,14 @@ mod sentinel;
 mod store;
 mod url;
 mod verb;
+mod warning;
 
 pub use ends::RedisRevocations;
 pub use facts::{RedisFacts, ServerFacts};
 pub use options::RedisOptions;
 pub use store::RedisStore;
 pub use url::UrlError;
+pub use warning::RedisWarning;
 
 /// The name of this store in errors, logs and metrics.
 const NAME: &str = "redis";

@@ -1,5 +1,6 @@
 //! Stores by URL.
 
+use std::fmt;
 use std::sync::Arc;
 
 use cloakroom::{GuardPolicy, GuardedStore, MovingStore, Sessions, Timestamp};
@@ -171,32 +172,68 @@ pub(crate) fn sealed(
         .fold(Sessions::sealed_shared(sealing).sealed_policy(policy), SessionsBuilder::revocations)
 }
 
-/// What a store's server says of itself that somebody who runs it should know, a sentence each.
+/// What somebody who runs a store's servers should know. Its text is a sentence.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Weakness {
+    /// What is weak, and what comes of it.
+    pub cause: String,
+    /// What to do, where the cause does not say it.
+    pub remedy: Option<String>,
+}
+
+impl From<String> for Weakness {
+    fn from(cause: String) -> Self {
+        Self { cause, remedy: None }
+    }
+}
+
+#[cfg(feature = "redis")]
+impl From<cloakroom_redis::RedisWarning> for Weakness {
+    fn from(warning: cloakroom_redis::RedisWarning) -> Self {
+        Self { cause: warning.cause().to_owned(), remedy: Some(warning.remedy().to_owned()) }
+    }
+}
+
+impl fmt::Display for Weakness {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.remedy {
+            Some(remedy) => write!(f, "{}; {remedy}", self.cause),
+            None => f.write_str(&self.cause),
+        }
+    }
+}
+
+#[cfg(any(feature = "postgres", feature = "mysql", feature = "redis"))]
+fn weak<W: Into<Weakness>>(warnings: Vec<W>) -> Vec<Weakness> {
+    warnings.into_iter().map(Into::into).collect()
+}
+
+/// What a store's server says of itself that somebody who runs it should know.
 ///
 /// # Errors
 /// [`StoreError`] where it cannot be reached.
-pub async fn weaknesses(url: &StoreUrl) -> Result<Vec<String>, StoreError> {
+pub async fn weaknesses(url: &StoreUrl) -> Result<Vec<Weakness>, StoreError> {
     if let Some(list) = url.revocations() {
         #[cfg(feature = "redis")]
         if let StoreUrl::Remote(list) = list
             && list.kind() == StoreKind::Redis
         {
-            return Ok(redis(list).await?.facts().await?.warnings_of_list());
+            return Ok(weak(redis(list).await?.facts().await?.warnings_of_list()));
         }
         return Box::pin(weaknesses(list)).await;
     }
     match url {
         #[cfg(feature = "postgres")]
         StoreUrl::Remote(url) if url.kind() == StoreKind::Postgres => {
-            Ok(postgres(url).await?.facts().await?.warnings())
+            Ok(weak(postgres(url).await?.facts().await?.warnings()))
         }
         #[cfg(feature = "redis")]
         StoreUrl::Remote(url) if url.kind() == StoreKind::Redis => {
-            Ok(redis(url).await?.facts().await?.warnings())
+            Ok(weak(redis(url).await?.facts().await?.warnings()))
         }
         #[cfg(feature = "mysql")]
         StoreUrl::Remote(url) if url.kind() == StoreKind::Mysql => {
-            Ok(mysql(url).await?.facts().await?.warnings())
+            Ok(weak(mysql(url).await?.facts().await?.warnings()))
         }
         _ => Ok(Vec::new()),
     }

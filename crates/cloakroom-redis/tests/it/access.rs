@@ -10,20 +10,20 @@ use cloakroom_store::{
     ErrorKind, ExportQuery, ListFilter, ListQuery, Selector, Store as _, StoreError, SweepRequest,
 };
 
-use super::{alice, end, end_one, file, is_live, lasting, open, run, touch};
+use super::{alice, end, end_one, file, is_live, lasting, open, run, sentences, touch};
 
 /// What the book tells operators to allow, and no more.
 pub(crate) const RIGHTS: &str = include_str!("rights.txt");
 
-const BOOK: &str = include_str!("../../../../docs/book/stores/redis.md");
+pub(crate) const BOOK: &str = include_str!("../../../../docs/book/stores/redis.md");
 
-async fn refused(url: &str) -> StoreError {
+pub(crate) async fn refused(url: &str) -> StoreError {
     let options = RedisOptions::from_url(url).unwrap().with_deadline(Duration::from_secs(1));
     RedisStore::connect(options).await.expect_err("this cannot be connected to")
 }
 
 /// An error with all of its causes.
-fn told(error: &StoreError) -> String {
+pub(crate) fn told(error: &StoreError) -> String {
     let mut text = error.to_string();
     let mut cause = std::error::Error::source(error);
     while let Some(error) = cause {
@@ -114,7 +114,7 @@ fn what_puts_sessions_at_risk_is_told_with_what_to_do_also_to_a_user_who_may_not
     run(async {
         let facts = open(&server.url()).await.facts().await.unwrap();
         assert!(!facts.survives_a_crash());
-        let warnings = facts.warnings().join("\n");
+        let warnings = sentences(&facts.warnings());
         for cause in ["appendonly yes", "allkeys-lru", "maxmemory is not set"] {
             assert!(warnings.contains(cause), "{cause}: {warnings}");
         }
@@ -128,11 +128,11 @@ fn what_puts_sessions_at_risk_is_told_with_what_to_do_also_to_a_user_who_may_not
         }
         let facts = open(&server.url()).await.facts().await.unwrap();
         assert!(facts.survives_a_crash());
-        assert_eq!(facts.warnings(), Vec::<String>::new());
+        assert_eq!(facts.warnings(), []);
         let url = server.url().replace("redis://", "redis://shop:s3cret@");
         let facts = open(&url).await.facts().await.unwrap();
         let warnings = facts.warnings();
-        assert!(warnings.len() == 1 && warnings[0].contains("CONFIG is denied"), "{warnings:?}");
+        assert!(warnings.len() == 1 && warnings[0].cause().contains("CONFIG is denied"), "{warnings:?}");
     });
 }
 

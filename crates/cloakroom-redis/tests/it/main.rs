@@ -22,7 +22,7 @@ use std::time::Duration;
 
 use cloakroom_conformance::{Filing, Fixtures, Seeded};
 use cloakroom_core::{EndReason, SessionLimit, Timestamp};
-use cloakroom_redis::{RedisOptions, RedisStore};
+use cloakroom_redis::{RedisOptions, RedisStore, RedisWarning};
 use cloakroom_store::{
     EndRequest, Ending, InsertRequest, Inserted, Lookup, Selector, Store as _, StoreError, Touch, TouchReport,
 };
@@ -36,6 +36,11 @@ fn run<T>(test: impl Future<Output = T>) -> T {
 /// The store at `url`.
 async fn open(url: &str) -> RedisStore {
     RedisStore::connect(RedisOptions::from_url(url).unwrap()).await.unwrap()
+}
+
+/// All of these warnings.
+fn sentences(warnings: &[RedisWarning]) -> String {
+    warnings.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
 }
 
 /// The store at `url`, with a deadline short enough for a test to wait for.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use cloakroom::Sessions;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::config::warnings_json;
 use super::output::counted;
@@ -11,7 +11,8 @@ use super::{CliError, GlobalArgs, Host};
 use crate::audit;
 use crate::config::{Config, Loaded, StoreUrl, format_duration};
 use crate::detection::{Detection, DetectionError};
-use crate::{accounts, sentences, stores};
+use crate::stores::{self, Weakness};
+use crate::{accounts, sentences};
 
 /// Runs `doctor`: succeeds where the server could work, however weak its settings are.
 pub(super) async fn run(loaded: &Loaded, global: &GlobalArgs, host: &mut Host<'_>) -> Result<(), CliError> {
@@ -34,7 +35,7 @@ pub(super) async fn run(loaded: &Loaded, global: &GlobalArgs, host: &mut Host<'_
             })
             .collect();
         let mut warnings = warnings_json(loaded);
-        warnings.extend(weaknesses.iter().map(|cause| json!({ "key": "store", "cause": cause })));
+        warnings.extend(weaknesses.iter().map(weakness_json));
         let report = json!({ "policy": policy, "warnings": warnings, "health": health });
         writeln!(host.stdout, "{report:#}")?;
     } else {
@@ -61,7 +62,10 @@ pub(super) async fn run(loaded: &Loaded, global: &GlobalArgs, host: &mut Host<'_
             )?;
         }
         for weakness in &weaknesses {
-            writeln!(host.stdout, "  store: {weakness}")?;
+            writeln!(host.stdout, "  store: {}", weakness.cause)?;
+            if let Some(remedy) = &weakness.remedy {
+                writeln!(host.stdout, "    help: {remedy}")?;
+            }
         }
     }
     if broken == 0 {
@@ -71,6 +75,15 @@ pub(super) async fn run(loaded: &Loaded, global: &GlobalArgs, host: &mut Host<'_
         let cause = format!("the server could not work like this: {} found", counted(broken, "error"));
         Err(CliError::failed(cause, "mend what `help:` under Health says, and ask again"))
     }
+}
+
+/// What is weak about the store, for programs.
+fn weakness_json(Weakness { cause, remedy }: &Weakness) -> Value {
+    let mut object = json!({ "key": "store", "cause": cause });
+    if let Some(remedy) = remedy {
+        object["remedy"] = json!(remedy);
+    }
+    object
 }
 
 /// Where the accounts are, and who shares them.
@@ -125,7 +138,7 @@ fn check_detection(config: &Config) -> Option<Result<String, CliError>> {
 fn check_keys(
     config: &Config,
     host: &Host<'_>,
-    weaknesses: &mut Vec<String>,
+    weaknesses: &mut Vec<Weakness>,
 ) -> Option<Result<String, CliError>> {
     use crate::sealing::{self, Keys};
     if !config.store.is_sealed() {
@@ -141,19 +154,19 @@ fn check_keys(
     let told = Keys::of(config).and_then(|keys| {
         let ring = keys.ring()?;
         let (sentences, weak) = sealing::told(&keys, &ring.list(host.clock.now()), host.clock.now());
-        weaknesses.extend(weak);
+        weaknesses.extend(weak.into_iter().map(Weakness::from));
         Ok(sentences.join("\n  "))
     });
     Some(told.map_err(CliError::from))
 }
 
 #[cfg(not(feature = "sealed"))]
-fn check_keys(_: &Config, _: &Host<'_>, _: &mut Vec<String>) -> Option<Result<String, CliError>> {
+fn check_keys(_: &Config, _: &Host<'_>, _: &mut Vec<Weakness>) -> Option<Result<String, CliError>> {
     None
 }
 
 /// What the store is like, and what is weak about it.
-async fn check_store(config: &Config, host: &Host<'_>) -> Result<(String, Vec<String>), CliError> {
+async fn check_store(config: &Config, host: &Host<'_>) -> Result<(String, Vec<Weakness>), CliError> {
     if config.store.is_in_the_server() {
         return Ok(("Sessions live in the server's memory.".to_owned(), Vec::new()));
     }

@@ -1,6 +1,6 @@
 //! Stores on real servers, from the command line.
 
-use cloakroom_servers::{Mariadb, Memcached, Postgres, Redis};
+use cloakroom_servers::{Mariadb, Memcached, Postgres, Redis, RedisCluster};
 
 use crate::cli::Desk;
 
@@ -111,4 +111,29 @@ fn a_store_that_is_down_is_an_error_with_cause_and_remedy_and_without_its_passwo
         assert!(said.contains("error: ") && said.contains("help: "), "{run:?}");
         assert!(!said.contains("hunter2"), "{run:?}");
     }
+}
+
+#[test]
+fn what_is_weak_on_every_node_of_a_cluster_is_said_once_with_its_remedy() {
+    let cluster = RedisCluster::start().unwrap();
+    let desk = Desk::new();
+    let addresses: Vec<_> =
+        cluster.servers().iter().take(3).map(|server| format!("127.0.0.1:{}", server.port())).collect();
+    let doctor = desk.run(&["doctor", "--store", &cluster.url()]);
+    assert_eq!(doctor.code, Some(0), "{doctor:?}");
+    for (cause, remedy) in [
+        ("appendfsync is no: a crash", "set it to always"),
+        ("maxmemory is not set: a server", "set it"),
+        ("1 replica and no wait_replicas: a fail-over", "add ?wait_replicas=1"),
+    ] {
+        assert_eq!(doctor.stdout.matches(cause).count(), 1, "{cause}: {doctor:?}");
+        let mut lines = doctor.stdout.lines().skip_while(|line| !line.contains(cause));
+        let said = lines.next().unwrap();
+        assert!(said.starts_with("  store: ") && addresses.iter().all(|one| said.contains(one)), "{said}");
+        assert!(lines.next().unwrap().starts_with(&format!("    help: {remedy}")), "{doctor:?}");
+    }
+    let told = desk.run(&["doctor", "--store", &cluster.url(), "--json"]).json();
+    let of_store: Vec<_> =
+        told["warnings"].as_array().unwrap().iter().filter(|one| one["key"] == "store").collect();
+    assert!(of_store.len() == 3 && of_store.iter().all(|one| one["remedy"].is_string()), "{told:#}");
 }

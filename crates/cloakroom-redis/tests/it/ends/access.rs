@@ -5,7 +5,7 @@ use cloakroom_servers::{Authority, Redis, RedisCluster};
 use cloakroom_store::{ErrorKind, RevocationList as _};
 
 use super::super::access::RIGHTS;
-use super::super::{alice, file, is_live, run};
+use super::super::{alice, file, is_live, run, sentences};
 use super::{Copy, open};
 
 /// The URL of a server with a user of these rights.
@@ -28,7 +28,7 @@ fn a_user_with_the_rights_that_the_book_names_can_keep_a_list() {
         list.add(&[ends.over_at(past(0)), ends.next_entry()]).await.unwrap();
         assert!(Copy::of(&list).await.read(&list).await.unwrap());
         assert_eq!(list.prune(past(0), 9).await.unwrap(), 1);
-        let warnings = list.facts().await.unwrap().warnings_of_list().join("\n");
+        let warnings = sentences(&list.facts().await.unwrap().warnings_of_list());
         assert!(warnings.contains("CONFIG is denied"), "{warnings}");
         let durable = open(&format!("{url}?wait_replicas=1&wait_timeout=10ms")).await;
         let error = durable.add(&ends.some(1)).await.unwrap_err();
@@ -49,7 +49,7 @@ fn a_user_who_may_not_follow_changes_keeps_a_list_that_says_that_it_does_not_tel
             assert_eq!(Copy::of(&list).await.known, entries);
             let told = tokio::time::timeout(std::time::Duration::from_millis(100), told).await;
             assert!(told.is_err(), "{missing}: nobody told");
-            let warnings = list.facts().await.unwrap().warnings_of_list().join("\n");
+            let warnings = sentences(&list.facts().await.unwrap().warnings_of_list());
             assert!(warnings.contains(missing), "{warnings}");
         });
     }

@@ -7,7 +7,7 @@ use cloakroom_core::Timestamp;
 use cloakroom_servers::Redis;
 use cloakroom_store::{ErrorKind, Place, Reading, RevocationList as _};
 
-use super::super::{eventually, run};
+use super::super::{eventually, run, sentences};
 use super::{Copy, open};
 
 #[test]
@@ -138,7 +138,7 @@ fn a_restart_with_a_file_forgets_nothing_and_one_without_is_said() {
     run(async {
         let (list, mut ends) = (open(&server.url()).await, Ends::new(1));
         assert!(!list.standing().durable);
-        let warnings = list.facts().await.unwrap().warnings_of_list().join("\n");
+        let warnings = sentences(&list.facts().await.unwrap().warnings_of_list());
         assert!(warnings.contains("set appendonly yes"), "{warnings}");
         list.add(&ends.some(3)).await.unwrap();
         let mut copy = Copy::of(&list).await;
@@ -157,7 +157,7 @@ fn a_list_that_was_evicted_is_lost_as_a_whole_and_never_in_part() {
     run(async {
         let (list, mut ends) = (open(&server.url()).await, Ends::new(1));
         assert!(!list.standing().durable);
-        let warnings = list.facts().await.unwrap().warnings_of_list().join("\n");
+        let warnings = sentences(&list.facts().await.unwrap().warnings_of_list());
         assert!(warnings.contains("the whole list of ends"), "{warnings}");
         let mut losses = 0;
         while losses < 5 {

@@ -12,7 +12,7 @@ use cloakroom_store::{
     SweepRequest, Version,
 };
 
-use super::super::{alice, end, end_one, file, file_all, is_live, lasting, open, run, touch};
+use super::super::{alice, end, end_one, file, file_all, is_live, lasting, open, run, sentences, touch};
 use super::{Recorder, part, watched, watched_by};
 
 /// What happens between two proofs has been told when the second one is there.
@@ -252,9 +252,9 @@ fn whoever_may_not_follow_changes_is_told_what_to_allow_and_keeps_a_store_that_w
         let filing = alice(&mut Fixtures::new(1));
         file_all(&store, std::slice::from_ref(&filing)).await;
         assert!(is_live(&store, &filing).await.unwrap());
-        let warnings = store.facts().await.unwrap().warnings().join("\n");
+        let warnings = sentences(&store.facts().await.unwrap().warnings());
         assert!(warnings.contains("nothing is cached"), "{warnings}");
-        let warnings = open(&as_user("shop")).await.facts().await.unwrap().warnings().join("\n");
+        let warnings = sentences(&open(&as_user("shop")).await.facts().await.unwrap().warnings());
         assert!(!warnings.contains("nothing is cached"), "{warnings}");
         // Who loses the right to be asked for proofs gets none any more.
         server.command(&["ACL", "SETUSER", "shop", "-ping"]).unwrap();
