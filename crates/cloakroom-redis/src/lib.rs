@@ -51,10 +51,12 @@
 //! | `session:ID` | that session is unknown: without it, it could not be ended |
 //! | `principal:NAME` | all sessions of that principal are unknown: without it, they could not be ended |
 //! | `epoch:current` | all sessions of its bucket are unknown: what everything ended is no longer known |
-//! | `index:live:N`, `index:ended` | lists, counts and exports miss those sessions |
-//! | `index:due`, `index:retired` | sweeps miss them; native expiry collects them |
+//! | `index:live:N` or `index:ended` | lists, counts and exports miss those sessions until sweeps have put them back by `index:due` |
+//! | `index:due` | nobody is due until sweeps have put them back by the other two, and dropped from those who expired meanwhile |
+//! | `index:due` and one of the others | only a principal's list shows those sessions, and nobody reports when they expire; they can be ended |
+//! | `index:retired` | native expiry takes the exchanged tokens that were in it |
 //! | `ends:list` | the list is lost as a whole, and says so |
-//! | `sweeper:lease` | two nodes may sweep at once, which does no harm |
+//! | `sweeper:lease`, `sweeper:place` | two nodes may sweep at once, a walk begins anew: neither does harm |
 //! | `ping:…` | nothing |
 //!
 //! # News of changes
@@ -95,6 +97,10 @@
 //! | `index:live:N` | sorted set | live sessions of the Nth generation, by instant of issue | none: swept |
 //! | `index:ended` | sorted set | ended sessions, by instant of issue | none: swept |
 //! | `index:due`, `index:retired` | sorted set | what to look at when | none: swept |
+//!
+//! A session is in `index:due` once, and in `index:live:N` or `index:ended` once. Each round of sweeping compares how many they
+//! are. Where one key was lost, it walks as many places as it has left of its bound, and the next one goes on from there
+//! (`src/scripts/mend.lua`).
 //!
 //! `redis-cli DEL cloakroom:record:DIGEST` signs that session out, and no other.
 

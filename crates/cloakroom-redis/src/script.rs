@@ -70,7 +70,7 @@ script!(TOUCH, Bucket, Repeats, "allow-oom", "look.lua", "judge.lua", "touch.lua
 script!(PING, Bucket, Repeats, "", "look.lua", "ping.lua");
 script!(END, Bucket, Writes, "allow-oom", "look.lua", "judge.lua", "end.lua");
 script!(END_MANY, Bucket, Writes, "allow-oom", "look.lua", "judge.lua", "end_many.lua");
-script!(SWEEP, Bucket, Writes, "allow-oom", "look.lua", "judge.lua", "sweep.lua");
+script!(SWEEP, Bucket, Writes, "allow-oom", "look.lua", "judge.lua", "round.lua", "mend.lua", "sweep.lua");
 script!(ENDS_READ, Ends, Reads, "no-writes", "ends.lua", "ends_read.lua");
 script!(ENDS_ADD, Ends, Writes, "allow-oom", "ends.lua", "ends_add.lua");
 script!(ENDS_PRUNE, Ends, Writes, "allow-oom", "ends.lua", "ends_prune.lua");

@@ -1,4 +1,4 @@
--- How much there is to clear up in one bucket.
+-- How much there is to clear up in one bucket, and how many places of its indexes went astray.
 --
 -- ARGV[3]  now
 
@@ -12,4 +12,4 @@ if epoch then
         due = due + math.max(call('ZCARD', live_index(generation)), 1)
     end
 end
-return due
+return { due, math.abs(astray(epoch)) }

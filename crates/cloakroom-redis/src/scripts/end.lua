@@ -8,12 +8,13 @@ local now, reason, principal, except = ARGV[3], ARGV[4], ARGV[6], ARGV[7]
 local epoch = read_epoch()
 -- A key that names sessions was lost behind the store's back: they are unknown here, and a copy may be anywhere.
 local is_any_lost = principal ~= '' and call('EXISTS', key('principal', principal)) == 0
-local ids = {}
+local ids, places = {}, {}
 if principal == '' then
     ids[1] = ARGV[5]
 else
     for _, member in ipairs(call('ZRANGE', key('principal', principal), '[L', '(M', 'BYLEX')) do
-        ids[#ids + 1] = sub(member, 10, 25)
+        local id = sub(member, 10, 25)
+        ids[#ids + 1], places[id] = id, member
     end
 end
 
@@ -35,6 +36,9 @@ for _, id in ipairs(ids) do
             end
         elseif not entry then
             is_any_lost = true
+            if places[id] then
+                call('ZREM', key('principal', principal), places[id])
+            end
         end
     end
 end

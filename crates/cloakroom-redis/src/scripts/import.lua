@@ -43,7 +43,6 @@ if what == 'live' then
 end
 local session = {
     digest = digest, text = ARGV[7], principal = ARGV[10], seen_at = ARGV[9], place = ARGV[9] .. ARGV[8],
-    trace = pack('>I4', epoch.generation) .. ARGV[9] .. ARGV[8] .. ARGV[10],
 }
 lay(session, ARGV[11], ARGV[12], ttl)
 return 1

@@ -252,11 +252,16 @@ local function file(session, record, ttl)
     end
 end
 
+-- What an index of due instants says of what is left of a session: of which generation it was matters no more.
+local function trace_of_ended(place, principal)
+    return '\0\0\0\0' .. place .. principal
+end
+
 -- Files what is left of a session.
 local function lay(session, tombstone, keep_until, ttl)
     call('SET', key('record', session.digest), tombstone, 'PX', ttl)
     call('SET', key('session', 'ses_' .. session.text), session.digest .. session.seen_at .. keep_until, 'PX', ttl)
-    call('ZADD', due_index(), 0, keep_until .. 't' .. session.trace)
+    call('ZADD', due_index(), 0, keep_until .. 't' .. trace_of_ended(session.place, session.principal))
     call('ZADD', ended_index(), 0, session.place)
     if session.principal ~= '' then
         local siblings = key('principal', session.principal)
@@ -267,6 +272,15 @@ end
 
 local function tombstone_of(session, ended_at, reason)
     return 'T' .. session.id .. session.created_at .. ended_at .. string.char(#reason) .. reason .. session.principal
+end
+
+-- Whether a record is what is left of the session at a place of the index of ended ones.
+local function is_tombstone_at(record, place)
+    return byte(record, 1) == 84 and #record >= 34 and sub(record, 18, 25) .. sub(record, 2, 17) == place
+end
+
+local function principal_of_tombstone(record)
+    return sub(record, 35 + byte(record, 34))
 end
 
 -- Leaves of a live session what says why it ended, in the place of its record.
@@ -304,10 +318,25 @@ local function discard(id, entry)
     end
 end
 
+-- The part that a session is in: the first byte of its route, with which its id begins.
+local function part_of(id)
+    return string.format('%02x', byte(id, 1))
+end
+
 -- Tells whoever follows this store's changes that anything may have become of the sessions of a part (two hexadecimal
 -- digits): where a key is missing by which a session would have been found, nothing else would tell of it. Leaves nothing.
 local function announce(part)
     local name = key('news', part)
     call('SET', name, 1)
     call('DEL', name)
+end
+
+-- How many more places the index of due instants has than those of live and of ended sessions together: none, unless one of
+-- these keys was lost. While an end of everything is being buried, nobody asks.
+local function astray(epoch)
+    if epoch and epoch.oldest < epoch.generation then
+        return 0
+    end
+    local live = call('ZCARD', live_index(epoch and epoch.generation or 0))
+    return call('ZCARD', due_index()) - live - call('ZCARD', ended_index())
 end

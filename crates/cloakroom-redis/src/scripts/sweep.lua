@@ -1,50 +1,11 @@
--- One round of clearing up in one bucket.
---
--- ARGV[3]  now            [4] most to look at
--- ARGV[5]  who asks       [6] until when nobody else needs to, or ''       [7] the same as a duration
-
-local now, left = ARGV[3], tonumber(ARGV[4])
-local holder, lease_until = ARGV[5], ARGV[6]
-if lease_until ~= '' then
-    local held = call('GET', key('sweeper', 'lease'))
-    local held_until = held and sub(held, 17, 24)
-    -- A lease that ends later than one taken now would is from a clock that was ahead: it binds nobody.
-    if held and sub(held, 1, 16) ~= holder and less(now, held_until) and not less(lease_until, held_until) then
-        return { 'elsewhere' }
-    end
-    call('SET', key('sweeper', 'lease'), holder .. lease_until, 'PX', milliseconds(ARGV[7]))
-end
-
-local epoch = read_epoch()
-local removed, buried = 0, {}
-
--- Buries the session at a place of the index of live ones, if it can be found there.
-local function bury_at(index, member)
-    left = left - 1
-    local id = sub(member, 10, 25)
-    local session, entry = by_id(id)
-    if session and session.kind .. session.place == member and is_of(epoch, session) then
-        local at, reason = over(epoch, session, now)
-        if at then
-            buried[#buried + 1] = bury(session, at, reason)
-            return
-        end
-    elseif not session and entry then
-        local record = call('GET', key('record', sub(entry, 1, 46)))
-        if not record or byte(record, 1) ~= 84 then
-            discard(id, entry)
-            removed = removed + 1
-        end
-    end
-    call('ZREM', index, member)
-end
+-- One round of clearing up in one bucket: what ended, what is due, what is kept no longer, and what went astray.
 
 local function bury_what_epochs_ended()
     local oldest, ends = epoch.oldest, #epoch.ends
     while left > 0 and epoch.oldest < epoch.generation do
         local index = live_index(epoch.oldest)
         for _, member in ipairs(call('ZRANGE', index, '-', '+', 'BYLEX', 'LIMIT', 0, left)) do
-            bury_at(index, member)
+            tend_live(index, member)
         end
         if call('ZCARD', index) > 0 then
             break
@@ -55,7 +16,7 @@ local function bury_what_epochs_ended()
     for _, kind in ipairs({ 'a', 'p' }) do
         if left > 0 then
             for _, member in ipairs(call('ZRANGE', index, '[' .. kind, '(' .. kind .. before, 'BYLEX', 'LIMIT', 0, left)) do
-                bury_at(index, member)
+                tend_live(index, member)
             end
         end
     end
@@ -130,9 +91,9 @@ if left > 0 then
     end
 end
 
-local more = 0
+local more = left > 0 and mend() and 1 or 0
 if left <= 0 then
-    more = call('ZLEXCOUNT', due_index(), '-', upto) + call('ZLEXCOUNT', retired_index(), '-', upto)
+    more = more + call('ZLEXCOUNT', due_index(), '-', upto) + call('ZLEXCOUNT', retired_index(), '-', upto)
     if epoch then
         local index, before = live_index(epoch.generation), issued_before(epoch)
         more = more + call('ZLEXCOUNT', index, '[a', '(a' .. before) + call('ZLEXCOUNT', index, '[p', '(p' .. before)

@@ -65,7 +65,8 @@ impl Round {
         Ok(!swept.elsewhere)
     }
 
-    /// Asks every bucket how much there is to do, and does as much of it as the limit allows.
+    /// Asks every bucket how much there is to do, and does as much of it as the limit allows. What is left of that is shared
+    /// by those in which something went astray.
     async fn sweep_buckets(
         &self,
         client: &Client,
@@ -74,12 +75,17 @@ impl Round {
     ) -> Result<Swept, Problem> {
         let due = dues(client, progress, self.request.now).await?;
         let (mut left, mut calls, mut is_cut) = (limit, Vec::new(), false);
-        for (bucket, due) in client.layout.buckets().zip(due) {
-            let share = due.min(left);
-            is_cut |= share < due;
-            if share > 0 {
-                left -= share;
-                calls.push(self.call(bucket, share));
+        let in_time = due.iter().fold(0_usize, |sum, one| sum.saturating_add(one.due));
+        let troubled = due.iter().filter(|one| one.is_astray).count().max(1);
+        let walk = (limit.saturating_sub(in_time) / troubled).max(1);
+        for (bucket, one) in client.layout.buckets().zip(due) {
+            let share = one.due.min(left);
+            is_cut |= share < one.due;
+            left -= share;
+            let walked = if one.is_astray { walk.min(left) } else { 0 };
+            left -= walked;
+            if share + walked > 0 {
+                calls.push(self.call(bucket, share + walked));
             }
         }
         let mut swept = Swept::default();
@@ -91,8 +97,16 @@ impl Round {
     }
 }
 
-/// How much there is to do in each bucket.
-async fn dues(client: &Client, progress: &Progress, now: Timestamp) -> Result<Vec<usize>, Problem> {
+/// What there is to do in one bucket.
+struct Due {
+    /// Places to look at because of the time, or of an end of everything.
+    due: usize,
+    /// Whether its indexes disagree: one of them was lost.
+    is_astray: bool,
+}
+
+/// What there is to do in each bucket.
+async fn dues(client: &Client, progress: &Progress, now: Timestamp) -> Result<Vec<Due>, Problem> {
     let call = |bucket| Call {
         bucket,
         script: &script::DUE,
@@ -101,7 +115,11 @@ async fn dues(client: &Client, progress: &Progress, now: Timestamp) -> Result<Ve
     };
     let calls: Vec<Call> = client.layout.buckets().map(call).collect();
     let answers = client.call_all(progress, &calls).await?;
-    answers.into_iter().map(|answer| Ok(size(answer.number()?))).collect()
+    let due = |answer: Answer| {
+        let mut parts = answer.parts()?;
+        Ok(Due { due: size(parts.number()?), is_astray: parts.number()? > 0 })
+    };
+    answers.into_iter().map(due).collect()
 }
 
 /// Adds what one bucket answered.

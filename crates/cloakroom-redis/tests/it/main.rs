@@ -15,7 +15,9 @@ mod feed;
 mod full;
 mod full_disk;
 mod keys;
+mod lost;
 mod migration;
+mod overheard;
 
 use std::future::Future;
 use std::time::Duration;
