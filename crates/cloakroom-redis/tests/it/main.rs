@@ -18,6 +18,8 @@ mod keys;
 mod lost;
 mod migration;
 mod overheard;
+mod rotation;
+mod secured;
 
 use std::future::Future;
 use std::time::Duration;

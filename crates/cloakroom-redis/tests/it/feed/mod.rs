@@ -21,7 +21,7 @@ use super::{end_one, file, lasting, open};
 
 /// Writes down what it is told.
 #[derive(Debug, Default)]
-struct Recorder(Mutex<Told>);
+pub(crate) struct Recorder(Mutex<Told>);
 
 #[derive(Debug, Default)]
 struct Told {
@@ -91,14 +91,14 @@ async fn watched(url: &str) -> (RedisStore, Arc<Recorder>, Box<dyn Feed>) {
     watched_by(open(url).await).await
 }
 
-async fn watched_by(store: RedisStore) -> (RedisStore, Arc<Recorder>, Box<dyn Feed>) {
+pub(crate) async fn watched_by(store: RedisStore) -> (RedisStore, Arc<Recorder>, Box<dyn Feed>) {
     let recorder = Arc::new(Recorder::default());
     let feed = store.watch(Arc::<Recorder>::clone(&recorder)).await.unwrap();
     (store, recorder, feed)
 }
 
 /// Proves until these parts are proven, for as long as a fail-over may take.
-async fn eventually_proven(feed: &dyn Feed, parts: Parts) {
+pub(crate) async fn eventually_proven(feed: &dyn Feed, parts: Parts) {
     let proven = async {
         loop {
             if let Ok(proven) = feed.prove().await
