@@ -60,7 +60,8 @@ fn after_a_fail_over_by_sentinel_whatever_replicas_acknowledged_is_ended_and_ser
         // The old primary comes back as a replica; whoever was connected to it is not fooled.
         servers.heal().unwrap();
         let ending = eventually("ending", || end_one(&store, &kept[1])).await;
-        assert_eq!(ending.ended.len(), usize::from(!ending.ended.is_empty()));
+        // None where an attempt that was answered by an error had done it already.
+        assert!(ending.ended.len() <= 1, "{ending:?}");
         assert!(!is_live(&store, &kept[1]).await.unwrap());
     });
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use cloakroom_conformance::{Filing, Fixtures, T0, at};
 use cloakroom_redis::{RedisOptions, RedisStore};
-use cloakroom_servers::RedisCluster;
+use cloakroom_servers::{Look, Redis, RedisCluster, until};
 use cloakroom_store::{Applied, ErrorKind, Inserted, Lookup, Store as _};
 
 use super::{alice, end_one, file, file_all, is_live, open, run, touch};
@@ -18,6 +18,24 @@ fn target(cluster: &RedisCluster, filing: &Filing) -> (u16, u16) {
     let other =
         nodes.iter().find(|node| !node.owns(slot) && node.role == cloakroom_servers::Role::Primary).unwrap();
     (slot, other.port)
+}
+
+/// How long to wait for calls that are being made all the time.
+const PATIENCE: Duration = Duration::from_secs(15);
+
+/// How often a server has answered that a slot is on its way.
+fn redirected(server: &Redis) -> u64 {
+    let text = server.command(&["INFO", "errorstats"]).unwrap();
+    let count = |name: &str| {
+        let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(":count="));
+        line.map_or(0, |count| count.trim().parse::<u64>().unwrap())
+    };
+    count("errorstat_ASK") + count("errorstat_TRYAGAIN")
+}
+
+/// Whether anybody has followed such an answer.
+fn is_followed(cluster: &RedisCluster) -> bool {
+    cluster.servers().iter().any(|server| super::cost::calls(server).contains_key("asking"))
 }
 
 #[test]
@@ -50,9 +68,17 @@ fn while_a_slot_moves_nobody_is_signed_out_nothing_is_revived_and_nothing_happen
                 ended
             });
         }
-        let there = cluster.primary_of(slot).unwrap().url();
-        cluster.migrate_slot(slot, to).unwrap();
-        assert_ne!(cluster.primary_of(slot).unwrap().url(), there);
+        let there = cluster.primary_of(slot).unwrap();
+        let migration = cluster.begin_migration(slot, to).unwrap();
+        assert_eq!(migration.move_keys(40).unwrap(), 40, "some keys are here, and some are there");
+        until("calls to meet it", PATIENCE, || match redirected(there) {
+            0..4 => Look::NotYet("none has".to_owned()),
+            _ => Look::Done(()),
+        })
+        .unwrap();
+        assert!(!is_followed(&cluster), "half of a bucket is nothing to judge by");
+        migration.finish().unwrap();
+        assert_ne!(cluster.primary_of(slot).unwrap().url(), there.url());
         is_over.store(true, Ordering::Release);
         while let Some(ended) = tasks.join_next().await {
             for filing in ended.unwrap() {
@@ -85,10 +111,12 @@ fn a_slot_that_is_half_way_is_waited_for_within_the_deadline_and_nothing_is_judg
             // Whether the last question was on its way when the time was over, only the caller's luck decides.
             let error = end_one(&store, &filings[0]).await.unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Timeout);
+            assert!(redirected(migration.source()) > 0, "the calls met it");
             let stranger = alice(&mut fixtures);
             assert_eq!(file(&store, &stranger, None).await.unwrap_err().kind(), ErrorKind::Timeout);
             strangers.push(stranger);
         }
+        assert!(!is_followed(&cluster), "half of a bucket is nothing to judge by");
         migration.finish().unwrap();
         for stranger in &strangers {
             assert_eq!(store.get(stranger.digest, T0).await.unwrap(), Lookup::Unknown, "it never began");
