@@ -113,4 +113,3 @@ local function mend()
     call('SET', name, reached, 'PX', SLACK)
     return mended > 0
 end
-

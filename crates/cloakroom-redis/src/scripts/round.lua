@@ -18,4 +18,3 @@ end
 local epoch = read_epoch()
 -- What a round comes to: what was removed, whom it buried, and how many places of the indexes it put right.
 local removed, buried, mended = 0, {}, 0
-

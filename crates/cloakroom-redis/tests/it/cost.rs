@@ -85,7 +85,8 @@ async fn each_verb(store: &RedisStore, fixtures: &mut Fixtures, mut check: impl 
         page = store.export(&ExportQuery::new(page.next, NonZeroU16::MIN), at(3)).await.unwrap();
     }
     check("looking for somebody", About::Beside);
-    store.import(&page.items[0], at(3)).await.unwrap();
+    let filed = page.items.first().expect("somebody was found");
+    store.import(filed, at(3)).await.unwrap();
     check("import", About::Principal);
     let selector = Selector::Principal { principal: principal_id("alice"), except: None };
     assert_eq!(end(store, selector, at(4)).await.unwrap().ended.len(), 200);
@@ -100,8 +101,8 @@ async fn each_verb(store: &RedisStore, fixtures: &mut Fixtures, mut check: impl 
     check("ping", About::Servers);
 }
 
-/// Counts every verb, of which those about everything are expected to be so many commands.
-async fn count_each(store: &RedisStore, overheard: &mut [Overheard], all: usize) {
+/// Counts every verb, of which those about everything are expected to be so many commands; what came of it.
+async fn count_each(store: &RedisStore, overheard: &mut [Overheard], all: usize) -> String {
     let mut fixtures = Fixtures::new(1);
     // Every script is known to every server from here on.
     for _ in 0..3 {
@@ -127,14 +128,15 @@ async fn count_each(store: &RedisStore, overheard: &mut [Overheard], all: usize)
         assert!(verbs.iter().all(|verb| verb.starts_with("evalsha")), "{what}: {verbs:?}");
     };
     each_verb(store, &mut fixtures, check).await;
-    println!("commands: {}", told.join(", "));
+    told.join(", ")
 }
 
 #[test]
 fn every_verb_is_one_command_however_many_sessions_it_is_about() {
     let server = Redis::start().unwrap();
     let mut overheard = [Overheard::at(&server, &[])];
-    run(async { count_each(&open(&server.url()).await, &mut overheard, 1).await });
+    let told = run(async { count_each(&open(&server.url()).await, &mut overheard, 1).await });
+    println!("commands: {told}");
 }
 
 async fn warm_up(store: &cloakroom_redis::RedisStore, fixtures: &mut Fixtures) {
@@ -208,7 +210,8 @@ fn in_a_cluster_what_is_about_a_principal_is_one_command_and_what_is_about_every
     let cluster = RedisCluster::start().unwrap();
     let all = |server| Overheard::at(server, cluster.servers());
     let mut overheard: Vec<Overheard> = cluster.servers().iter().map(all).collect();
-    run(async { count_each(&open(&cluster.url()).await, &mut overheard, 256).await });
+    let told = run(async { count_each(&open(&cluster.url()).await, &mut overheard, 256).await });
+    println!("commands: {told}");
 }
 
 #[test]

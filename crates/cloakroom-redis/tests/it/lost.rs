@@ -87,7 +87,7 @@ async fn some_sessions(store: &RedisStore, seed: u64) -> Vec<Filing> {
         })
         .collect();
     file_all(store, &filings).await;
-    for filing in &filings[..5] {
+    for filing in filings.iter().take(5) {
         end_one(store, filing).await.unwrap();
     }
     filings
