@@ -104,6 +104,19 @@ pub async fn open_bare(url: &StoreUrl, config: &Config) -> Result<Arc<dyn Store>
     }
 }
 
+/// Since when sessions have been moving from `from` to the store of the configuration; `None` where that has not begun.
+///
+/// # Errors
+/// [`StoreError`] where either store cannot be opened, or reached.
+pub async fn moving_since(
+    from: &StoreUrl,
+    config: &Config,
+    now: Timestamp,
+) -> Result<Option<Timestamp>, StoreError> {
+    let (old, new) = (open_bare(from, config).await?, open_bare(&config.store, config).await?);
+    MovingStore::new(old, new).begun_at(now).await
+}
+
 /// An engine for commands that run beside a server, over the store that the configuration names: without upkeep.
 ///
 /// `None` where such a command could see or end no session: the store lives inside the server, or was never made, and so for

@@ -202,7 +202,8 @@ async fn check_store(config: &Config, host: &Host<'_>) -> Result<(String, Vec<We
         (store, None) => format!("The store {store} answers in {took:.1?}; {skew}"),
     };
     if sessions.store().capabilities().listing {
-        told.push_str(&format!("; {}", live_sessions(&sessions).await?));
+        let whose = if config.store_moving_from.is_some() { "both stores together: " } else { "" };
+        told.push_str(&format!("; {whose}{}", live_sessions(&sessions).await?));
     }
     told.push('.');
     for sentence in sentences::of_store(sessions.store().name(), sessions.store().capabilities()) {
@@ -212,7 +213,17 @@ async fn check_store(config: &Config, host: &Host<'_>) -> Result<(String, Vec<We
         told.push_str(&format!("\n  {sentence}"));
     }
     if let Some(from) = &config.store_moving_from {
-        told.push_str(&format!("\n  Sessions are being moved from {from}; it answers, too."));
+        let stage = match stores::moving_since(from, config, host.clock.now()).await? {
+            Some(since) => {
+                format!("Sessions have been moving from {from} since {since}; that store answers, too.")
+            }
+            None => {
+                format!(
+                    "Sessions stay in {from}, which answers, too, until `cloakroom store migrate` begins."
+                )
+            }
+        };
+        told.push_str(&format!("\n  {stage}"));
     }
     Ok((told, stores::weaknesses(&config.store).await?))
 }

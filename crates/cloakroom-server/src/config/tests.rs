@@ -458,7 +458,10 @@ fn a_server_on_a_port_that_the_system_chose_is_found_there() {
 fn sessions_move_between_two_stores_that_outlive_the_server() {
     let config = load("store = \"sqlite:/new.db\"\nstore_moving_from = \"sqlite:/old.db\"");
     assert_eq!(config.store_moving_from, Some(StoreUrl::Sqlite { path: Some("/old.db".into()) }));
-    assert!(config.warnings().iter().any(|warning| warning.key() == "store_moving_from"));
+    let warnings = config.warnings();
+    let told = warnings.iter().find(|warning| warning.key() == "store_moving_from").unwrap();
+    assert!(told.cause().contains("two stores, sqlite:/old.db and sqlite:/new.db"), "{told:?}");
+    assert!(told.remedy().contains("once, anywhere; when it has ended with exit code 0"), "{told:?}");
     for (text, cause) in [
         ("store_moving_from = \"sqlite:\"", "to itself"),
         ("store_moving_from = \"memory:\"", "nothing to move"),

@@ -94,12 +94,12 @@ fn store(config: &Config, warn: &mut impl FnMut(&'static str, String, &str)) {
     }
     sealed(config, warn);
     if let Some(from) = &config.store_moving_from {
-        let cause = format!("sessions are being moved from {from}: each request asks two stores");
-        warn(
-            "store_moving_from",
-            cause,
-            "remove it when `cloakroom store migrate` has finished on every node",
+        let cause = format!(
+            "this server knows two stores, {from} and {}: sign-out needs both, and so does each request once moving has begun",
+            config.store
         );
+        let remedy = "run `cloakroom store migrate` once, anywhere; when it has ended with exit code 0, remove this on every node";
+        warn("store_moving_from", cause, remedy);
     }
 }
 

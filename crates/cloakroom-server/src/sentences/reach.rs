@@ -22,7 +22,7 @@ pub(crate) fn of_reach(config: &Config, sessions: &Sessions) -> Vec<String> {
              for {lease}."
         )],
         Reach::EveryReadAsks { because: Because::Untold } if config.store_moving_from.is_some() => {
-            vec!["While sessions are being moved, every request asks the stores: what was ended is refused at once.".to_owned()]
+            vec!["While a server knows two stores, every request asks them: what was ended is refused at once.".to_owned()]
         }
         Reach::EveryReadAsks { because: Because::Untold } => vec![
             "This store tells nobody of changes: every request asks it, and what was ended is refused at once.".to_owned(),

@@ -54,8 +54,21 @@ impl Stage {
         new.import(&Mark::Arriving.filed(now), now).await?;
         old.import(&Mark::Leaving.filed(now), now).await?;
         self.begun.store(true, Ordering::Release);
-        Ok(Beginning::Begun)
+        let since = begun_at(old, new, now).await?.unwrap_or(now);
+        Ok(Beginning::Begun { since })
     }
+}
+
+/// Since when sessions have been moving. Where the marks differ, one is of another move, or was forgotten and written again: the
+/// later one counts, since before it some server may have filed in the old store.
+pub(super) async fn begun_at(
+    old: &dyn Store,
+    new: &dyn Store,
+    now: Timestamp,
+) -> Result<Option<Timestamp>, StoreError> {
+    let (arriving, leaving) = (Mark::Arriving.digest(), Mark::Leaving.digest());
+    let (in_new, in_old) = tokio::join!(new.get(arriving, now), old.get(leaving, now));
+    Ok(written_at(&in_new?, Mark::Arriving).max(written_at(&in_old?, Mark::Leaving)))
 }
 
 /// What came of the wish to begin.
@@ -63,7 +76,10 @@ impl Stage {
 #[must_use = "nothing may be moved into a store that was left"]
 pub enum Beginning {
     /// Every server that knows both stores begins within a second.
-    Begun,
+    Begun {
+        /// When moving began: now, or with an earlier call.
+        since: Timestamp,
+    },
     /// Sessions were moved away from the target before. It still knows them as gone, so that they could not come back: take
     /// another place, or an empty one. Nothing has changed.
     TargetWasLeft,
@@ -111,7 +127,14 @@ pub(super) fn is_mark_digest(digest: TokenDigest) -> bool {
 }
 
 fn is_mark(answer: &Result<Lookup, StoreError>, mark: Mark) -> bool {
-    matches!(answer, Ok(Lookup::Ended(tombstone)) if tombstone.session == mark.session())
+    matches!(answer, Ok(lookup) if written_at(lookup, mark).is_some())
+}
+
+fn written_at(lookup: &Lookup, mark: Mark) -> Option<Timestamp> {
+    match lookup {
+        Lookup::Ended(tombstone) if tombstone.session == mark.session() => Some(tombstone.ended_at),
+        _ => None,
+    }
 }
 
 /// How soon a node notices that moving has begun.

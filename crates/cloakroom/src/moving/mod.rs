@@ -69,6 +69,14 @@ impl MovingStore {
         self.stage.begin(&*self.old, &*self.new, now).await
     }
 
+    /// Since when sessions have been moving; `None` where moving has not begun.
+    ///
+    /// # Errors
+    /// [`StoreError`] where either store does not answer.
+    pub async fn begun_at(&self, now: Timestamp) -> Result<Option<Timestamp>, StoreError> {
+        mark::begun_at(&*self.old, &*self.new, now).await
+    }
+
     async fn has_begun(&self, now: Timestamp) -> bool {
         self.stage.has_begun(&*self.old, &*self.new, now).await
     }

@@ -37,7 +37,7 @@ impl Stores {
     /// The same, and moving has begun.
     async fn moving(&self) -> Arc<MovingStore> {
         let node = self.node();
-        assert_eq!(node.begin(at(0)).await.unwrap(), Beginning::Begun);
+        assert_eq!(node.begin(at(0)).await.unwrap(), Beginning::Begun { since: at(0) });
         node
     }
 

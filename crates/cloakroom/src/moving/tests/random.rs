@@ -207,7 +207,7 @@ async fn rolling_restart(seed: u64) {
     );
     // Then all know both, and sessions move while people go on.
     let mover = MovingStore::new(world.old.clone(), world.new.clone());
-    while mover.begin(at(20)).await.ok() != Some(Beginning::Begun) {}
+    while !matches!(mover.begin(at(20)).await, Ok(Beginning::Begun { .. })) {}
     tokio::join!(
         carried(&mover),
         world.serve(both.clone(), seed ^ 4, 25),
