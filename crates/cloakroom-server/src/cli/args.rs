@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
-use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
+use clap::{Arg, ArgGroup, Args, Parser, Subcommand, ValueEnum};
 use cloakroom_audit::names;
 use cloakroom_core::{EndReason, PrincipalId, SessionId, Timestamp};
 use cloakroom_store::StateFilter;
@@ -254,6 +254,10 @@ pub enum StoreCommand {
     /// Move every session from one store to another while servers that know both keep running
     ///
     /// May be stopped at any time: the same call again goes on where it stopped.
+    ///
+    /// Exit codes: 0, everything has moved: servers may forget the old store; 1, something failed; 2, wrong usage; 3, begun: the old
+    /// store cannot list its sessions, and servers have to know both until the time that is printed.
+    #[command(arg = hidden_store())]
     Migrate {
         /// Where sessions live now [default: store_moving_from of the configuration]
         #[arg(long, value_name = "URL")]
@@ -266,6 +270,7 @@ pub enum StoreCommand {
         offline: bool,
     },
     /// Try a store out with sessions of its own, which it ends; safe on a store in use
+    #[command(arg = hidden_store())]
     Check {
         /// The store [default: store of the configuration]
         #[arg(value_name = "URL")]
@@ -318,6 +323,11 @@ pub enum ConfigCommand {
     Show,
     /// Check the configuration and say what is wrong or weak
     Check,
+}
+
+/// `--store` for calls that name their stores otherwise: still understood, so that it can be answered with a sentence.
+fn hidden_store() -> Arg {
+    Arg::new("store").long("store").value_name("URL").hide(true)
 }
 
 fn principal(text: &str) -> Result<PrincipalId, String> {
@@ -374,6 +384,21 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn calls_that_name_their_stores_offer_no_other_way_and_still_see_it() {
+        for call in ["migrate", "check"] {
+            let help = Cli::try_parse_from(["cloakroom", "store", call, "--help"]).unwrap_err().to_string();
+            assert!(help.contains("--data-dir") && !help.contains("--store"), "{help}");
+            for args in [&["store", call, "--store", "sqlite:a"][..], &["--store", "sqlite:a", "store", call]]
+            {
+                let cli = Cli::try_parse_from([&["cloakroom"][..], args].concat()).unwrap();
+                assert_eq!(cli.global.store.as_deref(), Some("sqlite:a"), "{args:?}");
+            }
+        }
+        let help = Cli::try_parse_from(["cloakroom", "store", "migrate", "--help"]).unwrap_err().to_string();
+        assert!(help.contains("3, begun"), "{help}");
     }
 
     #[test]

@@ -24,16 +24,19 @@ pub enum ExitCode {
     Failed,
     /// It was asked something that makes no sense.
     Usage,
+    /// It began what only time finishes, and said when that will be.
+    Begun,
 }
 
 impl ExitCode {
-    /// The number for the system: 0, 1 or 2.
+    /// The number for the system: 0, 1, 2 or 3.
     #[must_use]
     pub const fn as_u8(self) -> u8 {
         match self {
             Self::Done => 0,
             Self::Failed => 1,
             Self::Usage => 2,
+            Self::Begun => 3,
         }
     }
 }

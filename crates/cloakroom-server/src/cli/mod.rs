@@ -1,7 +1,8 @@
 //! The command line: `serve`, `users`, `sessions`, `keys`, `store`, `audit`, `doctor`, `config`, `openapi`.
 //!
 //! Output is for people, or with `--json` for programs. Errors go to standard error, one line of cause and one of
-//! remedy. Exit codes: 0 done, 1 failed, 2 wrong usage.
+//! remedy. Exit codes: 0 done, 1 failed, 2 wrong usage; from `store migrate` also 3, begun: a time that it names has
+//! to pass first.
 
 mod args;
 mod audit;
@@ -36,10 +37,7 @@ use crate::config::{DEFAULT_FILE, Loaded, Overrides, Sources};
 
 /// Runs one command to its end.
 pub fn run(cli: &Cli, host: &mut Host<'_>) -> ExitCode {
-    match dispatch(cli, host) {
-        Ok(()) => ExitCode::Done,
-        Err(error) => fail(&error, host),
-    }
+    dispatch(cli, host).unwrap_or_else(|error| fail(&error, host))
 }
 
 /// Says why a command failed, and how the process ends.
@@ -63,13 +61,15 @@ pub fn load(
     Ok(Loaded::from_sources(&sources)?)
 }
 
-fn dispatch(cli: &Cli, host: &mut Host<'_>) -> Result<(), CliError> {
+fn dispatch(cli: &Cli, host: &mut Host<'_>) -> Result<ExitCode, CliError> {
     let loaded = load(&cli.global, cli.global.overrides(), &host.environment)?;
-    match &cli.command {
+    let done = match &cli.command {
         Command::Config(command) => block_on(config::run(*command, &loaded, &cli.global, host)),
         Command::Users(command) => block_on(users::run(command, &loaded.config, &cli.global, host)),
         Command::Sessions(command) => block_on(sessions::run(command, &loaded.config, &cli.global, host)),
-        Command::Store(command) => block_on(store::run(command, &loaded.config, &cli.global, host)),
+        Command::Store(command) => {
+            return block_on(store::run(command, &loaded.config, &cli.global, host));
+        }
         Command::Audit(command) => block_on(audit::run(command, &loaded.config, &cli.global, host)),
         #[cfg(feature = "sealed")]
         Command::Keys(command) => block_on(keys::run(command, &loaded.config, &cli.global, host)),
@@ -84,7 +84,8 @@ fn dispatch(cli: &Cli, host: &mut Host<'_>) -> Result<(), CliError> {
             Err(CliError::usage("the server is not a command that returns", "run the binary"))
         }
         Command::Doctor => block_on(doctor::run(&loaded, &cli.global, host)),
-    }
+    };
+    done.map(|()| ExitCode::Done)
 }
 
 fn read_file(global: &GlobalArgs) -> Result<Option<(PathBuf, String)>, CliError> {

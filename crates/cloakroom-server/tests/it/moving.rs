@@ -1,12 +1,19 @@
 //! `store migrate` and `store check`, as somebody types them.
 
 use std::process::Stdio;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
+use clap::Parser as _;
 use cloakroom::{
-    Activity, AuthLevel, Authentication, EndReason, Issue, Issued, Method, Principal, PrincipalId,
-    Revocation, Selector, Sessions, Validation,
+    Activity, AuthLevel, Authentication, Clock, EndReason, Issue, Issued, Method, OsRandom, Principal,
+    PrincipalId, Renewal, Renewed, Revocation, Selector, SessionId, SessionToken, Sessions, SystemClock,
+    Timestamp, Validation,
 };
+use cloakroom_server::cli::{self, Cli, Host};
 use cloakroom_sqlite::{SqliteOptions, SqliteStore};
+use futures_util::future::join_all;
 
 use crate::cli::Desk;
 
@@ -16,7 +23,7 @@ fn engine(desk: &Desk, file: &str) -> Sessions {
     Sessions::builder(SqliteStore::open(SqliteOptions::new(desk.path(file))).unwrap()).build().unwrap()
 }
 
-async fn sign_in(sessions: &Sessions, name: &str) -> Issued {
+pub(crate) async fn sign_in(sessions: &Sessions, name: &str) -> Issued {
     let proof = Authentication::new(AuthLevel::One, Method::password(), sessions.now());
     let issue = Issue::signed_in(Principal::new(PrincipalId::new(name).unwrap()), proof);
     sessions.issue(issue).await.unwrap().expect_issued()
@@ -24,13 +31,64 @@ async fn sign_in(sessions: &Sessions, name: &str) -> Issued {
 
 async fn populated(desk: &Desk, count: usize) -> Vec<Issued> {
     let sessions = engine(desk, "old.db");
-    let mut issued = Vec::new();
-    for index in 0..count {
-        issued.push(sign_in(&sessions, &format!("user{index}")).await);
-    }
+    let names: Vec<String> = (0..count).map(|index| format!("user{index}")).collect();
+    let issued = join_all(names.iter().map(|name| sign_in(&sessions, name))).await;
     let first = Selector::One(issued[0].session.id());
     sessions.revoke(&first, Revocation::by_system(EndReason::Compromised)).await.unwrap();
     issued
+}
+
+/// Sessions of every kind: alive, ended, and with tokens that were exchanged.
+pub(crate) struct Crowd {
+    pub(crate) alive: Vec<(SessionToken, SessionId)>,
+    pub(crate) ended: Vec<SessionToken>,
+    pub(crate) exchanged: Vec<(SessionToken, SessionId)>,
+}
+
+impl Crowd {
+    /// Of every four people that sign in, one is signed out by an administrator, and one has the token exchanged.
+    pub(crate) async fn arrive(sessions: &Sessions, count: usize) -> Self {
+        let mut crowd = Self { alive: Vec::new(), ended: Vec::new(), exchanged: Vec::new() };
+        for index in 0..count {
+            let Issued { token, session, .. } = sign_in(sessions, &format!("user{index}")).await;
+            let id = session.id();
+            match index % 4 {
+                1 => {
+                    let revocation = Revocation::by_system(EndReason::Compromised);
+                    sessions.revoke(&Selector::One(id), revocation).await.unwrap();
+                    crowd.ended.push(token);
+                }
+                2 => match sessions.rotate(&session, Renewal::new()).await.unwrap() {
+                    Renewed::Done { token: new, .. } => {
+                        crowd.exchanged.push((token, id));
+                        crowd.alive.push((new, id));
+                    }
+                    other => panic!("{other:?}"),
+                },
+                _ => crowd.alive.push((token, id)),
+            }
+        }
+        crowd
+    }
+
+    /// Everybody is what they were, and the ended ones know why.
+    pub(crate) async fn check(&self, sessions: &Sessions) {
+        for (token, id) in &self.alive {
+            let found = sessions.validate(token, Activity::Ignored).await.unwrap();
+            assert!(matches!(&found, Validation::Active(session) if session.id() == *id), "{found:?}");
+        }
+        for token in &self.ended {
+            let found = sessions.validate(token, Activity::Ignored).await.unwrap();
+            assert!(
+                matches!(&found, Validation::Ended(end) if end.reason == EndReason::Compromised),
+                "{found:?}"
+            );
+        }
+        for (token, id) in &self.exchanged {
+            let found = sessions.validate(token, Activity::Ignored).await.unwrap();
+            assert!(matches!(&found, Validation::Retired(retired) if retired.session == *id), "{found:?}");
+        }
+    }
 }
 
 /// The new store knows all that the old one knew.
@@ -54,8 +112,8 @@ async fn every_session_moves_and_that_is_proved_and_told() {
     let report = desk.run(&[&MOVE[..], &["--json"]].concat()).json();
     assert_eq!(report["verified"], true, "{report}");
     assert_eq!(
-        (&report["moved"]["sessions"], &report["moved"]["tombstones"]),
-        (&39.into(), &1.into()),
+        (&report["moved"]["sessions"], &report["moved"]["tombstones"], &report["resumed"]),
+        (&39.into(), &1.into(), &false.into()),
         "{report}"
     );
     assert_eq!(
@@ -78,27 +136,35 @@ async fn every_session_moves_and_that_is_proved_and_told() {
 #[tokio::test]
 async fn a_move_that_was_killed_goes_on_where_it_stopped() {
     let desk = Desk::new();
-    let issued = populated(&desk, 600).await;
+    let issued = populated(&desk, 2_000).await;
     let file = desk.path("cloakroom-data/store-migration.json");
     let mut child = desk.command(&MOVE).stdin(Stdio::null()).spawn().unwrap();
-    // Killed as soon as the first page is through.
+    // Killed as soon as the first of four pages is through.
     while !file.exists() {
         assert!(child.try_wait().unwrap().is_none(), "it was still at it");
         tokio::task::yield_now().await;
     }
     child.kill().unwrap();
     child.wait().unwrap();
+    let bookmark: serde_json::Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
+    assert!(bookmark["cursor"].is_string(), "it was in its first pass: {bookmark}");
     // Meanwhile people go on, on servers that know both.
     let desk_config = "store = \"sqlite:new.db\"\nstore_moving_from = \"sqlite:old.db\"\n";
     std::fs::write(desk.path("cloakroom.toml"), desk_config).unwrap();
     let id = issued[1].session.id().to_string();
     let revoked = desk.run(&["sessions", "revoke", &id, "--reason", "compromised"]);
     assert_eq!(revoked.code, Some(0), "{revoked:?}");
-    let listed = desk.run(&["sessions", "list", "--json"]).json();
-    assert_eq!(listed["sessions"].as_array().unwrap().len(), 598, "each once, wherever it is");
+    let listed = desk.run(&["sessions", "list", "--limit", "5000", "--json"]).json();
+    assert_eq!(listed["sessions"].as_array().unwrap().len(), 1_998, "each once, wherever it is");
 
-    let finished = desk.run(&["store", "migrate"]);
-    assert_eq!(finished.code, Some(0), "the configuration names both: {finished:?}");
+    // The configuration names both.
+    let finished = desk.run(&["store", "migrate", "--json"]).json();
+    assert_eq!((&finished["verified"], &finished["resumed"]), (&true.into(), &true.into()), "{finished}");
+    let count = |name: &str| finished[name].as_u64().unwrap();
+    assert!(
+        count("looked_at") < count("passes") * count("there_already"),
+        "its first pass left out what the other run had moved: {finished}"
+    );
     let sessions = engine(&desk, "new.db");
     let one = sessions.validate(&issued[1].token, Activity::Ignored).await.unwrap();
     assert!(matches!(&one, Validation::Ended(t) if t.reason == EndReason::Compromised), "{one:?}");
@@ -106,6 +172,98 @@ async fn a_move_that_was_killed_goes_on_where_it_stopped() {
     let rest: Vec<Issued> =
         issued.into_iter().enumerate().filter(|(index, _)| *index != 1).map(|(_, i)| i).collect();
     check(&desk, &rest).await;
+}
+
+/// Runs a command in this process, with this clock, watched by somebody or not.
+pub(crate) fn run_here(args: &[String], clock: Arc<dyn Clock>, is_watched: bool) -> (u8, String, String) {
+    let cli = Cli::try_parse_from([&["cloakroom".to_owned()], args].concat()).unwrap();
+    let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
+    let mut host = Host {
+        environment: Vec::new(),
+        clock,
+        random: Arc::new(OsRandom),
+        cores: 1,
+        stdin: &mut std::io::empty(),
+        stdout: &mut stdout,
+        stderr: &mut stderr,
+        is_watched,
+        ask: None,
+    };
+    let code = cli::run(&cli, &mut host).as_u8();
+    (code, String::from_utf8(stdout).unwrap(), String::from_utf8(stderr).unwrap())
+}
+
+/// A clock on which a second passes with each look at how long something takes.
+#[derive(Debug, Default)]
+struct Hurried {
+    system: SystemClock,
+    looks: AtomicU64,
+}
+
+impl Clock for Hurried {
+    fn now(&self) -> Timestamp {
+        self.system.now()
+    }
+
+    fn monotonic(&self) -> Duration {
+        Duration::from_secs(self.looks.fetch_add(1, Ordering::Relaxed))
+    }
+}
+
+#[test]
+fn whoever_watches_a_move_sees_how_far_it_is_and_whoever_does_not_reads_no_line_of_it() {
+    let desk = Desk::new();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(populated(&desk, 1_200));
+    let migrate = |to: &str| {
+        let address = |file: &str| format!("sqlite:{}", desk.path(file).display());
+        let data = desk.path("cloakroom-data").display().to_string();
+        ["store", "migrate", "--from", &address("old.db"), "--to", &address(to), "--data-dir", &data]
+            .map(str::to_owned)
+    };
+    let (code, stdout, stderr) = run_here(&migrate("new.db"), Arc::new(Hurried::default()), true);
+    assert_eq!(code, 0, "{stderr}");
+    assert!(stdout.starts_with("Moved 1199 sessions, 1 tombstone"), "{stdout}");
+    assert!(stderr.ends_with("\r\x1b[K"), "the line is cleared at the end: {stderr:?}");
+    let told: Vec<&str> = stderr.split("\r\x1b[K").filter(|line| !line.is_empty()).collect();
+    let first: Vec<(u64, u64)> = told
+        .iter()
+        .map_while(|line| {
+            let (seen, rest) = line.split_once(" of about ")?;
+            Some((seen.parse().ok()?, rest.split_once(" entries, ")?.0.parse().ok()?))
+        })
+        .collect();
+    assert_eq!(first.len(), told.len(), "{told:?}");
+    // What was filed, what is left of each session that has moved, and the mark.
+    assert_eq!(first[..2], [(500, 2_400), (1_000, 2_400)], "page by page, of as many as there are: {told:?}");
+    assert!(told[0].ends_with("500 a second, about 3 s to go"), "{told:?}");
+    assert!(
+        first.iter().skip(2).any(|(seen, _)| *seen == 500),
+        "the second pass begins at its beginning: {told:?}"
+    );
+
+    // In a log, a line that is written again and again would be noise.
+    let (code, _, stderr) = run_here(&migrate("new.db"), Arc::new(Hurried::default()), false);
+    assert_eq!((code, stderr.as_str()), (0, ""));
+}
+
+#[tokio::test]
+async fn doctor_says_what_is_in_both_stores_together_and_whether_moving_has_begun() {
+    let desk = Desk::configured("store = \"sqlite:new.db\"\nstore_moving_from = \"sqlite:old.db\"\n");
+    populated(&desk, 7).await;
+    let before = desk.run(&["doctor"]);
+    assert_eq!(before.code, Some(0), "{before:?}");
+    for sentence in [
+        "both stores together: 6 sessions signed in, 0 anonymous.",
+        "Sessions stay in sqlite:old.db, which answers, too, until `cloakroom store migrate` begins.",
+        "this server knows two stores, sqlite:old.db and sqlite:new.db",
+    ] {
+        assert!(before.stdout.contains(sentence), "{sentence}: {}", before.stdout);
+    }
+    assert_eq!(desk.run(&["store", "migrate"]).code, Some(0));
+    let after = desk.run(&["doctor"]).stdout;
+    assert!(after.contains("both stores together: 6 sessions signed in, 0 anonymous."), "{after}");
+    assert!(after.contains("Sessions have been moving from sqlite:old.db since 2"), "{after}");
 }
 
 #[tokio::test]
@@ -160,6 +318,9 @@ fn what_cannot_be_moved_is_refused_before_anything_happens() {
         ),
         (&["store", "migrate", "--from", "mongodb://x", "--to", "sqlite:a"], 2, "unknown scheme `mongodb`"),
         (&["store", "check", "redis://:hunter2@127.0.0.1:1/x"], 2, "error: "),
+        // Which of the two would be meant?
+        (&["store", "migrate", "--store", "sqlite:a", "--from", "sqlite:b"], 2, "a move has two"),
+        (&["store", "check", "sqlite:a", "--store", "sqlite:b"], 2, "two stores are named"),
     ] {
         let run = desk.run(args);
         assert_eq!((run.code, run.stdout.as_str()), (Some(code), ""), "{run:?}");

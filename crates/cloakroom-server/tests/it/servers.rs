@@ -1,8 +1,15 @@
 //! Stores on real servers, from the command line.
 
-use cloakroom_servers::{Mariadb, Memcached, Postgres, Redis, RedisCluster};
+use std::sync::Arc;
+use std::time::Duration;
+
+use cloakroom::{Activity, Clock as _, ManualClock, MovingStore, Sessions, SystemClock, Validation};
+use cloakroom_memcached::{MemcachedOptions, MemcachedStore};
+use cloakroom_servers::{Mariadb, Memcached, Postgres, Redis, RedisCluster, RedisSentinel};
+use cloakroom_sqlite::{SqliteOptions, SqliteStore};
 
 use crate::cli::Desk;
+use crate::moving::{Crowd, run_here, sign_in};
 
 #[track_caller]
 fn checks_out(desk: &Desk, url: &str) {
@@ -15,48 +22,99 @@ fn checks_out(desk: &Desk, url: &str) {
 
 /// Moves from one to the next, and back to a file.
 #[test]
-fn sessions_move_through_every_store_and_arrive() {
-    let (redis, postgres, mariadb) =
-        (Redis::start().unwrap(), Postgres::start().unwrap(), Mariadb::start().unwrap());
+fn sessions_their_ends_and_their_exchanged_tokens_move_through_every_store_and_arrive() {
+    let (redis, sentinel, cluster) =
+        (Redis::start().unwrap(), RedisSentinel::start().unwrap(), RedisCluster::start().unwrap());
+    let (postgres, mariadb) = (Postgres::start().unwrap(), Mariadb::start().unwrap());
     let desk = Desk::new();
     let path = [
         "sqlite:first.db".to_owned(),
         redis.url().clone(),
         postgres.database("moving").unwrap(),
+        cluster.url(),
         mariadb.database("moving").unwrap(),
+        sentinel.url(),
         "sqlite:last.db".to_owned(),
     ];
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let store =
-        cloakroom_sqlite::SqliteStore::open(cloakroom_sqlite::SqliteOptions::new(desk.path("first.db")))
-            .unwrap();
-    let first = cloakroom::Sessions::builder(store).build().unwrap();
-    let issued: Vec<_> = (0..20)
-        .map(|_| runtime.block_on(first.issue(cloakroom::Issue::anonymous())).unwrap().expect_issued())
-        .collect();
+    let engine = |file: &str| {
+        Sessions::builder(SqliteStore::open(SqliteOptions::new(desk.path(file))).unwrap()).build().unwrap()
+    };
+    let crowd = runtime.block_on(Crowd::arrive(&engine("first.db"), 20));
     for pair in path.windows(2) {
         let [from, to] = pair else { unreachable!("windows of two") };
-        checks_out(&desk, to);
         let report = desk.run(&["store", "migrate", "--from", from, "--to", to, "--json"]).json();
-        assert_eq!(
-            (&report["verified"], &report["moved"]["sessions"]),
-            (&true.into(), &20.into()),
-            "{from} to {to}: {report:#}"
-        );
-        assert_eq!(report["old"]["anonymous"], 0, "{from} to {to}");
-        assert_eq!(report["new"]["anonymous"], 20, "{from} to {to}");
+        assert_eq!(report["verified"], true, "{from} to {to}: {report:#}");
+        let moved = ["sessions", "tombstones", "retired_tokens"].map(|kind| report["moved"][kind].as_u64());
+        assert_eq!(moved, [Some(15), Some(5), Some(5)], "{from} to {to}: {report:#}");
+        assert_eq!(report["old"]["signed_in"], 0, "{from} to {to}");
+        assert_eq!(report["new"]["signed_in"], 15, "{from} to {to}");
     }
-    let store =
-        cloakroom_sqlite::SqliteStore::open(cloakroom_sqlite::SqliteOptions::new(desk.path("last.db")))
-            .unwrap();
-    let last = cloakroom::Sessions::builder(store).build().unwrap();
-    for issued in issued {
-        let found = runtime.block_on(last.validate(&issued.token, cloakroom::Activity::Ignored)).unwrap();
-        assert!(
-            matches!(&found, cloakroom::Validation::Active(session) if session.id() == issued.session.id()),
-            "{found:?}"
-        );
+    runtime.block_on(crowd.check(&engine("last.db")));
+    // Only now: what a check files and ends would have moved as well.
+    for store in &path {
+        checks_out(&desk, store);
     }
+}
+
+/// memcached cannot list: time alone empties it, and whoever forgets it earlier signs people out.
+#[test]
+fn a_move_from_memcached_says_from_when_it_may_be_forgotten_and_does_not_claim_to_be_done() {
+    let memcached = Memcached::start().unwrap();
+    let desk = Desk::configured(
+        "[session]\nabsolute_timeout = \"12h\"\n[session.remember_me]\nabsolute_timeout = \"20d\"\n",
+    );
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let old = || {
+        let options = MemcachedOptions::from_url(&memcached.url()).unwrap();
+        Arc::new(runtime.block_on(MemcachedStore::connect(options)).unwrap())
+    };
+    let new = || Arc::new(SqliteStore::open(SqliteOptions::new(desk.path("new.db"))).unwrap());
+    let alice = {
+        let servers = Sessions::builder(MovingStore::new(old(), new())).build().unwrap();
+        runtime.block_on(sign_in(&servers, "alice"))
+    };
+    let began = SystemClock::default().now();
+    let to = format!("sqlite:{}", desk.path("new.db").display());
+    let config = desk.path("cloakroom.toml").display().to_string();
+    let url = memcached.url();
+    let migrate = ["store", "migrate", "--from", &url, "--to", &to, "--config", &config];
+    let first = desk.run(&migrate);
+    assert_eq!((first.code, first.stderr.as_str()), (Some(3), ""), "{first:?}");
+    assert!(
+        first.stdout.contains("on every server until 2") && !first.stdout.contains("restart each"),
+        "{first:?}"
+    );
+
+    // The same call again names the same instant: the longest that anybody may stay, from when moving began.
+    let json = [&migrate[..], &["--json"]].concat();
+    let again = desk.run(&json);
+    assert_eq!(again.code, Some(3), "{again:?}");
+    let report: serde_json::Value = serde_json::from_str(&again.stdout).unwrap();
+    assert_eq!((&report["verified"], &report["listed"]), (&false.into(), &false.into()), "{report}");
+    let safe_from = report["safe_from"].as_str().unwrap();
+    assert!(first.stdout.contains(safe_from), "{first:?} {report}");
+    let safe_from: cloakroom::Timestamp = safe_from.parse().unwrap();
+    let waits = safe_from.since(began);
+    let longest = Duration::from_secs(20 * 86_400 + 60);
+    assert!(waits >= longest && waits < longest + Duration::from_secs(60), "{waits:?}");
+
+    // Until then alice is in the old store: servers that know both let her in, and one that forgot it would not.
+    let validate =
+        |sessions: &Sessions| runtime.block_on(sessions.validate(&alice.token, Activity::Ignored)).unwrap();
+    let alone = Sessions::builder_shared(new()).build().unwrap();
+    assert!(matches!(validate(&alone), Validation::Unknown));
+    let both = Sessions::builder(MovingStore::new(old(), new())).build().unwrap();
+    assert!(matches!(validate(&both), Validation::Active(_)));
+
+    // From then on nobody can be there any more.
+    let args: Vec<String> = json.iter().map(|&arg| arg.to_owned()).collect();
+    let at = |instant| run_here(&args, Arc::new(ManualClock::at(instant)), false);
+    assert_eq!(at(safe_from.minus(Duration::from_millis(1))).0, 3);
+    let (code, stdout, _) = at(safe_from);
+    assert_eq!(code, 0, "{stdout}");
+    let report: serde_json::Value = serde_json::from_str(&stdout).unwrap();
+    assert_eq!(report["verified"], true, "{report}");
 }
 
 #[test]

@@ -5,13 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cloakroom::{Beginning, Carried, CarriedPage, MovingStore};
+use cloakroom_core::Timestamp;
 use cloakroom_store::{Counts, ExportCursor, ExportQuery, Store, StoreError};
 use serde_json::json;
 
 use super::progress::{BookmarkFile, ProgressLine};
 use crate::cli::output::counted;
-use crate::cli::{CliError, GlobalArgs, Host};
-use crate::config::{Config, StoreUrl};
+use crate::cli::{CliError, ExitCode, GlobalArgs, Host};
+use crate::config::{Config, StoreUrl, format_duration};
 use crate::stores;
 
 /// Runs `store migrate`.
@@ -21,24 +22,23 @@ pub(super) async fn run(
     config: &Config,
     global: &GlobalArgs,
     host: &mut Host<'_>,
-) -> Result<(), CliError> {
+) -> Result<ExitCode, CliError> {
     check_addresses(from, to, config)?;
     let old = stores::open_bare(from, config).await?;
     let new = stores::open_bare(to, config).await?;
     let file = BookmarkFile::new(&config.data_dir, from, to);
     let mut mover = Mover { both: MovingStore::new(Arc::clone(&old), Arc::clone(&new)), file, host };
-    mover.begin(to).await?;
+    let since = mover.begin(to).await?;
     if !old.capabilities().listing {
-        return mover.leave_to_time(from, config, global);
+        return Wait::new(from, since, config, mover.host).write(global, mover.host);
     }
-    let first = mover.first_pass(&*old).await?;
-    let (verified, passes) = mover.verify(first).await?;
+    let walked = mover.walk(&*old).await?;
     let now = mover.host.clock.now();
     let in_old = old.count(now).await?;
     // Every session was looked at in the new store; where it cannot count them, that has to do.
     let in_new = if new.capabilities().listing { Some(new.count(now).await?) } else { None };
     mover.file.remove()?;
-    Report { done: verified, passes, in_old, in_new }.write(to, global, host)
+    Report { walked, in_old, in_new }.write(to, global, host).map(|()| ExitCode::Done)
 }
 
 /// Refuses a move that would sign people out of the servers of this configuration.
@@ -92,42 +92,50 @@ struct Mover<'a, 'h> {
 }
 
 impl Mover<'_, '_> {
-    /// Tells every server that moving has begun, and gives them time to notice.
-    async fn begin(&mut self, to: &StoreUrl) -> Result<(), CliError> {
-        if self.both.begin(self.host.clock.now()).await? == Beginning::TargetWasLeft {
+    /// Tells every server that moving has begun, and gives them time to notice; since when it has.
+    async fn begin(&mut self, to: &StoreUrl) -> Result<Timestamp, CliError> {
+        let Beginning::Begun { since } = self.both.begin(self.host.clock.now()).await? else {
             let cause = format!("sessions were moved away from {to} before: it knows them as gone");
             let remedy = "move into another file, schema, database or key prefix, or empty this one first";
             return Err(CliError::failed(cause, remedy));
-        }
+        };
         if self.file.read().is_none() {
             tokio::time::sleep(NOTICED_WITHIN).await;
         }
-        Ok(())
+        Ok(since)
     }
 
-    /// Moves what is there, from where the last run stopped.
-    async fn first_pass(&mut self, old: &dyn Store) -> Result<Carried, CliError> {
+    /// Moves what is there, from where the last run stopped, then proves that everything has moved.
+    async fn walk(&mut self, old: &dyn Store) -> Result<Walked, CliError> {
         let bookmark = self.file.read().and_then(|bookmark| bookmark.cursor);
         let after = bookmark.and_then(|cursor| ExportCursor::new(cursor).ok());
+        let resumed = after.is_some();
         let counts = old.count(self.host.clock.now()).await?;
         let live = counts.anonymous.saturating_add(counts.signed_in);
-        self.pass(after, live.saturating_add(counts.tombstones)).await
+        // A session that has moved is met once more, as what is left of it.
+        let expected = live.saturating_mul(2).saturating_add(counts.tombstones);
+        let first = self.pass(after, expected).await?;
+        self.verify(Walked { done: first, passes: 1, looked_at: first.seen(), resumed }).await
     }
 
     /// Looks at everything again until there is nothing left to do: then it is proved to have moved.
-    async fn verify(&mut self, first: Carried) -> Result<(Carried, u32), CliError> {
-        let mut all = first;
-        for passes in 2..=MAX_PASSES {
-            let again = self.pass(None, first.seen()).await?;
-            all = all.plus(again);
+    async fn verify(&mut self, mut walked: Walked) -> Result<Walked, CliError> {
+        let expected = walked.done.seen();
+        while walked.passes < MAX_PASSES {
+            let again = self.pass(None, expected).await?;
+            walked.passes = walked.passes.saturating_add(1);
+            walked.looked_at = walked.looked_at.saturating_add(again.seen());
+            let mut all = walked.done.plus(again);
             // What the last pass saw, not what all of them did.
             (all.settled, all.damaged, all.kept_out) = (again.settled, again.damaged, again.kept_out);
+            walked.done = all;
             if again.is_settled() {
-                return Ok((all, passes));
+                return Ok(walked);
             }
         }
-        if all.kept_out > 0 {
-            let cause = format!("the new store keeps {} out", counted(all.kept_out, "live session"));
+        let kept_out = walked.done.kept_out;
+        if kept_out > 0 {
+            let cause = format!("the new store keeps {} out", counted(kept_out, "live session"));
             let remedy = "run this again; if they left the new store in an earlier move, move into another place instead";
             return Err(CliError::failed(cause, remedy));
         }
@@ -174,34 +182,70 @@ impl Mover<'_, '_> {
             }
         }
     }
+}
 
-    /// A store that cannot list is emptied by time alone.
-    fn leave_to_time(
-        &mut self,
-        from: &StoreUrl,
-        config: &Config,
-        global: &GlobalArgs,
-    ) -> Result<(), CliError> {
+/// A store that cannot list is emptied by time alone.
+struct Wait<'a> {
+    from: &'a StoreUrl,
+    since: Timestamp,
+    /// The longest that a session may last.
+    longest: Duration,
+    /// Whatever was left in the old store is over.
+    safe_from: Timestamp,
+    is_over: bool,
+}
+
+impl<'a> Wait<'a> {
+    fn new(from: &'a StoreUrl, since: Timestamp, config: &Config, host: &Host<'_>) -> Self {
         let longest = config.policy.timeouts().absolute;
-        let remembered = config.policy.remember_me().map_or(longest, |timeouts| timeouts.absolute);
-        let longest = crate::config::format_duration(longest.max(remembered));
+        let longest = config.policy.remember_me().map_or(longest, |timeouts| timeouts.absolute.max(longest));
+        let safe_from = since.plus(longest).plus(MARGIN);
+        Self { from, since, longest, safe_from, is_over: safe_from <= host.clock.now() }
+    }
+
+    fn write(&self, global: &GlobalArgs, host: &mut Host<'_>) -> Result<ExitCode, CliError> {
+        let Self { from, since, safe_from, is_over, .. } = self;
+        let longest = format_duration(self.longest);
         if global.json {
-            let report = json!({ "verified": false, "listed": false, "wait": longest });
-            writeln!(self.host.stdout, "{report:#}")?;
+            let report = json!({
+                "verified": is_over,
+                "listed": false,
+                "begun_at": since.to_string(),
+                "safe_from": safe_from.to_string(),
+            });
+            writeln!(host.stdout, "{report:#}")?;
+        } else if *is_over {
+            writeln!(
+                host.stdout,
+                "{from} cannot list its sessions. Moving began at {since}, and none of them lasts longer than {longest}: what is left \
+                 there is over.\n{FORGET}"
+            )?;
         } else {
             writeln!(
-                self.host.stdout,
-                "{from} cannot list its sessions. From now on new sessions are filed in the new store, and others move when they \
-                 change. Keep `store_moving_from` for {longest}: then nothing can be left in the old one."
+                host.stdout,
+                "{from} cannot list its sessions. Moving began at {since}: since then new sessions are filed in the new store, and \
+                 others move when they change.\n\
+                 Keep `store_moving_from` on every server until {safe_from}: by then whatever is left in the old store, {longest} old \
+                 at most, is over. From then on this call ends with exit code 0 instead of 3."
             )?;
         }
-        Ok(())
+        Ok(if *is_over { ExitCode::Done } else { ExitCode::Begun })
     }
 }
 
-struct Report {
+/// What was done, and how often everything was looked at.
+#[derive(Clone, Copy)]
+struct Walked {
     done: Carried,
     passes: u32,
+    /// Entries, in all passes.
+    looked_at: u64,
+    /// Whether the first pass went on where an earlier run had stopped.
+    resumed: bool,
+}
+
+struct Report {
+    walked: Walked,
     in_old: Counts,
     /// `None` where the new store cannot count.
     in_new: Option<Counts>,
@@ -209,13 +253,16 @@ struct Report {
 
 impl Report {
     fn write(&self, to: &StoreUrl, global: &GlobalArgs, host: &mut Host<'_>) -> Result<(), CliError> {
-        let Carried { sessions, tombstones, retired, ended, damaged, settled, .. } = self.done;
+        let Walked { done, passes, looked_at, resumed } = self.walked;
+        let Carried { sessions, tombstones, retired, ended, damaged, settled, .. } = done;
         let live = |counts: &Counts| counts.anonymous.saturating_add(counts.signed_in);
         if global.json {
             let counts = |counts: &Counts| json!({ "signed_in": counts.signed_in, "anonymous": counts.anonymous, "tombstones": counts.tombstones });
             let report = json!({
                 "verified": true,
-                "passes": self.passes,
+                "resumed": resumed,
+                "passes": passes,
+                "looked_at": looked_at,
                 "moved": { "sessions": sessions, "tombstones": tombstones, "retired_tokens": retired },
                 "ended_late": ended,
                 "there_already": settled,
@@ -226,13 +273,15 @@ impl Report {
             writeln!(host.stdout, "{report:#}")?;
             return Ok(());
         }
+        if resumed {
+            writeln!(host.stdout, "Went on where an earlier run had stopped.")?;
+        }
         writeln!(
             host.stdout,
-            "Moved {}, {} and {} to {to}; looked at everything again and found nothing left to do ({} passes).",
+            "Moved {}, {} and {} to {to}; looked at everything again and found nothing left to do ({passes} passes).",
             counted(sessions, "session"),
             counted(tombstones, "tombstone"),
             counted(retired, "exchanged token"),
-            self.passes,
         )?;
         writeln!(
             host.stdout,
@@ -256,7 +305,7 @@ impl Report {
                 counted(damaged, "damaged record")
             )?;
         }
-        writeln!(host.stdout, "Now restart each server without `store_moving_from`.")?;
+        writeln!(host.stdout, "{FORGET}")?;
         Ok(())
     }
 }
@@ -266,6 +315,9 @@ fn told(error: &StoreError) -> String {
     format!("{error}{}", source.unwrap_or_default())
 }
 
+const FORGET: &str = "Now restart each server without `store_moving_from`.";
+/// What servers filed in the old store until they noticed, and clocks that differ.
+const MARGIN: Duration = Duration::from_secs(60);
 /// Servers ask once a second whether moving has begun.
 const NOTICED_WITHIN: Duration = Duration::from_secs(2);
 const PAGE: NonZeroU16 = NonZeroU16::new(500).expect("not zero");

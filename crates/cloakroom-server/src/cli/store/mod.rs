@@ -7,7 +7,7 @@ mod finding;
 mod migrate;
 mod progress;
 
-use super::{CliError, GlobalArgs, Host, StoreCommand};
+use super::{CliError, ExitCode, GlobalArgs, Host, StoreCommand};
 use crate::config::{Config, StoreUrl};
 
 /// Runs `store …`.
@@ -16,9 +16,13 @@ pub(super) async fn run(
     config: &Config,
     global: &GlobalArgs,
     host: &mut Host<'_>,
-) -> Result<(), CliError> {
+) -> Result<ExitCode, CliError> {
     match command {
         StoreCommand::Migrate { from, to, offline } => {
+            if global.store.is_some() {
+                let cause = "--store names one store, and a move has two";
+                return Err(CliError::usage(cause, "name them with --from and --to"));
+            }
             let from = match (from, &config.store_moving_from) {
                 (Some(text), _) => parse(text, "--from")?,
                 (None, Some(url)) => url.clone(),
@@ -36,12 +40,18 @@ pub(super) async fn run(
             migrate::run(&from, &to, config, global, host).await
         }
         StoreCommand::Check { url } => {
+            if let (Some(url), Some(other)) = (url, &global.store)
+                && url != other
+            {
+                let cause = "two stores are named: which is to be tried out?";
+                return Err(CliError::usage(cause, "name one, without --store"));
+            }
             let url = url.as_deref().map_or_else(|| Ok(config.store.clone()), |text| parse(text, "URL"))?;
             #[cfg(feature = "sealed")]
             if url.is_sealed() {
-                return check_list::run(&url, config, global, host).await;
+                return check_list::run(&url, config, global, host).await.map(|()| ExitCode::Done);
             }
-            check::run(&url, config, global, host).await
+            check::run(&url, config, global, host).await.map(|()| ExitCode::Done)
         }
     }
 }
