@@ -11,6 +11,7 @@
 mod axe;
 mod browser;
 mod clock;
+mod errand;
 mod failure;
 mod neighbour;
 mod output;
@@ -22,6 +23,7 @@ mod world;
 
 pub use browser::{Browser, Cookie, Profile, Scripts};
 pub use clock::eventually;
+pub use errand::Errand;
 pub use failure::{Failure, Outcome};
 pub use neighbour::Neighbour;
 pub use output::Output;

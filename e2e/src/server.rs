@@ -16,7 +16,7 @@ use tokio::time::timeout;
 use crate::clock::PATIENCE;
 use crate::output::Output;
 use crate::process::Process;
-use crate::{Failure, Outcome, eventually, programs};
+use crate::{Errand, Failure, Outcome, eventually, programs};
 
 /// A running `cloakroom serve` with data of its own. It can be killed and started again on the same data and port.
 #[derive(Debug)]
@@ -162,6 +162,25 @@ impl Server {
         }
         let said = [output.stdout, output.stderr].concat();
         Err(Failure::new(String::from_utf8_lossy(&said)).while_doing(arguments.join(" ")))
+    }
+
+    /// Begins a command beside the server, on its data; what it says is kept under this name.
+    ///
+    /// # Errors
+    /// Where it does not start.
+    pub fn begin(&self, name: &str, arguments: &[&str]) -> Outcome<Errand> {
+        let mut command = Command::new(programs::cloakroom()?);
+        command.args(arguments).arg("--data-dir").arg(self.data()).envs(&self.settings);
+        Errand::start(&mut command, self.output.artifacts().join(name))
+    }
+
+    /// Stops the server as whoever runs it would, and starts it again on the same data.
+    ///
+    /// # Errors
+    /// Where it does not stop, or does not become ready again.
+    pub async fn restart(&mut self) -> Outcome {
+        self.stop().await?;
+        self.launch().await
     }
 
     /// Ends the server as a power cut would, and starts it again on the same data.

@@ -1,7 +1,9 @@
 //! Somebody who uses sessions without a pause, and remembers what the server acknowledged.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use e2e::{Failure, Outcome};
-use reqwest::{Client, Method, StatusCode};
+use reqwest::{Client, Method, Response, StatusCode};
 use serde_json::{Value, json};
 
 /// What the server acknowledged of one session, as its client knows it.
@@ -19,12 +21,15 @@ pub(crate) struct Acknowledged {
     pub(crate) ended: bool,
 }
 
-/// A client that keeps a server busy until the server dies.
+/// A client that keeps servers busy until they die: one server, or several of which each request takes the next that listens.
 #[derive(Debug)]
 pub(crate) struct Guest {
-    pub(crate) client: Client,
-    pub(crate) base: String,
+    client: Client,
+    bases: Vec<String>,
+    next: AtomicUsize,
     pub(crate) password: &'static str,
+    /// Whether the first session is kept to the end.
+    stays: bool,
 }
 
 /// What an answer says of a request.
@@ -36,16 +41,25 @@ pub(crate) enum Answer {
 }
 
 impl Guest {
+    pub(crate) fn of(bases: Vec<String>, password: &'static str) -> Outcome<Self> {
+        // A connection that nothing comes over for a while may be closed just as something comes.
+        let client = Client::builder().no_proxy().pool_max_idle_per_host(0).build()?;
+        Ok(Self { client, bases, next: AtomicUsize::new(0), password, stays: false })
+    }
+
+    /// The same, but one who signs in once and stays.
+    pub(crate) fn who_stays(self) -> Self {
+        Self { stays: true, ..self }
+    }
+
     /// Signs in, writes, exchanges tokens and signs out, over and over, asking `go_on` after each acknowledgement, until
     /// that says no or the server does not answer. What is in doubt is forgotten; all else comes back.
     pub(crate) async fn live(&self, mut go_on: impl FnMut() -> bool) -> Outcome<Vec<Acknowledged>> {
         let mut book = Vec::new();
         for visit in 0_u32.. {
             let Some(mut session) = self.sign_in().await? else { break };
-            if !go_on() || !self.stay(&mut session, &mut go_on).await? {
-                break;
-            }
-            if visit % 2 == 0 {
+            let Some(mut goes_on) = self.stay(&mut session, &mut go_on).await? else { break };
+            if goes_on && visit % 2 == 0 {
                 match self
                     .ask(Method::DELETE, "/v1/session", Some(&session.token), None, StatusCode::NO_CONTENT)
                     .await?
@@ -53,25 +67,34 @@ impl Guest {
                     Answer::Acknowledged(_) => session.ended = true,
                     Answer::InDoubt => break,
                 }
-                if !go_on() {
-                    break;
-                }
+                goes_on = go_on();
             }
             book.push(session);
+            if !goes_on {
+                break;
+            }
         }
         Ok(book)
     }
 
-    /// Changes the session a few times. `false` where the last change is in doubt, and so the session, or enough was done.
-    async fn stay(&self, session: &mut Acknowledged, go_on: &mut impl FnMut() -> bool) -> Outcome<bool> {
-        for step in 0..STEPS {
-            let sure =
-                if step % 3 == 2 { self.exchange(session).await? } else { self.count(session).await? };
-            if !sure || !go_on() {
-                return Ok(false);
+    /// Changes the session a few times. `None` where the last change is in doubt, and so the session; else whether to go on.
+    async fn stay(
+        &self,
+        session: &mut Acknowledged,
+        go_on: &mut impl FnMut() -> bool,
+    ) -> Outcome<Option<bool>> {
+        for step in 0..if self.stays { usize::MAX } else { STEPS } {
+            // A server bears some twenty exchanges of one session at once.
+            let is_exchange = if self.stays { (step + 1).is_power_of_two() } else { step % 3 == 2 };
+            let sure = if is_exchange { self.exchange(session).await? } else { self.count(session).await? };
+            if !sure {
+                return Ok(None);
+            }
+            if !go_on() {
+                return Ok(Some(false));
             }
         }
-        Ok(true)
+        Ok(Some(true))
     }
 
     /// Checks that the server still knows what it acknowledged.
@@ -134,14 +157,7 @@ impl Guest {
         body: Option<Value>,
         expected: StatusCode,
     ) -> Outcome<Answer> {
-        let mut request = self.client.request(method.clone(), format!("{}{path}", self.base));
-        if let Some(token) = token {
-            request = request.bearer_auth(token);
-        }
-        if let Some(body) = body {
-            request = request.header("content-type", "application/json").body(body.to_string());
-        }
-        let Ok(response) = request.send().await else { return Ok(Answer::InDoubt) };
+        let Some(response) = self.send(&method, path, token, body).await else { return Ok(Answer::InDoubt) };
         let status = response.status();
         let Ok(text) = response.text().await else { return Ok(Answer::InDoubt) };
         if status != expected {
@@ -150,6 +166,36 @@ impl Guest {
             )));
         }
         Ok(Answer::Acknowledged(if text.is_empty() { Value::Null } else { serde_json::from_str(&text)? }))
+    }
+}
+
+impl Guest {
+    /// Asks the next server that listens; `None` where none does, or the line went dead.
+    async fn send(
+        &self,
+        method: &Method,
+        path: &str,
+        token: Option<&str>,
+        body: Option<Value>,
+    ) -> Option<Response> {
+        for _ in &self.bases {
+            let turn = self.next.fetch_add(1, Ordering::Relaxed);
+            let base = self.bases.get(turn % self.bases.len())?;
+            let mut request = self.client.request(method.clone(), format!("{base}{path}"));
+            if let Some(token) = token {
+                request = request.bearer_auth(token);
+            }
+            if let Some(body) = &body {
+                request = request.header("content-type", "application/json").body(body.to_string());
+            }
+            match request.send().await {
+                Ok(response) => return Some(response),
+                // Nothing was sent: no doubt about that.
+                Err(error) if error.is_connect() => {}
+                Err(_) => return None,
+            }
+        }
+        None
     }
 }
 
@@ -169,6 +215,6 @@ fn same(found: &Value, expected: &Value) -> Outcome {
 }
 
 /// Looks without extending.
-const LOOK: &str = "/v1/session?touch=false";
-/// Changes of a session before it is left alone or signed out.
+pub(crate) const LOOK: &str = "/v1/session?touch=false";
+/// Changes of a session by somebody who does not stay.
 const STEPS: usize = 6;

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use e2e::{Failure, Outcome, World, run};
-use reqwest::Client;
 use tokio::sync::Notify;
 
 use crate::guest::{Acknowledged, Guest};
@@ -72,8 +71,7 @@ pub(crate) async fn one_life(world: &mut World) -> Outcome<Vec<Acknowledged>> {
 }
 
 pub(crate) fn guest(world: &World) -> Outcome<Guest> {
-    let client = Client::builder().no_proxy().build()?;
-    Ok(Guest { client, base: world.server.url(""), password: PASSWORD })
+    Guest::of(vec![world.server.url("")], PASSWORD)
 }
 
 pub(crate) const PASSWORD: &str = "a quiet umbrella stand";

@@ -1,4 +1,4 @@
-//! The server killed in the middle of its work, and clients that mean it no good.
+//! The server killed in the middle of its work, its sessions moved under it, and clients that mean it no good.
 
 #![expect(clippy::indexing_slicing, reason = "JSON that lacks a member has null there")]
 
@@ -6,5 +6,6 @@ mod audit;
 mod connections;
 mod guest;
 mod kills;
+mod moving;
 mod sealed;
 mod stores;
