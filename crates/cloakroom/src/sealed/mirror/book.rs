@@ -1,16 +1,17 @@
 //! What is known of the list about sessions and principals.
 
 use std::collections::HashMap;
-use std::collections::hash_map::Entry as Place;
+use std::collections::hash_map::Entry as Room;
 
 use cloakroom_core::{PrincipalId, SessionId, Timestamp};
 use cloakroom_store::{Scope, Version};
 
+use super::ends::Ends;
 use super::mark::Mark;
 use crate::sealed::seal::{Claim, CoreName};
 
 /// Ends of sessions and principals, merged: what is covered by a later entry is forgotten, so that one session takes at most an
-/// end, a floor and its exchanged tokens, and one principal two ends, however often they come.
+/// end, a floor and its exchanged tokens, and one principal two ends that were read, however often they come.
 ///
 /// Nothing here is ever taken back: entries are added, widened, and forgotten when no token can meet them any more.
 #[derive(Debug, Default)]
@@ -18,16 +19,8 @@ pub(super) struct Book {
     ends: HashMap<SessionId, Mark>,
     tokens: HashMap<SessionId, Vec<(CoreName, Mark)>>,
     floors: HashMap<SessionId, (Version, Mark)>,
-    principals: HashMap<PrincipalId, PrincipalEnds>,
+    principals: HashMap<PrincipalId, Ends>,
     length: usize,
-}
-
-/// The ends of all sessions of a principal. Of several that except different sessions only the last still excepts one: the
-/// others' were there before it, so that it covers them.
-#[derive(Clone, Copy, Default, Debug)]
-struct PrincipalEnds {
-    all: Option<Mark>,
-    but: Option<(SessionId, Mark)>,
 }
 
 impl Book {
@@ -36,11 +29,9 @@ impl Book {
         self.ends.get(&session)
     }
 
-    /// The ends that cover a session of this principal, if it did not know of them.
-    pub(super) fn ends_of(&self, principal: &PrincipalId, session: Option<SessionId>) -> [Option<Mark>; 2] {
-        let Some(ends) = self.principals.get(principal) else { return [None, None] };
-        let but = ends.but.filter(|(except, _)| Some(*except) != session).map(|(_, mark)| mark);
-        [ends.all, but]
+    /// The ends of all sessions of a principal.
+    pub(super) fn ends_of(&self, principal: &PrincipalId) -> Option<&Ends> {
+        self.principals.get(principal)
     }
 
     /// Since when a token counts for nothing any more, though its session may go on.
@@ -69,7 +60,7 @@ impl Book {
                 let tokens = self.tokens.entry(*session).or_default();
                 let before = tokens.len();
                 match tokens.iter_mut().find(|(known, _)| known == core) {
-                    Some((_, known)) => known.first(mark),
+                    Some((_, known)) => known.keep_earliest(mark),
                     None => tokens.push((*core, mark)),
                 }
                 (before, tokens.len())
@@ -88,12 +79,12 @@ impl Book {
 
     fn add_end(&mut self, session: SessionId, mark: Mark) -> (usize, usize) {
         match self.ends.entry(session) {
-            Place::Occupied(mut known) => {
-                known.get_mut().first(mark);
+            Room::Occupied(mut known) => {
+                known.get_mut().keep_earliest(mark);
                 (1, 1)
             }
-            Place::Vacant(place) => {
-                place.insert(mark);
+            Room::Vacant(room) => {
+                room.insert(mark);
                 (0, 1)
             }
         }
@@ -101,20 +92,20 @@ impl Book {
 
     fn add_floor(&mut self, session: SessionId, version: Version, mark: Mark) -> (usize, usize) {
         match self.floors.entry(session) {
-            Place::Occupied(mut known) => {
+            Room::Occupied(mut known) => {
                 let (floor, known) = known.get_mut();
                 if version > *floor {
                     *floor = version;
-                    known.becomes(mark);
+                    known.replace_by(mark);
                 } else if version == *floor {
-                    known.first(mark);
+                    known.keep_earliest(mark);
                 } else {
                     known.until = known.until.max(mark.until);
                 }
                 (1, 1)
             }
-            Place::Vacant(place) => {
-                place.insert((version, mark));
+            Room::Vacant(room) => {
+                room.insert((version, mark));
                 (0, 1)
             }
         }
@@ -129,14 +120,13 @@ impl Book {
         });
         self.floors.retain(|_, (_, mark)| mark.lasts(now));
         self.principals.retain(|_, ends| {
-            ends.all = ends.all.filter(|mark| mark.lasts(now));
-            ends.but = ends.but.filter(|(_, mark)| mark.lasts(now));
+            ends.forget_over(now);
             ends.len() > 0
         });
         self.length = self.ends.len()
             + self.tokens.values().map(Vec::len).sum::<usize>()
             + self.floors.len()
-            + self.principals.values().map(PrincipalEnds::len).sum::<usize>();
+            + self.principals.values().map(Ends::len).sum::<usize>();
     }
 
     /// Tells of every entry.
@@ -154,12 +144,12 @@ impl Book {
         }
         for (principal, ends) in &self.principals {
             let of = |except| Scope::Principal { principal: principal.clone(), except };
-            ends.all.iter().for_each(|mark| tell(of(None), mark));
-            ends.but.iter().for_each(|(except, mark)| tell(of(Some(*except)), mark));
+            ends.each().for_each(|(except, mark)| tell(of(except), mark));
         }
     }
 
-    /// What is known of what an entry about `scope` says.
+    /// What is known of what an entry about `scope` says, where another entry may say the same: not of ends of all sessions, each of
+    /// which covers others.
     pub(super) fn mark_of(&self, scope: &Scope) -> Option<Mark> {
         match scope {
             Scope::Session(session) => self.ends.get(session).copied(),
@@ -167,49 +157,9 @@ impl Book {
                 self.tokens.get(session).and_then(|tokens| of_core(tokens, core)).copied()
             }
             Scope::Floor { session, .. } => self.floors.get(session).map(|(_, mark)| *mark),
-            Scope::Principal { principal, except } => {
-                let ends = self.principals.get(principal)?;
-                let but = ends.but.filter(|(known, _)| Some(*known) == *except);
-                but.map(|(_, mark)| mark).or(ends.all)
-            }
             _ => None,
         }
     }
-}
-
-impl PrincipalEnds {
-    fn len(&self) -> usize {
-        usize::from(self.all.is_some()) + usize::from(self.but.is_some())
-    }
-
-    fn add(&mut self, except: Option<SessionId>, mark: Mark) {
-        let Some(except) = except else {
-            let all = widened(&mut self.all, mark);
-            self.but = self.but.filter(|(_, but)| !all.outdoes(but));
-            return;
-        };
-        match &mut self.but {
-            None if self.all.is_some_and(|all| all.outdoes(&mark)) => {}
-            None => self.but = Some((except, mark)),
-            Some((known, but)) if *known == except => but.widen(mark),
-            Some((known, but)) => {
-                let older = if but.number <= mark.number {
-                    *known = except;
-                    std::mem::replace(but, mark)
-                } else {
-                    mark
-                };
-                widened(&mut self.all, older);
-            }
-        }
-    }
-}
-
-/// Adds to what covers everybody, and tells what that is now.
-pub(super) fn widened(place: &mut Option<Mark>, mark: Mark) -> Mark {
-    let known = place.get_or_insert(mark);
-    known.widen(mark);
-    *known
 }
 
 fn of_core<'a>(tokens: &'a [(CoreName, Mark)], core: &CoreName) -> Option<&'a Mark> {

@@ -5,6 +5,7 @@ use cloakroom_store::{Retired, RevocationEntry, Scope};
 use parking_lot::RwLock;
 
 use super::book::Book;
+use super::ends::Ends;
 use super::epochs::Epochs;
 use super::mark::Mark;
 use crate::sealed::seal::Claim;
@@ -38,6 +39,48 @@ pub(crate) struct After {
     pub(crate) has_unread: bool,
 }
 
+impl After {
+    fn come_after(&mut self, mark: &Mark) {
+        match mark.number {
+            Some(number) => self.number = self.number.max(number),
+            None => self.has_unread = true,
+        }
+        self.instant = self.instant.max(Some(mark.at));
+    }
+}
+
+/// What the list has lost, or never had, in the order in which it was once met: the first of it.
+#[derive(Debug)]
+pub(crate) struct Lacking {
+    found: Vec<(u64, RevocationEntry)>,
+    most: usize,
+    is_all: bool,
+}
+
+impl Lacking {
+    pub(crate) fn at_most(most: usize) -> Self {
+        Self { found: Vec::new(), most, is_all: true }
+    }
+
+    fn push(&mut self, mark: &Mark, scope: Scope) {
+        // What was never met comes last.
+        self.found.push((mark.number.unwrap_or(u64::MAX), mark.entry(scope)));
+        if self.found.len() > self.most.saturating_mul(2) {
+            self.found.select_nth_unstable_by_key(self.most, |(number, _)| *number);
+            self.found.truncate(self.most);
+            self.is_all = false;
+        }
+    }
+
+    /// In order; and whether there is no more.
+    pub(crate) fn into_entries(mut self) -> (Vec<RevocationEntry>, bool) {
+        self.found.sort_by_key(|(number, _)| *number);
+        let is_all = self.is_all && self.found.len() <= self.most;
+        self.found.truncate(self.most);
+        (self.found.into_iter().map(|(_, entry)| entry).collect(), is_all)
+    }
+}
+
 impl Default for Copy {
     fn default() -> Self {
         Self { books: (0..BOOKS).map(|_| RwLock::default()).collect(), epochs: RwLock::default() }
@@ -48,19 +91,13 @@ impl Copy {
     /// What the list says of a token; `None` where nothing covers it.
     pub(crate) fn covers(&self, claim: &Claim<'_>) -> Option<Covered> {
         let record = &claim.contents.record;
-        let epochs = {
-            let epochs = self.epochs.read();
-            (epochs.all(), epochs.issued_before())
-        };
-        let before = epochs.1.filter(|(instant, _)| record.created_at < *instant).map(|(_, mark)| mark);
+        let everybody = self.epochs.read().covering(claim);
         let book = self.book(record.id.route()).read();
         let own = book.end_of(record.id).copied();
         let principal = record.principal.as_ref();
-        let theirs = principal.map_or([None; 2], |principal| book.ends_of(principal.id(), Some(record.id)));
-        let did_not_know = |mark: &Mark| claim.contents.known < mark.number || record.created_at <= mark.at;
-        let unknown = theirs.into_iter().chain([epochs.0]).flatten().filter(did_not_know);
+        let theirs = principal.and_then(|principal| book.ends_of(principal.id())?.covering(claim));
         // Of several, the earliest is the end.
-        if let Some(mark) = own.into_iter().chain(before).chain(unknown).min_by_key(|mark| mark.at) {
+        if let Some(mark) = [everybody, own, theirs].into_iter().flatten().min_by_key(|mark| mark.at) {
             let principal = principal.map(|principal| principal.id().clone());
             let (session, ended_at, reason) = (record.id, mark.at, mark.reason);
             return Some(Covered::Ended(Tombstone { session, principal, ended_at, reason }));
@@ -79,19 +116,16 @@ impl Copy {
 
     /// What a new session of `principal` has to come after.
     pub(crate) fn after(&self, principal: Option<&PrincipalId>) -> After {
-        let theirs = principal.map_or([None; 2], |principal| {
-            self.book(Route::of_principal(principal)).read().ends_of(principal, None)
-        });
-        let epochs = self.epochs.read();
         let mut after = After::default();
-        for mark in theirs.into_iter().chain([epochs.all()]).flatten() {
-            if mark.is_read() {
-                after.number = after.number.max(mark.number);
-            } else {
-                after.has_unread = true;
-            }
-            after.instant = after.instant.max(Some(mark.at));
+        if let Some(principal) = principal {
+            let book = self.book(Route::of_principal(principal)).read();
+            book.ends_of(principal)
+                .into_iter()
+                .flat_map(Ends::each)
+                .for_each(|(_, mark)| after.come_after(mark));
         }
+        let epochs = self.epochs.read();
+        epochs.all().each().for_each(|(_, mark)| after.come_after(mark));
         after.instant = after.instant.max(epochs.issued_before().map(|(instant, _)| instant));
         after
     }
@@ -120,33 +154,37 @@ impl Copy {
     }
 
     /// Forgets everything, as no node ever should: for a protocol that is broken on purpose.
+    #[cfg(test)]
     pub(crate) fn clear(&self) {
         self.books.iter().for_each(|book| *book.write() = Book::default());
         *self.epochs.write() = Epochs::default();
     }
 
-    /// What was not met in the history `met_in` and might still cover a token at `now`, in the order in which it was once met: what
-    /// the list has lost, or never had.
-    pub(crate) fn lacking(&self, met_in: u32, now: Timestamp) -> Vec<RevocationEntry> {
-        let mut lacking = Vec::new();
-        let mut tell = |scope: Scope, mark: &Mark| {
+    /// Looks for what was not met in the history `met_in` and might still cover a token at `now`, in one of [`ROOMS`](Self::ROOMS):
+    /// each is gone through under a lock.
+    pub(crate) fn look_for_lacking(&self, room: usize, met_in: u32, now: Timestamp, lacking: &mut Lacking) {
+        let tell = |scope: Scope, mark: &Mark| {
             if mark.met_in != met_in && mark.lasts(now) {
-                lacking.push((mark.number, mark.entry(scope)));
+                lacking.push(mark, scope);
             }
         };
-        self.books.iter().for_each(|book| book.read().for_each(&mut tell));
-        self.epochs.read().for_each(&mut tell);
-        lacking.sort_by_key(|(number, _)| *number);
-        lacking.into_iter().map(|(_, entry)| entry).collect()
+        match self.books.get(room) {
+            Some(book) => book.read().for_each(tell),
+            None => self.epochs.read().for_each(tell),
+        }
     }
 
-    /// Whether what an entry about `scope` says was met in the history `met_in`, or is of no use any more.
-    pub(crate) fn has_met(&self, scope: &Scope, met_in: u32) -> bool {
+    /// Rooms to look into for what is lacking: the books, and what is about everything.
+    pub(crate) const ROOMS: usize = BOOKS + 1;
+
+    /// Whether what an entry about `scope` says is said by what was met in the history `met_in`, perhaps by another entry. Of ends of
+    /// all sessions each says something else.
+    pub(crate) fn is_said(&self, scope: &Scope, met_in: u32) -> bool {
         let mark = match route_of(scope) {
             Some(route) => self.book(route).read().mark_of(scope),
             None => self.epochs.read().mark_of(scope),
         };
-        mark.is_none_or(|mark| mark.met_in == met_in)
+        mark.is_some_and(|mark| mark.met_in == met_in)
     }
 
     /// When what an entry says was decided, where that was by another entry than this.

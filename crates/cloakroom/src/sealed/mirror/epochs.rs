@@ -3,20 +3,28 @@
 use cloakroom_core::Timestamp;
 use cloakroom_store::Scope;
 
-use super::book::widened;
+use super::ends::Ends;
 use super::mark::Mark;
+use crate::sealed::seal::Claim;
 
-/// Ends of everything, merged: at most two.
+/// Ends of everything, merged.
 #[derive(Debug, Default)]
 pub(super) struct Epochs {
     issued_before: Option<(Timestamp, Mark)>,
-    all: Option<Mark>,
+    all: Ends,
 }
 
 impl Epochs {
-    /// The end of everything that did not know of it.
-    pub(super) fn all(&self) -> Option<Mark> {
-        self.all
+    /// The earliest of those that cover a session.
+    pub(super) fn covering(&self, claim: &Claim<'_>) -> Option<Mark> {
+        let created_at = claim.contents.record.created_at;
+        let before = self.issued_before.filter(|(instant, _)| created_at < *instant).map(|(_, mark)| mark);
+        before.into_iter().chain(self.all.covering(claim)).min_by_key(|mark| mark.at)
+    }
+
+    /// The ends of everything that did not know of them.
+    pub(super) fn all(&self) -> &Ends {
+        &self.all
     }
 
     /// The end of what was issued before an instant, and that instant.
@@ -25,7 +33,7 @@ impl Epochs {
     }
 
     pub(super) fn len(&self) -> usize {
-        usize::from(self.all.is_some()) + usize::from(self.issued_before.is_some())
+        self.all.len() + usize::from(self.issued_before.is_some())
     }
 
     pub(super) fn add(&mut self, scope: &Scope, mark: Mark) {
@@ -33,37 +41,36 @@ impl Epochs {
             (Scope::IssuedBefore(instant), Some((known, covering))) => {
                 if *instant > *known {
                     *known = *instant;
-                    covering.becomes(mark);
+                    covering.replace_by(mark);
                 } else if *instant == *known {
-                    covering.first(mark);
+                    covering.keep_earliest(mark);
                 } else {
                     covering.until = covering.until.max(mark.until);
                 }
             }
             (Scope::IssuedBefore(instant), none) => *none = Some((*instant, mark)),
             // A scope that this version does not know: rather too many are ended than too few.
-            _ => {
-                widened(&mut self.all, mark);
-            }
+            _ => self.all.add(None, mark),
         }
     }
 
     pub(super) fn forget_over(&mut self, now: Timestamp) {
         self.issued_before = self.issued_before.filter(|(_, mark)| mark.lasts(now));
-        self.all = self.all.filter(|mark| mark.lasts(now));
+        self.all.forget_over(now);
     }
 
     pub(super) fn for_each(&self, mut tell: impl FnMut(Scope, &Mark)) {
         if let Some((instant, mark)) = &self.issued_before {
             tell(Scope::IssuedBefore(*instant), mark);
         }
-        self.all.iter().for_each(|mark| tell(Scope::All, mark));
+        self.all.each().for_each(|(_, mark)| tell(Scope::All, mark));
     }
 
+    /// What is known of what an entry about `scope` says, where another entry may say the same.
     pub(super) fn mark_of(&self, scope: &Scope) -> Option<Mark> {
         match scope {
             Scope::IssuedBefore(_) => self.issued_before.map(|(_, mark)| mark),
-            _ => self.all,
+            _ => None,
         }
     }
 }

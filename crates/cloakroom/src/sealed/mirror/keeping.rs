@@ -25,7 +25,7 @@ impl Mirror {
             if read.is_ok() {
                 read = self.mark_the_beginning().await;
             }
-            if read.is_ok() && self.has_offers() {
+            if read.is_ok() && self.owed() > 0 {
                 read = self.offer().await.map(drop);
             }
             tale.goes_on(self, &read);
@@ -53,7 +53,10 @@ impl Mirror {
     /// By whoever reads on and on alone: not by a command that is run beside a server.
     async fn mark_the_beginning(&self) -> Result<(), StoreError> {
         let Some(at) = self.readings.found_empty() else { return Ok(()) };
-        let marked = self.write(&[self.beginning(at)]).await;
+        let marked = match self.drawn() {
+            Ok(nonce) => self.write(&[self.beginning(at, nonce)]).await,
+            Err(error) => Err(error),
+        };
         if marked.is_err() {
             self.readings.still_empty(at);
         } else {
@@ -67,9 +70,9 @@ impl Mirror {
         marked
     }
 
-    fn beginning(&self, at: Timestamp) -> RevocationEntry {
+    fn beginning(&self, at: Timestamp, nonce: u64) -> RevocationEntry {
         let (scope, until) = (Scope::IssuedBefore(at), at.plus(self.longest_life));
-        RevocationEntry { scope, at, until, reason: EndReason::RevokedByService, nonce: 0 }
+        RevocationEntry { scope, at, until, reason: EndReason::RevokedByService, nonce }
     }
 }
 

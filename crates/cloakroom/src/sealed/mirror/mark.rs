@@ -1,13 +1,15 @@
-//! One end, and how two of the same become one.
+//! One end, and how two become one.
 
 use cloakroom_core::{EndReason, Timestamp};
 use cloakroom_store::{RevocationEntry, Scope};
 
+use crate::sealed::seal::Claim;
+
 /// One end.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Mark {
-    /// Its number in the list; [`UNNUMBERED`] as long as it was not read there.
-    pub(super) number: u64,
+    /// Its number in the list; `None` as long as it was not read there.
+    pub(super) number: Option<u64>,
     pub(super) at: Timestamp,
     pub(super) until: Timestamp,
     pub(super) reason: EndReason,
@@ -20,7 +22,7 @@ impl Mark {
     /// Of an entry that was read under `number` in the history `met_in`, or was written here and not read yet.
     pub(super) fn of(entry: &RevocationEntry, number: Option<u64>, met_in: u32) -> Self {
         let RevocationEntry { at, until, reason, nonce, .. } = *entry;
-        Self { number: number.unwrap_or(UNNUMBERED), at, until, reason, nonce, met_in }
+        Self { number, at, until, reason, nonce, met_in }
     }
 
     /// The entry that this was, about `scope`.
@@ -30,61 +32,74 @@ impl Mark {
     }
 
     /// The same is told once more: what was decided first counts, for as long as either lasts.
-    pub(super) fn first(&mut self, other: Self) {
+    pub(super) fn keep_earliest(&mut self, other: Self) {
         let (until, met_in) = (self.until.max(other.until), self.met_in.max(other.met_in));
-        if other.number < self.number {
+        if other.is_before(self) {
             *self = other;
         }
         (self.until, self.met_in) = (until, met_in);
     }
 
     /// What `other` says holds from now on, for as long as either lasts.
-    pub(super) fn becomes(&mut self, other: Self) {
+    pub(super) fn replace_by(&mut self, other: Self) {
         *self = Self { until: self.until.max(other.until), ..other };
     }
 
-    /// Covers what either covers of those that did not know of them.
-    ///
-    /// The same end may come under another number, offered anew to a list that had lost it: it keeps the one that it had. Whoever knew
-    /// of it then was issued after it.
-    pub(super) fn widen(&mut self, other: Self) {
-        if is_again(self.nonce, other.nonce) {
-            self.number = self.number.min(other.number);
-            self.met_in = self.met_in.max(other.met_in);
-        } else {
-            let (at, until) = (self.at.max(other.at), self.until.max(other.until));
-            if other.number > self.number {
-                *self = other;
-            }
-            (self.at, self.until) = (at, until);
+    /// Covers what either covers of those that did not know of them: both are different ends that were read.
+    pub(super) fn cover_both(&mut self, other: Self) {
+        let (at, until) = (self.at.max(other.at), self.until.max(other.until));
+        if self.is_before(&other) {
+            *self = other;
         }
+        (self.at, self.until) = (at, until);
+    }
+
+    /// The same end is told once more, perhaps under another number, because it was offered anew to a list that had lost it: it keeps
+    /// the one that it had. Whoever knew of it then was issued after it.
+    pub(super) fn meet_again(&mut self, other: Self) {
+        self.number = match (self.number, other.number) {
+            (Some(one), Some(other)) => Some(one.min(other)),
+            (one, other) => one.or(other),
+        };
+        self.met_in = self.met_in.max(other.met_in);
+        (self.at, self.until) = (self.at.max(other.at), self.until.max(other.until));
     }
 
     /// Whether this was decided by `entry`, however often that was added.
     pub(super) fn is_of(&self, entry: &RevocationEntry) -> bool {
-        is_again(self.nonce, entry.nonce)
+        end_of(self.nonce) == end_of(entry.nonce)
     }
 
-    /// Whether all that `other` covers of those that did not know of it is covered by this.
+    /// Whether both are the same end, however often that was added.
+    pub(super) fn is_again(&self, other: &Self) -> bool {
+        end_of(self.nonce) == end_of(other.nonce)
+    }
+
+    /// Whether this stands before `other` in the list. What was not read stands behind everything that was.
+    pub(super) fn is_before(&self, other: &Self) -> bool {
+        self.number.is_some_and(|number| other.number.is_none_or(|other| number < other))
+    }
+
+    /// Whether all that `other` covers of those that did not know of it is covered by this: both were read.
     pub(super) fn outdoes(&self, other: &Self) -> bool {
-        self.number != UNNUMBERED && self.number >= other.number && self.at >= other.at
+        !self.is_before(other) && self.at >= other.at
+    }
+
+    /// Whether the session of `claim` may have been issued without knowing of this. Nobody can have known of what was not read.
+    pub(super) fn is_news_to(&self, claim: &Claim<'_>) -> bool {
+        self.number.is_none_or(|number| claim.contents.known < number)
+            || claim.contents.record.created_at <= self.at
     }
 
     pub(super) fn lasts(&self, now: Timestamp) -> bool {
         self.until > now
     }
-
-    pub(super) fn is_read(&self) -> bool {
-        self.number != UNNUMBERED
-    }
 }
 
-/// Whether two nonces are of the same end.
-const fn is_again(one: u64, other: u64) -> bool {
-    one >> OFFER_BITS == other >> OFFER_BITS
+/// The part of a nonce that stays when an entry is offered again: which end it is.
+pub(super) const fn end_of(nonce: u64) -> u64 {
+    nonce >> OFFER_BITS
 }
 
-/// The number of what was not read from the list yet: later than everything that any session could have known.
-const UNNUMBERED: u64 = u64::MAX;
 /// Bits of a nonce that are drawn anew when an entry is offered again; the others stay, and tell that it is the same end.
 pub(super) const OFFER_BITS: u32 = 32;

@@ -13,15 +13,17 @@
 //!   start; what was known stays known, and what the list lacks is offered to it again, by every node that knows it.
 //!
 //! [`protocol`] is these decisions as plain values; [`copy`] what is known, among threads; [`reading`] who reads when; [`dues`] what
-//! the list may lack.
+//! the list may lack, and [`offering`] how it gets it.
 
 mod book;
 pub(crate) mod copy;
-mod dues;
+pub(crate) mod dues;
+mod ends;
 mod epochs;
 mod keeping;
 mod mark;
 mod observe;
+mod offering;
 pub(crate) mod protocol;
 mod reading;
 pub(crate) mod sabotage;
@@ -220,15 +222,6 @@ impl Mirror {
         Ok(u64::from_ne_bytes(bytes))
     }
 
-    /// Entries that this node wrote, or owes to the list, hold here from now on.
-    fn hold(&self, entries: &[RevocationEntry]) {
-        if self.harm.does(Sabotage::OwnEndsUntold) {
-            return;
-        }
-        entries.iter().for_each(|entry| self.copy.add(entry, None, NEVER_MET));
-        self.streams.listed(entries.iter().map(|entry| &entry.scope));
-    }
-
     fn trust(&self) -> Trust {
         Trust::from_nanos(self.trust.load(Ordering::Acquire))
     }
@@ -247,6 +240,3 @@ impl fmt::Debug for Mirror {
             .finish_non_exhaustive()
     }
 }
-
-/// The history of what was met in none.
-const NEVER_MET: u32 = 0;

@@ -4,12 +4,11 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use cloakroom_core::Timestamp;
-use cloakroom_store::{ErrorKind, Parts, Place, Reading, RevocationEntry, StoreError, StoreFuture, Verb};
+use cloakroom_store::{ErrorKind, Parts, Place, Reading, StoreError, StoreFuture, Verb};
 use parking_lot::Mutex;
 use tokio::time::timeout;
 
 use super::Mirror;
-use super::mark::OFFER_BITS;
 use super::protocol::{Course, Step};
 use super::sabotage::Sabotage;
 use crate::Refused;
@@ -135,7 +134,7 @@ impl Mirror {
                         *self.readings.found_empty.lock() = Some(wall);
                     }
                     self.publish(sent_at, asked);
-                    self.settle_dues(reading, history);
+                    self.settle(reading, history).await;
                     return Ok(());
                 }
                 Step::Anew => {
@@ -146,9 +145,7 @@ impl Mirror {
                         entries = self.entries(),
                         "the list of revocations has lost its history; what is known here stays in force, and is offered to it again"
                     );
-                    if self.harm.does(Sabotage::ForgetWhatWasLost) {
-                        self.copy.clear();
-                    }
+                    self.harm.forget(&self.copy);
                 }
                 Step::Nonsense => return Err(self.failed(ErrorKind::Internal)),
             }
@@ -159,9 +156,8 @@ impl Mirror {
     /// Takes in what was read. The streams are told when it is there, so that whoever looks for them finds it.
     fn take_in(&self, answer: Reading, history: u32, course: &Course) {
         let Reading::Entries { entries, .. } = answer else { return };
-        for (number, entry) in &entries {
-            self.copy.add(entry, Some(*number), history);
-        }
+        let lags = self.dues.lock().take_in(&self.copy, &entries, history, self.nanos());
+        self.metrics.lags(&lags);
         for some in entries.chunks(TOLD_AT_A_TIME) {
             self.streams.listed(some.iter().map(|(_, entry)| &entry.scope));
         }
@@ -174,41 +170,6 @@ impl Mirror {
         self.read_at.fetch_max(sent_at.saturating_add(1), Ordering::AcqRel);
         self.readings.is_complete.store(true, Ordering::Release);
         self.streams.proven(asked, Parts::ALL);
-    }
-
-    /// Writes entries down. They hold here once the list has acknowledged them.
-    ///
-    /// # Errors
-    /// [`StoreError`]; nothing holds here. Where it says so, they may be in the list.
-    pub(crate) async fn write(&self, entries: &[RevocationEntry]) -> Result<(), StoreError> {
-        let entries = self.under_fresh_nonces(entries)?;
-        self.in_time(self.list.add(&entries), Verb::End).await.map_err(|error| {
-            if error.kind() == ErrorKind::Timeout { error.maybe_applied() } else { error }
-        })?;
-        self.hold(&entries);
-        self.dues.lock().wrote(&entries, self.readings.begun(), self.nanos());
-        self.written.notify_one();
-        Ok(())
-    }
-
-    /// The same entries as they may be added once more. With its old nonce one might come to stand under its old number, before what
-    /// others added to a history that began anew: who stands there would never read that.
-    fn under_fresh_nonces(&self, entries: &[RevocationEntry]) -> Result<Vec<RevocationEntry>, StoreError> {
-        let fresh = |entry: &RevocationEntry| {
-            let drawn = self.nonce().map_err(|error| {
-                StoreError::new(ErrorKind::Internal, self.list.name(), Verb::End).caused_by(error)
-            })?;
-            let nonce = (entry.nonce >> OFFER_BITS << OFFER_BITS) | (drawn >> OFFER_BITS);
-            Ok(RevocationEntry { nonce, ..entry.clone() })
-        };
-        entries.iter().map(fresh).collect()
-    }
-
-    /// Entries that the list could not take, or may not have taken, hold here, and are offered to it until it has them.
-    pub(crate) fn owe(&self, entries: &[RevocationEntry]) {
-        self.hold(entries);
-        self.dues.lock().owe(entries);
-        self.written.notify_one();
     }
 
     /// The instant that is not later than now, whatever became of this node's clock: what is forgotten by a clock that is ahead is

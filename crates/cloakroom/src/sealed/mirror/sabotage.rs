@@ -11,6 +11,7 @@ pub(crate) enum Sabotage {
     /// A page counts as the whole list.
     FirstPageIsAll,
     /// What the list does not know any more is forgotten here too.
+    #[cfg(test)]
     ForgetWhatWasLost,
     /// The copy is looked at before the lease is.
     EntriesBeforeTrust,
@@ -53,6 +54,19 @@ impl Harm {
     pub(crate) fn does(self, sabotage: Sabotage) -> bool {
         self.0 == Some(sabotage)
     }
+
+    /// What was known is forgotten when the list has lost its history, where that is the step.
+    #[cfg(test)]
+    pub(crate) fn forget(self, copy: &super::copy::Copy) {
+        if self.does(Sabotage::ForgetWhatWasLost) {
+            copy.clear();
+        }
+    }
+
+    /// Nothing is.
+    #[cfg(not(test))]
+    #[expect(clippy::unused_self, reason = "the same signature as in tests")]
+    pub(crate) const fn forget(self, _: &super::copy::Copy) {}
 
     /// Whether it is this step.
     #[cfg(not(test))]

@@ -10,7 +10,7 @@ use cloakroom_core::{
 };
 use cloakroom_store::{RevocationEntry, Scope, SealedContents, Version};
 
-use crate::sealed::mirror::copy::{Copy, Covered};
+use crate::sealed::mirror::copy::{Copy, Covered, Lacking};
 use crate::sealed::seal::Claim;
 
 fn at(millis: u64) -> Timestamp {
@@ -155,7 +155,9 @@ fn an_end_written_here_covers_everybody_until_its_number_is_read_and_then_those_
     // Offered anew to a list that had lost it, it is the same end.
     copy.add(&RevocationEntry { nonce: (7 << 32) | 5, ..entry }, Some(90), 2);
     assert!(!ends(&copy, &later));
-    assert!(copy.has_met(&Scope::Principal { principal: alice(), except: None }, 2));
+    let mut lacking = Lacking::at_most(10);
+    (0..Copy::ROOMS).for_each(|room| copy.look_for_lacking(room, 2, at(100), &mut lacking));
+    assert_eq!(lacking.into_entries(), (Vec::new(), true), "it was met again");
 }
 
 #[test]
@@ -198,4 +200,26 @@ fn what_is_over_is_forgotten_at_its_instant_and_not_before() {
     assert!(copy.knows_end_of(session(1)));
     copy.forget_over(at(100));
     assert!(!copy.knows_end_of(session(1)));
+}
+
+/// Alice's end by one of her sessions, which lives on.
+fn by(number: u8) -> RevocationEntry {
+    let scope = Scope::Principal { principal: alice(), except: Some(session(number)) };
+    let nonce = u64::from(number) << 32;
+    RevocationEntry { scope, at: at(100), until: Timestamp::MAX, reason: EndReason::SignedOut, nonce }
+}
+
+#[test]
+fn two_ends_of_one_principal_that_cross_lock_nobody_out() {
+    let copy = Copy::default();
+    let (one, other) = (by(1), by(2));
+    // Both are acknowledged, the other first in the list; a reading that had begun before sees that alone.
+    copy.add(&one, None, 0);
+    copy.add(&other, None, 0);
+    copy.add(&other, Some(7), 1);
+    copy.add(&one, Some(8), 1);
+    assert!(!copy.after(Some(&alice())).has_unread, "everything was read");
+    assert!(!ends(&copy, &issued(3, 101, 8, 1)), "signed in afterwards, and knew of both");
+    assert!(ends(&copy, &issued(3, 101, 7, 1)) && ends(&copy, &issued(2, 50, 0, 1)));
+    assert!(!ends(&copy, &issued(1, 101, 7, 1)), "excepted by the last, and knew of the one before");
 }
