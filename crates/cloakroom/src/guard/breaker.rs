@@ -85,6 +85,8 @@ pub(super) enum Change {
     Opened {
         /// For how long nobody will be let through.
         rest: Duration,
+        /// What made it open.
+        by: Opening,
     },
     /// So many calls may be in flight now.
     Allows {
@@ -92,7 +94,20 @@ pub(super) enum Change {
         limit: usize,
         /// How the store is seen from now on.
         state: BreakerState,
+        /// Whether this is the first answer after it had failed.
+        first: bool,
     },
+}
+
+/// What makes a breaker open. An outage lasts from the first opening until the store is well again, however many follow.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Opening {
+    /// An outage begins.
+    Outage,
+    /// The call that tried the store failed: it goes on.
+    Probe,
+    /// The store answered for a while and fails again, before it was well.
+    Relapse,
 }
 
 /// What holds at one moment.
@@ -189,7 +204,7 @@ impl Breaker {
                 let limit = FIRST_IN_FLIGHT.min(full);
                 self.history.store(0, Ordering::Relaxed);
                 course.phase = Phase::Recovering { since: now, limit, answers: 0 };
-                Change::Allows { limit, state: BreakerState::Recovering }
+                Change::Allows { limit, state: BreakerState::Recovering, first: true }
             }
             Phase::Recovering { since, limit, answers } => {
                 *answers += 1;
@@ -197,13 +212,13 @@ impl Breaker {
                 if rested || (*answers >= *limit && limit.saturating_mul(2) >= full) {
                     *course = Course { phase: Phase::Closed, attempt: 0 };
                     self.closed.store(1, Ordering::Release);
-                    return Change::Allows { limit: full, state: BreakerState::Closed };
+                    return Change::Allows { limit: full, state: BreakerState::Closed, first: false };
                 }
                 if *answers < *limit {
                     return Change::None;
                 }
                 (*limit, *answers) = (limit.saturating_mul(2), 0);
-                Change::Allows { limit: *limit, state: BreakerState::Recovering }
+                Change::Allows { limit: *limit, state: BreakerState::Recovering, first: false }
             }
             Phase::Closed | Phase::Open { .. } | Phase::Probing => Change::None,
         }
@@ -220,21 +235,19 @@ impl Breaker {
         if ticket.epoch != self.epoch.load(Ordering::Acquire) {
             return Change::None;
         }
-        let opens = match course.phase {
-            Phase::Probing => ticket.probes,
-            Phase::Closed | Phase::Recovering { .. } => is_too_much,
-            Phase::Open { .. } => false,
+        let by = match course.phase {
+            Phase::Probing if ticket.probes => Opening::Probe,
+            Phase::Closed if is_too_much => Opening::Outage,
+            Phase::Recovering { .. } if is_too_much => Opening::Relapse,
+            _ => return Change::None,
         };
-        if !opens {
-            return Change::None;
-        }
         let rest = self.rest_after(course.attempt, jitter);
         *course =
             Course { phase: Phase::Open { until: now + rest }, attempt: course.attempt.saturating_add(1) };
         self.closed.store(0, Ordering::Release);
         self.epoch.fetch_add(1, Ordering::AcqRel);
         self.history.store(0, Ordering::Relaxed);
-        Change::Opened { rest }
+        Change::Opened { rest, by }
     }
 
     /// Twice as long each time, up to the longest; of that, between half and all, so that nodes do not march in step.
@@ -316,7 +329,8 @@ mod tests {
         for _ in 0..2 {
             assert_eq!(settle(breaker, Sign::Failed, now), Change::None);
         }
-        assert_eq!(settle(breaker, Sign::Failed, now), Change::Opened { rest: 100 * MILLI });
+        let opened = Change::Opened { rest: 100 * MILLI, by: Opening::Outage };
+        assert_eq!(settle(breaker, Sign::Failed, now), opened);
     }
 
     #[test]
@@ -358,7 +372,8 @@ mod tests {
             assert!(probe.probes());
             assert!(breaker.admit(true, || now).is_err(), "another one is probing");
             let next = (2 * rest).min(800) * MILLI;
-            assert_eq!(probe.settle(Sign::Failed, || now, || u32::MAX), Change::Opened { rest: next });
+            let opened = Change::Opened { rest: next, by: Opening::Probe };
+            assert_eq!(probe.settle(Sign::Failed, || now, || u32::MAX), opened);
         }
     }
 
@@ -390,13 +405,33 @@ mod tests {
         let later = now + Duration::from_secs(1);
         let mut limits = Vec::new();
         for _ in 0..64 {
-            if let Change::Allows { limit, state } = settle(&breaker, Sign::Answered, later) {
-                limits.push((limit, state));
+            if let Change::Allows { limit, state, first } = settle(&breaker, Sign::Answered, later) {
+                limits.push((limit, state, first));
             }
         }
-        let recovering = BreakerState::Recovering;
-        assert_eq!(limits, [(8, recovering), (16, recovering), (32, recovering), (64, BreakerState::Closed)]);
+        let more = |limit| (limit, BreakerState::Recovering, false);
+        let first = (8, BreakerState::Recovering, true);
+        assert_eq!(limits, [first, more(16), more(32), (64, BreakerState::Closed, false)]);
         opened(&breaker, later);
+    }
+
+    #[test]
+    fn a_store_that_fails_while_it_recovers_relapses_and_only_a_well_one_begins_another_outage() {
+        let now = crate::system::timer_now();
+        let breaker = Breaker::new(policy());
+        opened(&breaker, now);
+        let later = now + Duration::from_secs(1);
+        settle(&breaker, Sign::Answered, later);
+        for _ in 0..2 {
+            assert_eq!(settle(&breaker, Sign::Failed, later), Change::None);
+        }
+        let relapse = Change::Opened { rest: 200 * MILLI, by: Opening::Relapse };
+        assert_eq!(settle(&breaker, Sign::Failed, later), relapse, "and it rests longer than at first");
+        let mut much_later = later + Duration::from_secs(1);
+        settle(&breaker, Sign::Answered, much_later);
+        much_later += LONGEST_RECOVERY;
+        settle(&breaker, Sign::Answered, much_later);
+        opened(&breaker, much_later);
     }
 
     #[test]

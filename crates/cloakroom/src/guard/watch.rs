@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use metrics::{Counter, Gauge};
 
-use super::breaker::{BreakerState, Change};
+use super::breaker::{BreakerState, Change, Opening};
 use super::refused::Why;
 
 /// The metrics of one guard, looked up once.
@@ -34,14 +34,33 @@ impl Watch {
         self.state.set(state.as_gauge());
     }
 
-    /// Tells of a change.
+    /// Tells of a change. An outage is counted once, and told of when it begins, when the store answers, and when it is well:
+    /// what happens in between is for those who look closely.
     pub(super) fn tell(&self, change: Change) {
         let store = self.store;
         match change {
             Change::None => {}
-            Change::Opened { rest } => {
+            Change::Opened { rest, by } => self.tell_of_opening(rest, by),
+            Change::Allows { state: BreakerState::Closed, .. } => {
+                tracing::info!(event = "session_store_well", store, "the session store is well again");
+            }
+            Change::Allows { limit, first: true, .. } => tracing::info!(
+                event = "session_store_answers",
+                store,
+                limit,
+                "the session store answers again"
+            ),
+            Change::Allows { limit, .. } => {
+                tracing::debug!(store, limit, "the session store may be asked more")
+            }
+        }
+    }
+
+    fn tell_of_opening(&self, rest: Duration, by: Opening) {
+        let (store, rest) = (self.store, rest.as_secs_f64());
+        match by {
+            Opening::Outage => {
                 self.openings.increment(1);
-                let rest = Duration::as_secs_f64(&rest);
                 tracing::warn!(
                     event = "session_store_left_alone",
                     store,
@@ -49,19 +68,14 @@ impl Watch {
                     "the session store fails and is left alone"
                 );
             }
-            Change::Allows { state, limit } => match state {
-                BreakerState::Closed => {
-                    tracing::info!(event = "session_store_well", store, "the session store is well again");
-                }
-                BreakerState::Recovering | BreakerState::Open => {
-                    tracing::info!(
-                        event = "session_store_answers",
-                        store,
-                        limit,
-                        "the session store answers again"
-                    );
-                }
-            },
+            // It was said that it answers, and that holds no more.
+            Opening::Relapse => tracing::warn!(
+                event = "session_store_left_alone",
+                store,
+                rest,
+                "the session store fails again before it was well, and is left alone"
+            ),
+            Opening::Probe => tracing::debug!(store, rest, "the session store was tried and still fails"),
         }
     }
 
@@ -75,7 +89,10 @@ impl Watch {
 /// Describes the metrics of a guard.
 pub(crate) fn describe() {
     metrics::describe_gauge!(STATE, "How the guard sees the store: 0 well, 1 recovering, 2 left alone");
-    metrics::describe_counter!(OPENINGS, "How often the store was left alone because it failed");
+    metrics::describe_counter!(
+        OPENINGS,
+        "Outages: how often a store that was well failed and was left alone"
+    );
     metrics::describe_counter!(
         REJECTED,
         "Calls kept from the store, by why: resting (it failed lately), crowded (too many wait), waited (its turn never came)"

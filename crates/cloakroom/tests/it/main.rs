@@ -18,4 +18,5 @@ mod streams;
 mod support;
 mod telling;
 mod time;
+mod told_of_outages;
 mod touches;
