@@ -4,6 +4,7 @@
 
 mod audit;
 mod connections;
+mod failover;
 mod guest;
 mod kills;
 mod moving;

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use cloakroom_servers::{Mariadb, Memcached, Postgres, Redis};
 use e2e::{Failure, Outcome, Reply, Server, World, eventually, run};
+use futures_util::future::try_join_all;
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -78,13 +79,16 @@ fn check(test: &'static str, url: &str, store: &[impl Process], memory: Memory) 
 
         store.iter().for_each(Process::pause);
         out_of_reach(&world.server, &[&stays, &leaves]).await.map_err(|f| f.while_doing("stopped"))?;
+        counted(&world.server, &stays, 1).await.map_err(|f| f.while_doing("stopped"))?;
         store.iter().for_each(Process::resume);
         healed(&world.server, &stays).await?;
         alive(&world.server, &leaves).await?;
+        well(&world.server, &stays).await?;
 
         sign_out(&world.server, &leaves).await?;
         store.iter().for_each(Process::kill);
         out_of_reach(&world.server, &[&stays, &leaves]).await.map_err(|f| f.while_doing("killed"))?;
+        counted(&world.server, &stays, 2).await.map_err(|f| f.while_doing("killed"))?;
         for process in store {
             process.restart().map_err(|failure| Failure::new(failure.to_string()))?;
         }
@@ -119,6 +123,60 @@ async fn out_of_reach(server: &Server, tokens: &[&str]) -> Outcome {
     }
 }
 
+/// The server's metrics say what is: the store is left alone, calls are kept from it, and this is so many outages, though it was
+/// tried in vain meanwhile.
+async fn counted(server: &Server, token: &str, outages: u64) -> Outcome {
+    eventually("the store to be left alone", RECOVERY, async || {
+        unavailable(&look(server, token).await?)?;
+        Ok((metric(server, STATE, "").await? == LEFT_ALONE).then_some(()))
+    })
+    .await?;
+    let kept = async || metric(server, REJECTED, "why=\"resting\"").await;
+    // Whoever was not kept from the store tried it. The feed of news has a way of its own.
+    let tried = async || {
+        let failed = metric(server, ERRORS, "").await? - metric(server, ERRORS, "op=\"watch\"").await?;
+        Ok::<u64, Failure>(failed.saturating_sub(metric(server, REJECTED, "").await?))
+    };
+    let (kept_before, tried_before) = (kept().await?, tried().await?);
+    eventually("the store to be tried in vain", RECOVERY, async || {
+        unavailable(&look(server, token).await?)?;
+        let enough = tried().await? >= tried_before + PROBES && kept().await? > kept_before;
+        Ok(enough.then_some(()))
+    })
+    .await?;
+    let found = (metric(server, STATE, "").await?, metric(server, OUTAGES, "").await?);
+    if found == (LEFT_ALONE, outages) {
+        return Ok(());
+    }
+    Err(Failure::new(format!("state and outages are {found:?}, in outage {outages}")))
+}
+
+/// The server's metrics say that the store is well again, once enough was asked of it.
+async fn well(server: &Server, token: &str) -> Outcome {
+    eventually("the store to be well", RECOVERY, async || {
+        if metric(server, STATE, "").await? == WELL {
+            return Ok(Some(()));
+        }
+        let asks = (0..ASKS).map(|_| ask(server, Method::GET, "/v1/sessions", token));
+        let looks = (0..ASKS).map(|_| look(server, token));
+        let (lists, looks) = tokio::try_join!(try_join_all(asks), try_join_all(looks))?;
+        // Until then a few wait, and nobody is turned away.
+        match lists.iter().chain(&looks).find(|reply| !matches!(reply.status, 200 | 501)) {
+            None => Ok(None),
+            Some(reply) => Err(Failure::new(format!("while the store recovered: {reply:?}"))),
+        }
+    })
+    .await
+}
+
+/// What the series of a metric that have this label add up to, now.
+async fn metric(server: &Server, name: &str, label: &str) -> Outcome<u64> {
+    let page = server.ask(Method::GET, "/metrics", &[]).await?;
+    let series = page.body.lines().filter_map(|line| line.strip_prefix(name)?.strip_prefix('{'));
+    let values = series.filter(|rest| rest.contains(label)).filter_map(|rest| rest.rsplit(' ').next());
+    values.map(|value| value.parse::<u64>().map_err(|_| Failure::new(format!("{name} is {value:?}")))).sum()
+}
+
 /// For a lease the server may still answer from memory: rightly, since nobody can have ended the session meanwhile
 /// without its hearing of it. From then on it says that it does not know.
 async fn noticed(server: &Server, token: &str) -> Outcome {
@@ -132,7 +190,7 @@ async fn noticed(server: &Server, token: &str) -> Outcome {
     .await
 }
 
-fn unavailable(reply: &Reply) -> Outcome {
+pub(crate) fn unavailable(reply: &Reply) -> Outcome {
     let seconds = reply.retry_after.as_deref().and_then(|text| text.parse::<u32>().ok());
     if reply.status == 503
         && code(reply) == "store_unavailable"
@@ -144,7 +202,7 @@ fn unavailable(reply: &Reply) -> Outcome {
     Err(Failure::new(format!("not an honest outage: {reply:?}")))
 }
 
-async fn alive(server: &Server, token: &str) -> Outcome {
+pub(crate) async fn alive(server: &Server, token: &str) -> Outcome {
     let reply = look(server, token).await?;
     if reply.status == 200 { Ok(()) } else { Err(Failure::new(format!("not alive: {reply:?}"))) }
 }
@@ -179,19 +237,19 @@ async fn forgotten(server: &Server, token: &str) -> Outcome {
     .await
 }
 
-fn refused(reply: &Reply) -> Outcome {
+pub(crate) fn refused(reply: &Reply) -> Outcome {
     match (reply.status, code(reply).as_str()) {
         (401, "session_ended" | "session_unknown") => Ok(()),
         _ => Err(Failure::new(format!("neither ended nor unknown: {reply:?}"))),
     }
 }
 
-async fn sign_out(server: &Server, token: &str) -> Outcome {
+pub(crate) async fn sign_out(server: &Server, token: &str) -> Outcome {
     let reply = ask(server, Method::DELETE, "/v1/session", token).await?;
     if reply.status == 204 { Ok(()) } else { Err(Failure::new(format!("signing out: {reply:?}"))) }
 }
 
-async fn sign_in(world: &World) -> Outcome<String> {
+pub(crate) async fn sign_in(world: &World) -> Outcome<String> {
     let body = json!({"username": "alice", "password": PASSWORD, "mode": "bearer"});
     let reply = world.server.send_json(Method::POST, "/v1/sign-in", &[], &body).await?;
     let answer: Value = serde_json::from_str(&reply.body)?;
@@ -202,11 +260,11 @@ async fn sign_in(world: &World) -> Outcome<String> {
     Ok(token.to_owned())
 }
 
-async fn look(server: &Server, token: &str) -> Outcome<Reply> {
+pub(crate) async fn look(server: &Server, token: &str) -> Outcome<Reply> {
     ask(server, Method::GET, "/v1/session", token).await
 }
 
-async fn ask(server: &Server, method: Method, path: &str, token: &str) -> Outcome<Reply> {
+pub(crate) async fn ask(server: &Server, method: Method, path: &str, token: &str) -> Outcome<Reply> {
     server.ask(method, path, &[("authorization", &format!("Bearer {token}"))]).await
 }
 
@@ -215,6 +273,17 @@ fn code(reply: &Reply) -> String {
     body["code"].as_str().unwrap_or_default().to_owned()
 }
 
-const PASSWORD: &str = "a quiet umbrella stand";
+pub(crate) const PASSWORD: &str = "a quiet umbrella stand";
+const STATE: &str = "cloakroom_store_breaker_state";
+const OUTAGES: &str = "cloakroom_store_breaker_opened_total";
+const REJECTED: &str = "cloakroom_store_rejected_total";
+const ERRORS: &str = "cloakroom_store_errors_total";
+/// Values of the gauge.
+const WELL: u64 = 0;
+const LEFT_ALONE: u64 = 2;
+/// Calls that try the store in vain, so that there is something to be counted wrongly.
+const PROBES: u64 = 2;
+/// Requests at once, fewer than a store that has just come back gets.
+const ASKS: usize = 4;
 /// Longest wait for a server to find its store again, on a machine that is busy with everything else.
-const RECOVERY: Duration = Duration::from_secs(60);
+pub(crate) const RECOVERY: Duration = Duration::from_secs(60);
