@@ -7,7 +7,7 @@ use crate::{Outcome, Trouble};
 
 /// A running balancer, which ends with this.
 pub(crate) enum Balancer {
-    HaProxy(#[expect(dead_code, reason = "held to keep it running")] HaProxy),
+    HaProxy(HaProxy),
     Nginx(#[expect(dead_code, reason = "held to keep it running")] Nginx),
 }
 
@@ -21,6 +21,18 @@ impl Balancer {
                 Self::Nginx(Nginx::start(&configuration, port)?)
             }
         })
+    }
+}
+
+impl Balancer {
+    /// Whether it would still ask a node whether it is ready, or has found that none is. nginx only learns from what it passes
+    /// on, and takes a node that says 503 for one that is there.
+    pub(crate) fn has_given_up_all_nodes(&self) -> bool {
+        match self {
+            // It says so when the last check has failed.
+            Self::HaProxy(proxy) => proxy.log().contains("backend 'nodes' has no server available"),
+            Self::Nginx(_) => true,
+        }
     }
 }
 

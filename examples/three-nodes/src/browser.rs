@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
-use reqwest::{Client, Method, RequestBuilder, header};
-use serde_json::json;
+use reqwest::{Client, Method, RequestBuilder, Response, header};
+use serde_json::{Value, json};
 
 use crate::Outcome;
 
@@ -23,6 +23,8 @@ pub(crate) enum Answer {
     SignedIn,
     /// Nobody is.
     SignedOut,
+    /// It cannot be said now, and when to come again: what a session server says while its store is out of reach.
+    ComeAgain,
     /// Neither: an error on the way, or no answer.
     Trouble,
 }
@@ -48,6 +50,14 @@ impl Browser {
         self.send(request).await
     }
 
+    /// Asks one node, past the balancer.
+    pub(crate) async fn look_past(&mut self, node: u16) -> Answer {
+        let balancer = std::mem::replace(&mut self.base, format!("http://127.0.0.1:{node}"));
+        let answer = self.look().await;
+        self.base = balancer;
+        answer
+    }
+
     /// Ends every session of whoever is signed in.
     pub(crate) async fn sign_out_everywhere(&mut self) -> Answer {
         let request = self.request(Method::DELETE, "/v1/sessions?settled=true");
@@ -71,6 +81,7 @@ impl Browser {
         match response.status().as_u16() {
             200..=299 => Answer::SignedIn,
             401 => Answer::SignedOut,
+            503 => come_again_or_trouble(response).await,
             _ => Answer::Trouble,
         }
     }
@@ -87,5 +98,17 @@ impl Browser {
     }
 }
 
+/// Whether it is a session server that says 503, with the time after which to come again and no cookie changed, or the balancer.
+async fn come_again_or_trouble(response: Response) -> Answer {
+    let headers = response.headers();
+    let after = headers.get(header::RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse::<u32>().ok());
+    let is_whole = after.is_some() && !headers.contains_key(header::SET_COOKIE);
+    let body = response.text().await.unwrap_or_default();
+    let code =
+        serde_json::from_str::<Value>(&body).ok().and_then(|body| Some(body.get("code")?.as_str()? == CODE));
+    if is_whole && code == Some(true) { Answer::ComeAgain } else { Answer::Trouble }
+}
+
+const CODE: &str = "store_unavailable";
 /// Longest wait for an answer.
 const PATIENCE: Duration = Duration::from_secs(30);

@@ -2,18 +2,21 @@
 //!
 //! With sessions in each node's own memory, and requests going round, most sign-ins are lost at once: the next request
 //! meets a node that knows nothing of them. Sticky routing hides that until a node restarts, and "sign out everywhere"
-//! reaches one node of three. With any shared store nothing is lost, whatever node answers.
+//! reaches one node of three. With any shared store nothing is lost, whatever node answers; and while that store is down,
+//! balancers pass on what the nodes say: come again.
 
 mod balancer;
 mod browser;
 mod heads;
 mod nodes;
+mod outage;
 mod play;
 mod scenario;
 
 use std::fmt;
 
 pub use heads::carries_cookie;
+pub use outage::{Outage, play_outage};
 pub use play::{Effort, Row, play};
 pub use scenario::{Balancing, Scenario, Store};
 

@@ -2,11 +2,11 @@
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command-line tool prints")]
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Parser;
-use three_nodes::{Effort, Outcome, Row, Scenario, Store, play};
+use three_nodes::{Balancing, Effort, Outage, Outcome, Row, Scenario, Store, play, play_outage};
 
 #[derive(Parser)]
 #[command(
@@ -62,6 +62,25 @@ async fn run(arguments: &Arguments) -> Outcome {
             } else {
                 println!("{row}");
             }
+        }
+    }
+    if arguments.stores.is_empty() || arguments.stores.contains(&Store::Redis) {
+        outages(&server, effort, arguments.json).await?;
+    }
+    Ok(())
+}
+
+/// The store killed behind each balancer.
+async fn outages(server: &Path, effort: Effort, as_json: bool) -> Outcome {
+    if !as_json {
+        println!("\n{}", Outage::heading());
+    }
+    for balancing in [Balancing::RoundRobin, Balancing::NginxRoundRobin] {
+        let outage = play_outage(balancing, server, effort).await?;
+        if as_json {
+            println!("{}", serde_json::json!(outage));
+        } else {
+            println!("{outage}");
         }
     }
     Ok(())

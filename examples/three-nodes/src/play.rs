@@ -22,6 +22,13 @@ pub struct Effort {
     pub requests: u32,
 }
 
+impl Effort {
+    /// What people are called.
+    pub(crate) fn accounts(self) -> Vec<String> {
+        (1..=self.people).map(|number| format!("person-{number}")).collect()
+    }
+}
+
 /// What came of a scenario. The numbers count browsers.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
 #[non_exhaustive]
@@ -48,7 +55,7 @@ pub async fn play(scenario: Scenario, program: &Path, effort: Effort) -> Outcome
     let store = scenario.store.start()?;
     let port = Port::free()?;
     let number = port.number();
-    let accounts: Vec<String> = (1..=effort.people).map(|number| format!("person-{number}")).collect();
+    let accounts = effort.accounts();
     let public_url = format!("http://localhost:{number}");
     let mut nodes = Nodes::start(program, &public_url, &store.url(), &accounts).await?;
     let _balancer = Balancer::start(scenario.balancing, port, nodes.ports())?;
@@ -71,12 +78,12 @@ pub async fn play(scenario: Scenario, program: &Path, effort: Effort) -> Outcome
 }
 
 /// Everybody's browsers.
-struct Crowd {
-    members: Vec<Member>,
+pub(crate) struct Crowd {
+    pub(crate) members: Vec<Member>,
 }
 
-struct Member {
-    browser: Browser,
+pub(crate) struct Member {
+    pub(crate) browser: Browser,
     person: usize,
     signed_in: bool,
     trouble: usize,
@@ -84,7 +91,7 @@ struct Member {
 
 impl Crowd {
     /// Every person signs in with two browsers.
-    async fn sign_in(base: &str, accounts: &[String]) -> Outcome<Self> {
+    pub(crate) async fn sign_in(base: &str, accounts: &[String]) -> Outcome<Self> {
         let mut members = Vec::new();
         for (person, account) in accounts.iter().enumerate() {
             for _ in 0..2 {
@@ -146,7 +153,7 @@ impl Member {
                     self.signed_in = false;
                     return;
                 }
-                Answer::Trouble => self.trouble += 1,
+                Answer::ComeAgain | Answer::Trouble => self.trouble += 1,
             }
         }
     }

@@ -79,14 +79,16 @@ impl Store {
 }
 
 impl Scenario {
-    /// What is worth comparing: each way to balance with memory, and each shared store without stickiness.
+    /// What is worth comparing: each way to balance with memory, and each shared store without stickiness; Redis behind both
+    /// balancers, since any shared store is the same to them.
     #[must_use]
     pub fn all() -> Vec<Self> {
         let memory =
             [Balancing::RoundRobin, Balancing::Sticky, Balancing::NginxRoundRobin, Balancing::NginxSticky];
         let memory = memory.map(|balancing| Self { store: Store::Memory, balancing });
         let shared = Store::SHARED.map(|store| Self { store, balancing: Balancing::RoundRobin });
-        [memory.as_slice(), shared.as_slice()].concat()
+        let nginx = Self { store: Store::Redis, balancing: Balancing::NginxRoundRobin };
+        [memory.as_slice(), &[nginx], shared.as_slice()].concat()
     }
 }
 
