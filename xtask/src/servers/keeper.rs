@@ -1,6 +1,6 @@
 //! The process that keeps one server running for as long as it runs itself.
 
-use std::{fs::File, io, path::Path};
+use std::{io, path::Path};
 
 use cloakroom_servers::Sighting;
 
@@ -14,9 +14,7 @@ use crate::error::{Doing as _, Error};
 /// ended by a signal. Either way the server goes with us.
 pub(crate) fn keep(directory: &Path, name: Kind, attached: bool) -> Result<(), Error> {
     let keeping = || format!("keeping {name}");
-    let lock = record::lock(directory, name);
-    let lock = File::create(&lock).doing(|| format!("opening {}", lock.display()))?;
-    lock.try_lock().doing(|| format!("keeping {name}, which another process may do already"))?;
+    let lock = record::lock(directory, name)?;
     if !attached {
         // Out of the terminal's reach: neither Ctrl-C nor its end is meant for us.
         rustix::process::setsid().doing(keeping)?;
@@ -26,11 +24,13 @@ pub(crate) fn keep(directory: &Path, name: Kind, attached: bool) -> Result<(), E
     let (Some(keeper), Some(servers)) = (Sighting::of(std::process::id()), sightings) else {
         return Err(Error::new(keeping(), "processes cannot be looked up in /proc"));
     };
-    Record::new(kept.url(), keeper, &servers).write(directory, name)?;
+    Record::new(kept.url(), keeper, &servers, kept.directories()).write(directory, name)?;
     if attached {
         io::copy(&mut io::stdin(), &mut io::sink()).doing(keeping)?;
         drop(kept);
-        return Record::remove(directory, name);
+        Record::remove(directory, name)?;
+        drop(lock);
+        return record::clear(directory, name);
     }
     loop {
         std::thread::park();

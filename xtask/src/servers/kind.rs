@@ -1,6 +1,9 @@
 //! The servers that can be started by hand.
 
-use std::fmt;
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+};
 
 use clap::ValueEnum;
 use cloakroom_servers::{Mariadb, Memcached, Outcome, Postgres, Redis, RedisCluster, RedisSentinel};
@@ -77,6 +80,21 @@ impl Kept {
                 format!("memcached://{}", addresses.join(","))
             }
         }
+    }
+
+    /// Where its servers keep their data, each in a directory of its own.
+    pub(crate) fn directories(&self) -> Vec<PathBuf> {
+        let directories: Vec<&Path> = match self {
+            Self::Redis(server) => vec![server.directory()],
+            Self::Sentinel(group) => {
+                group.data().iter().chain(group.sentinels()).map(Redis::directory).collect()
+            }
+            Self::Cluster(cluster) => cluster.servers().iter().map(Redis::directory).collect(),
+            Self::Postgres(server) => vec![server.directory()],
+            Self::Mariadb(server) => vec![server.directory()],
+            Self::Memcached(servers) => servers.iter().map(Memcached::directory).collect(),
+        };
+        directories.into_iter().map(Path::to_owned).collect()
     }
 
     /// The process ids of its servers.

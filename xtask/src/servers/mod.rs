@@ -9,6 +9,7 @@ mod record;
 
 use std::{
     io,
+    os::unix::process::CommandExt as _,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     time::Duration,
@@ -99,6 +100,7 @@ impl Office {
         for (name, keeper) in &mut keepers {
             if let Err(failure) = self.wait_for(*name, keeper) {
                 eprintln!("{name} was not started: {failure}");
+                record::clear(&self.directory, *name)?;
                 all_started = false;
             }
         }
@@ -120,7 +122,8 @@ impl Office {
         command.args(["servers", "keep", &name.to_string()]);
         command.stdin(Stdio::null()).stdout(log.try_clone().doing(starting)?).stderr(log);
         if attached {
-            command.arg("--attached").stdin(Stdio::piped());
+            // Ctrl-C is meant for us: a keeper that lives on tidies up when its input ends with us.
+            command.arg("--attached").stdin(Stdio::piped()).process_group(0);
         }
         // Servers make their directories where temporary files go. One that refuses to run as root runs as another user,
         // who must get there.
@@ -152,7 +155,10 @@ impl Office {
         let mut records = Vec::new();
         for name in names {
             match self.state(*name)? {
-                State::Absent => println!("{name} does not run"),
+                State::Absent => {
+                    record::clear(&self.directory, *name)?;
+                    println!("{name} does not run");
+                }
                 State::Running(record) | State::Harmed(record, _) => {
                     record.signal_keeper(Signal::TERM);
                     records.push((*name, record));
@@ -161,17 +167,10 @@ impl Office {
         }
         let mut all_stopped = true;
         for (name, record) in records {
-            // Their wardens end the servers; what they cannot is ended here.
-            let gone = |record: &Record| {
-                if record.runs() { Look::NotYet("it runs".to_owned()) } else { Look::Done(()) }
-            };
-            let stopped = until(&format!("{name} to be gone"), GRACE, || gone(&record)).or_else(|_| {
-                record.kill_all();
-                until(&format!("{name} to be gone after SIGKILL"), GRACE, || gone(&record))
-            });
-            match stopped {
+            match wait_for_end(name, &record) {
                 Ok(()) => {
                     Record::remove(&self.directory, name)?;
+                    record::clear(&self.directory, name)?;
                     println!("{name} is stopped");
                 }
                 Err(failure) => {
@@ -209,6 +208,20 @@ impl Office {
         }
         Ok(state)
     }
+}
+
+/// Returns when its processes and their directories are gone. Wardens end the servers and remove what they wrote; a server that
+/// they cannot end is ended here.
+fn wait_for_end(name: Kind, record: &Record) -> cloakroom_servers::Outcome {
+    let gone = || if record.runs() { Look::NotYet("it runs".to_owned()) } else { Look::Done(()) };
+    until(&format!("{name} to be gone"), GRACE, gone).or_else(|_| {
+        record.kill_all();
+        until(&format!("{name} to be gone after SIGKILL"), GRACE, gone)
+    })?;
+    until(&format!("the data of {name} to be gone"), GRACE, || match record.leftover() {
+        Some(directory) => Look::NotYet(format!("{} is there", directory.display())),
+        None => Look::Done(()),
+    })
 }
 
 fn row(name: Kind, state: &State) -> serde_json::Value {

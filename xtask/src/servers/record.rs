@@ -4,6 +4,7 @@ use std::{
     fmt,
     fs::{self, File, OpenOptions},
     io,
+    os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
 };
 
@@ -20,6 +21,9 @@ pub(crate) struct Record {
     pub(crate) url: String,
     pub(crate) keeper: Process,
     pub(crate) servers: Vec<Process>,
+    /// Where they keep their data: removed when they end.
+    #[serde(default)]
+    directories: Vec<PathBuf>,
 }
 
 /// A process, and when it started: by its id alone another could be taken for it later.
@@ -48,8 +52,14 @@ impl From<Sighting> for Process {
 }
 
 impl Record {
-    pub(crate) fn new(url: String, keeper: Sighting, servers: &[Sighting]) -> Self {
-        Self { url, keeper: keeper.into(), servers: servers.iter().copied().map(Process::from).collect() }
+    pub(crate) fn new(
+        url: String,
+        keeper: Sighting,
+        servers: &[Sighting],
+        directories: Vec<PathBuf>,
+    ) -> Self {
+        let servers = servers.iter().copied().map(Process::from).collect();
+        Self { url, keeper: keeper.into(), servers, directories }
     }
 
     /// `None` if nothing is written down of `name`.
@@ -85,6 +95,11 @@ impl Record {
     /// Whether any of its processes is left.
     pub(crate) fn runs(&self) -> bool {
         self.keeper.runs() || self.servers.iter().any(|server| server.runs())
+    }
+
+    /// A directory of its servers that is still there. It goes a moment after them.
+    pub(crate) fn leftover(&self) -> Option<&Path> {
+        self.directories.iter().find(|directory| directory.exists()).map(PathBuf::as_path)
     }
 
     pub(crate) fn signal_keeper(&self, signal: Signal) {
@@ -143,9 +158,39 @@ pub(crate) fn data(directory: &Path) -> PathBuf {
     directory.join("data")
 }
 
-/// The file that the keeper of `name` holds locked.
-pub(crate) fn lock(directory: &Path, name: Kind) -> PathBuf {
-    directory.join(format!("{name}.lock"))
+/// Locks the file by which the keeper of `name` is known to be the only one, for as long as the answer is held.
+pub(crate) fn lock(directory: &Path, name: Kind) -> Result<File, Error> {
+    let path = lock_path(directory, name);
+    loop {
+        let lock = File::create(&path).doing(|| format!("opening {}", path.display()))?;
+        lock.try_lock().doing(|| format!("keeping {name}, which another process may do already"))?;
+        // What was removed between the two is no lock to anybody else.
+        let ours = lock.metadata().doing(|| format!("looking at {}", path.display()))?;
+        if fs::metadata(&path).is_ok_and(|there| there.ino() == ours.ino() && there.dev() == ours.dev()) {
+            return Ok(lock);
+        }
+    }
+}
+
+/// Removes the lock and the log of a keeper that is gone; those of one that is not, stay.
+pub(crate) fn clear(directory: &Path, name: Kind) -> Result<(), Error> {
+    let path = lock_path(directory, name);
+    let removing = || format!("removing what a keeper of {name} left");
+    let held = match File::open(&path) {
+        Ok(lock) if lock.try_lock().is_ok() => Some(lock),
+        // Somebody keeps it, or begins to.
+        Ok(_) => return Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+        Err(error) => return Err(error).doing(removing),
+    };
+    for left in [log(directory, name), path] {
+        match fs::remove_file(left) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error).doing(removing),
+            _ => {}
+        }
+    }
+    drop(held);
+    Ok(())
 }
 
 /// A new, empty log for the keeper of `name`.
@@ -170,6 +215,10 @@ fn log(directory: &Path, name: Kind) -> PathBuf {
     directory.join(format!("{name}.log"))
 }
 
+fn lock_path(directory: &Path, name: Kind) -> PathBuf {
+    directory.join(format!("{name}.lock"))
+}
+
 fn path(directory: &Path, name: Kind) -> PathBuf {
     directory.join(format!("{name}.json"))
 }
@@ -190,7 +239,7 @@ mod tests {
     #[test]
     fn what_is_written_down_is_read_again_until_it_is_removed() {
         let directory = tempfile::tempdir().unwrap();
-        let record = Record::new("redis://127.0.0.1:1".to_owned(), ourselves(), &[stranger()]);
+        let record = Record::new("redis://127.0.0.1:1".to_owned(), ourselves(), &[stranger()], Vec::new());
         assert_eq!(Record::read(directory.path(), Kind::Redis).unwrap(), None);
         record.write(directory.path(), Kind::Redis).unwrap();
         assert_eq!(Record::read(directory.path(), Kind::Redis).unwrap(), Some(record));
@@ -201,9 +250,34 @@ mod tests {
     }
 
     #[test]
+    fn what_a_keeper_left_is_cleared_and_what_one_holds_is_not() {
+        let directory = tempfile::tempdir().unwrap();
+        let lock = lock(directory.path(), Kind::Redis).unwrap();
+        open_log(directory.path(), Kind::Redis).unwrap();
+        assert!(super::lock(directory.path(), Kind::Redis).is_err(), "there is one keeper");
+        let left = || fs::read_dir(directory.path()).unwrap().count();
+        clear(directory.path(), Kind::Redis).unwrap();
+        assert_eq!(left(), 2);
+        drop(lock);
+        clear(directory.path(), Kind::Redis).unwrap();
+        assert_eq!(left(), 0);
+        clear(directory.path(), Kind::Redis).unwrap();
+    }
+
+    #[test]
+    fn what_is_stopped_leaves_no_directory() {
+        let directory = tempfile::tempdir().unwrap();
+        let data = directory.path().join("data");
+        let record = Record::new(String::new(), stranger(), &[], vec![data.clone()]);
+        assert_eq!(record.leftover(), None);
+        fs::create_dir(&data).unwrap();
+        assert_eq!(record.leftover(), Some(data.as_path()));
+    }
+
+    #[test]
     fn a_process_that_took_over_an_id_is_not_taken_for_the_server() {
         let check = |keeper, servers: &[Sighting], state: &str| {
-            let found = State::of(Some(Record::new(String::new(), keeper, servers)));
+            let found = State::of(Some(Record::new(String::new(), keeper, servers, Vec::new())));
             assert_eq!(found.to_string(), state);
         };
         check(ourselves(), &[ourselves(), ourselves()], "running");

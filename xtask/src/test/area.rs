@@ -19,7 +19,7 @@ pub(crate) enum Area {
     Http,
     /// Accounts and audit log in every database they can be in.
     Accounts,
-    /// Servers, ours and the stores', killed, stopped and cut off while they work.
+    /// Servers, ours and the stores', killed, stopped and cut off while they work; and the tools that start them.
     Faults,
     /// What a real Prometheus makes of metrics, alerts and dashboard.
     Telemetry,
@@ -103,7 +103,7 @@ pub(crate) fn area_of(kind: Option<Kind>, package: &str, origin: Origin, target:
         (Some(Kind::Store), Origin::Integration) => store_area(package),
         (Some(Kind::EndToEnd), Origin::Integration) if target == FAULTS => Area::Faults,
         (Some(Kind::EndToEnd), Origin::Integration) if target == TELEMETRY => Area::Telemetry,
-        (Some(Kind::Servers), Origin::Integration) => Area::Faults,
+        (Some(Kind::Servers | Kind::Tool), Origin::Integration) => Area::Faults,
         (Some(Kind::EndToEnd), _) => Area::Browser,
         (Some(Kind::Server), Origin::Integration) if target == ACCOUNTS => Area::Accounts,
         (Some(Kind::Http | Kind::Axum | Kind::Server), Origin::Integration) | (Some(Kind::Example), _) => {
@@ -162,6 +162,8 @@ mod tests {
         check(store, "cloakroom-sqlite", Origin::Integration, "it", sqlite);
         check(store, "cloakroom-sqlite", Origin::Inside, "cloakroom_sqlite", Area::Unit);
         check(Some(Kind::Servers), "cloakroom-servers", Origin::Integration, "it", Area::Faults);
+        check(Some(Kind::Tool), "xtask", Origin::Integration, "servers", Area::Faults);
+        check(Some(Kind::Tool), "xtask", Origin::Inside, "xtask", Area::Unit);
         check(Some(Kind::Servers), "cloakroom-servers", Origin::Inside, "cloakroom_servers", Area::Unit);
         check(Some(Kind::Core), "cloakroom-core", Origin::Integration, "it", Area::Unit);
         check(Some(Kind::Axum), "cloakroom-axum", Origin::Inside, "cloakroom_axum", Area::Unit);

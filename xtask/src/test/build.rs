@@ -138,7 +138,7 @@ fn serves(area: &Area, package: &str, kind: Option<Kind>) -> bool {
         Area::Store(_) => kind == Some(Kind::Store) && store_area(package) == *area,
         Area::Http => matches!(kind, Some(Kind::Http | Kind::Axum | Kind::Server | Kind::Example)),
         Area::Accounts => kind == Some(Kind::Server),
-        Area::Faults => matches!(kind, Some(Kind::EndToEnd | Kind::Servers)),
+        Area::Faults => matches!(kind, Some(Kind::EndToEnd | Kind::Servers | Kind::Tool)),
         Area::Browser | Area::Telemetry => kind == Some(Kind::EndToEnd),
         Area::Unit | Area::Tidy | Area::Layers | Area::Secrets | Area::Other(_) => false,
     }
@@ -225,7 +225,7 @@ mod tests {
         );
         check(
             &["store=sqlite", "faults"],
-            Some("--package cloakroom-servers --package cloakroom-sqlite --package e2e"),
+            Some("--package cloakroom-servers --package cloakroom-sqlite --package e2e --package xtask"),
         );
         check(&["browser"], Some("--package e2e"));
     }
