@@ -68,7 +68,8 @@ impl Problem {
     }
 
     pub(crate) fn into_error(self, verb: Verb) -> StoreError {
-        StoreError::new(self.kind(), NAME, verb).caused_by(self)
+        let has_remedy = matches!(self, Self::Unreachable { .. });
+        StoreError::new(self.kind(), NAME, verb).with_remedy_in_source(has_remedy).caused_by(self)
     }
 }
 

@@ -119,8 +119,25 @@ impl Problem {
         if in_doubt && sent == Sent::Writing { Applied::Unknown } else { Applied::No }
     }
 
+    /// Whether its sentence ends with what to do about it.
+    fn has_remedy(&self) -> bool {
+        matches!(
+            self,
+            Self::Connect { .. }
+                | Self::Authorities { .. }
+                | Self::NoAuthorities
+                | Self::Newer { .. }
+                | Self::Older { .. }
+                | Self::Foreign { .. }
+                | Self::Migrating { .. }
+                | Self::Migration { .. }
+                | Self::Headless
+                | Self::Replica
+        )
+    }
+
     pub(crate) fn into_error(self, verb: Verb, sent: Sent) -> StoreError {
-        let error = StoreError::new(self.kind(), NAME, verb);
+        let error = StoreError::new(self.kind(), NAME, verb).with_remedy_in_source(self.has_remedy());
         match self.applied(sent) {
             Applied::No => error.caused_by(self),
             Applied::Unknown => error.maybe_applied().caused_by(self),

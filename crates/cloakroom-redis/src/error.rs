@@ -79,8 +79,13 @@ impl Problem {
         }
     }
 
+    /// Whether its sentence ends with what to do about it.
+    fn has_remedy(&self) -> bool {
+        matches!(self, Self::Refused { .. } | Self::Uncovered { .. } | Self::Deaf { .. } | Self::Unusable(_))
+    }
+
     pub(crate) fn into_error(self, verb: Verb) -> StoreError {
-        StoreError::new(self.kind(), NAME, verb).caused_by(self)
+        StoreError::new(self.kind(), NAME, verb).with_remedy_in_source(self.has_remedy()).caused_by(self)
     }
 }
 

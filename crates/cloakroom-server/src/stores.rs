@@ -302,7 +302,9 @@ pub(crate) fn malformed(
     url: &RemoteUrl,
     error: impl std::error::Error + Send + Sync + 'static,
 ) -> StoreError {
-    StoreError::new(ErrorKind::Internal, url.kind().as_str(), Verb::Open).caused_by(error)
+    StoreError::new(ErrorKind::Internal, url.kind().as_str(), Verb::Open)
+        .with_remedy_in_source(true)
+        .caused_by(error)
 }
 
 pub(crate) fn not_built_in(store: &'static str) -> StoreError {

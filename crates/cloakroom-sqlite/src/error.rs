@@ -92,8 +92,22 @@ impl Problem {
         !matches!(self.kind(), ErrorKind::Unavailable | ErrorKind::Internal)
     }
 
+    /// Whether its sentence ends with what to do about it.
+    fn has_remedy(&self) -> bool {
+        matches!(
+            self,
+            Self::NoDirectory(_)
+                | Self::NoFile(_)
+                | Self::Emptied(_)
+                | Self::Foreign(_)
+                | Self::Schema { .. }
+                | Self::NoLog { .. }
+                | Self::NoTriggers
+        )
+    }
+
     pub(crate) fn into_error(self, verb: Verb) -> StoreError {
-        StoreError::new(self.kind(), NAME, verb).caused_by(self)
+        StoreError::new(self.kind(), NAME, verb).with_remedy_in_source(self.has_remedy()).caused_by(self)
     }
 
     /// One of several errors that a shared problem causes.

@@ -13,6 +13,7 @@ pub struct StoreError {
     store: &'static str,
     verb: Verb,
     applied: Applied,
+    has_remedy: bool,
     #[source]
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
@@ -21,7 +22,7 @@ impl StoreError {
     /// An error of `kind` in `store` during `verb`, after which nothing has changed.
     #[must_use]
     pub fn new(kind: ErrorKind, store: &'static str, verb: Verb) -> Self {
-        Self { kind, store, verb, applied: Applied::No, source: None }
+        Self { kind, store, verb, applied: Applied::No, has_remedy: false, source: None }
     }
 
     /// The same error, caused by `source`.
@@ -34,6 +35,18 @@ impl StoreError {
     #[must_use]
     pub fn maybe_applied(self) -> Self {
         Self { applied: Applied::Unknown, ..self }
+    }
+
+    /// The same error, whose source says what to do about it, or does not.
+    #[must_use]
+    pub fn with_remedy_in_source(self, has_remedy: bool) -> Self {
+        Self { has_remedy, ..self }
+    }
+
+    /// Whether its source says what to do about it: then general advice would only be in the way.
+    #[must_use]
+    pub fn has_remedy(&self) -> bool {
+        self.has_remedy
     }
 
     /// What kind of failure it was.

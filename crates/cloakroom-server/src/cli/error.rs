@@ -12,7 +12,8 @@ use crate::config::ConfigError;
 #[derive(Debug)]
 pub struct CliError {
     code: ExitCode,
-    lines: Vec<(String, String)>,
+    /// Causes, and what to do about each where its words do not say so themselves.
+    lines: Vec<(String, Option<String>)>,
 }
 
 /// How a command ended.
@@ -43,11 +44,11 @@ impl ExitCode {
 
 impl CliError {
     pub(super) fn failed(cause: impl Into<String>, remedy: impl Into<String>) -> Self {
-        Self { code: ExitCode::Failed, lines: vec![(cause.into(), remedy.into())] }
+        Self { code: ExitCode::Failed, lines: vec![(cause.into(), Some(remedy.into()))] }
     }
 
     pub(super) fn usage(cause: impl Into<String>, remedy: impl Into<String>) -> Self {
-        Self { code: ExitCode::Usage, lines: vec![(cause.into(), remedy.into())] }
+        Self { code: ExitCode::Usage, lines: vec![(cause.into(), Some(remedy.into()))] }
     }
 
     /// Several failures as one.
@@ -75,7 +76,10 @@ impl CliError {
     pub fn render(&self) -> String {
         self.lines.iter().fold(String::new(), |mut text, (cause, remedy)| {
             // Writing to a string cannot fail.
-            let _ = writeln!(text, "error: {cause}\n  help: {remedy}");
+            let _ = writeln!(text, "error: {cause}");
+            if let Some(remedy) = remedy {
+                let _ = writeln!(text, "  help: {remedy}");
+            }
             text
         })
     }
@@ -83,7 +87,8 @@ impl CliError {
 
 impl From<ConfigError> for CliError {
     fn from(error: ConfigError) -> Self {
-        let lines = error.problems().iter().map(|problem| (problem.to_string(), problem.remedy().to_owned()));
+        let lines =
+            error.problems().iter().map(|problem| (problem.to_string(), Some(problem.remedy().to_owned())));
         Self { code: ExitCode::Failed, lines: lines.collect() }
     }
 }
@@ -102,6 +107,9 @@ impl From<StoreError> for CliError {
                 cause,
                 "use a store that can; `cloakroom store check` says what this one lacks",
             );
+        }
+        if error.has_remedy() {
+            return Self { code: ExitCode::Failed, lines: vec![(with_sources(&error), None)] };
         }
         Self::failed(
             with_sources(&error),

@@ -330,6 +330,23 @@ fn what_cannot_be_moved_is_refused_before_anything_happens() {
     assert!(!desk.path("a").exists() && !desk.path("none.db").exists());
 }
 
+#[test]
+fn advice_is_given_where_the_cause_says_not_by_itself_what_to_do() {
+    let desk = Desk::new();
+    for (url, remedy, is_advised) in [
+        ("sqlite:none/sessions.db", "create it, or configure another", false),
+        ("postgres://127.0.0.1:1/cloakroom", "start the server, or correct host and port in the URL", false),
+        ("mysql://127.0.0.1:1/cloakroom", "start the server, or correct host and port in the URL", false),
+        ("memcached://127.0.0.1:1", "check that it runs and that the address is right", false),
+        ("redis://127.0.0.1:1", "see `cloakroom doctor`", true),
+    ] {
+        let run = desk.run(&["store", "check", url]);
+        assert_eq!((run.code, run.stdout.as_str()), (Some(1), ""), "{run:?}");
+        assert!(run.stderr.contains(remedy), "{run:?}");
+        assert_eq!(run.stderr.contains("help: "), is_advised, "{run:?}");
+    }
+}
+
 #[tokio::test]
 async fn a_store_is_tried_out_without_touching_what_is_in_it() {
     let desk = Desk::new();
@@ -346,4 +363,7 @@ async fn a_store_is_tried_out_without_touching_what_is_in_it() {
     let told = desk.run(&["store", "check"]);
     assert!(told.stdout.contains("What it acknowledged is there after a restart."), "{told:?}");
     assert!(told.stdout.contains("never revives"), "{told:?}");
+    let explained = told.stdout.lines().filter(|line| line.contains("AS LOOK-UPS"));
+    assert_eq!(explained.count(), 2, "the column, and what it means: {told:?}");
+    assert_eq!(sessions.count().await.unwrap().signed_in, 1, "nothing of it lives on");
 }
