@@ -67,9 +67,17 @@ impl Problem {
         matches!(self.kind(), ErrorKind::Unavailable | ErrorKind::Timeout)
     }
 
+    /// Whether its sentence, or that of its source, ends with what to do about it.
+    fn has_remedy(&self) -> bool {
+        match self {
+            Self::Unreachable { .. } => true,
+            Self::Away { source, .. } => source.has_remedy(),
+            _ => false,
+        }
+    }
+
     pub(crate) fn into_error(self, verb: Verb) -> StoreError {
-        let has_remedy = matches!(self, Self::Unreachable { .. });
-        StoreError::new(self.kind(), NAME, verb).with_remedy_in_source(has_remedy).caused_by(self)
+        StoreError::new(self.kind(), NAME, verb).with_remedy_in_source(self.has_remedy()).caused_by(self)
     }
 }
 

@@ -336,7 +336,11 @@ fn advice_is_given_where_the_cause_says_not_by_itself_what_to_do() {
     for (url, remedy, is_advised) in [
         ("sqlite:none/sessions.db", "create it, or configure another", false),
         ("postgres://127.0.0.1:1/cloakroom", "start the server, or correct host and port in the URL", false),
-        ("mysql://127.0.0.1:1/cloakroom", "start the server, or correct host and port in the URL", false),
+        (
+            "mysql://shop@127.0.0.1:1/cloakroom",
+            "start the server, or correct host and port in the URL",
+            false,
+        ),
         ("memcached://127.0.0.1:1", "check that it runs and that the address is right", false),
         ("redis://127.0.0.1:1", "see `cloakroom doctor`", true),
     ] {

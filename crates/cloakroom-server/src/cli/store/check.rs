@@ -24,8 +24,8 @@ use crate::{sentences, stores};
 /// Runs `store check`. Everything it files belongs to principals that nobody else has, is ended before it returns, and is
 /// removed by the next sweep a minute later.
 ///
-/// All of it is done twice, and told of the second time: what is asked for the first time connects, prepares and loads, and
-/// would say little of what it costs.
+/// All of it is done three times, and the quickest is shown: what is asked for the first time connects, prepares and loads, and a
+/// single time says more of what else the machine did.
 pub(super) async fn run(
     url: &StoreUrl,
     config: &Config,
@@ -34,8 +34,15 @@ pub(super) async fn run(
 ) -> Result<(), CliError> {
     let store = stores::open_bare(url, config).await?;
     let (mut findings, mut outcome) = trial(&*store, host).await?;
-    if outcome.is_ok() && findings.iter().all(|finding| finding.wrong.is_none()) {
+    for _ in 1..TRIALS {
+        if outcome.is_err() || findings.iter().any(|finding| finding.wrong.is_some()) {
+            break;
+        }
+        let before = findings;
         (findings, outcome) = trial(&*store, host).await?;
+        for (finding, before) in findings.iter_mut().zip(before) {
+            finding.took = finding.took.min(before.took);
+        }
     }
     let report =
         Report { url, capabilities: sentences::of_store(store.name(), store.capabilities()), findings };
@@ -323,8 +330,9 @@ fn millis(took: Duration) -> f64 {
 }
 
 /// What stands below the table.
-const EXPLAINED: &str = "AS LOOK-UPS: how many times as long as the quickest `get` it took. Everything was done once before, so that\n\
-    connecting and preparing are not in it.";
+const EXPLAINED: &str = "AS LOOK-UPS: how many times as long as the quickest `get` it took. Each was done three times, and the quickest is\n\
+    shown: without connecting and preparing.";
+const TRIALS: usize = 3;
 /// Sessions that a trial may file.
 const SESSIONS: u64 = 3;
 /// Long enough for the slowest store; what a killed check leaves behind is over by then.
