@@ -8,7 +8,7 @@ use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Command, Output};
 use std::time::Duration;
 
 use cloakroom_servers::{Look, until};
@@ -155,36 +155,6 @@ fn a_server_that_lost_a_process_is_said_to_be_harmed_and_is_stopped_whole() {
     desk.succeeds(&["stop", "memcached"]);
     assert!(!pids(&row).into_iter().any(runs));
     assert_eq!(desk.left_behind(), <[PathBuf; 0]>::default());
-}
-
-#[test]
-fn servers_in_the_foreground_end_with_whoever_started_them() {
-    let desk = Desk::new();
-    let mut command = desk.command(&["start", "redis", "--foreground"]);
-    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
-    let starter = Ending(command.spawn().unwrap());
-    let row = until("the server to run", PATIENCE, || {
-        let row = desk.status("redis");
-        if row["state"] == "running" { Look::Done(row) } else { Look::NotYet(row.to_string()) }
-    })
-    .unwrap();
-    drop(starter);
-    until("nothing to be left", PATIENCE, || {
-        let left = desk.left_behind();
-        if left.is_empty() { Look::Done(()) } else { Look::NotYet(format!("{left:?}")) }
-    })
-    .unwrap();
-    assert!(!pids(&row).into_iter().any(runs));
-}
-
-/// A process that is killed when this goes.
-struct Ending(Child);
-
-impl Drop for Ending {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
 }
 
 /// On a machine that is busy with other tests.

@@ -107,6 +107,8 @@ impl Office {
         self.show(names, start.json)?;
         if start.foreground && !keepers.is_empty() {
             eprintln!("Ctrl-C stops them.");
+            // Waiting for a child closes its input, and at the end of that a keeper ends: it is held until we end.
+            let _inputs: Vec<_> = keepers.iter_mut().map(|(_, keeper)| keeper.stdin.take()).collect();
             for (_, keeper) in &mut keepers {
                 keeper.wait().doing(|| "waiting for a keeper".to_owned())?;
             }
