@@ -1,7 +1,7 @@
 //! The primary of a replicated Redis killed under a server whose guests go on: they wait for its successor, and that is all.
 
 use std::cell::Cell;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use cloakroom_servers::{RedisCluster, RedisSentinel, Role};
 use e2e::{Failure, Outcome, Server, World, eventually, run};
@@ -82,7 +82,6 @@ fn check(
             })
             .await?;
             let old = kill().map_err(from_servers)?;
-            let killed = now();
             stage.set(Stage::Without);
             eventually("the guests to be told to come again", RECOVERY, async || {
                 Ok(guests.iter().all(|guest| guest.turned_away.get() > 0).then_some(()))
@@ -95,7 +94,6 @@ fn check(
                 Ok(guests.iter().all(|guest| guest.since.get() >= ENOUGH).then_some(()))
             })
             .await?;
-            println!("{test}: at work again {:.1} s after the kill", killed.elapsed().as_secs_f64());
             stage.set(Stage::Enough);
             Ok::<(), Failure>(())
         };
@@ -198,14 +196,6 @@ impl Guest {
 async fn patch(server: &Server, token: &str, attributes: &Value) -> Outcome<e2e::Reply> {
     let bearer = format!("Bearer {token}");
     server.send_json(Method::PATCH, "/v1/session/attributes", &[("authorization", &bearer)], attributes).await
-}
-
-#[expect(
-    clippy::disallowed_methods,
-    reason = "elections take real time; it is printed, and nothing depends on it"
-)]
-fn now() -> Instant {
-    Instant::now()
 }
 
 fn from_servers(failure: cloakroom_servers::Failure) -> Failure {
