@@ -1,7 +1,5 @@
 //! What a guard says of an outage while it lasts: its metrics, and the lines of the log.
 
-#![expect(clippy::disallowed_methods, reason = "the runtime's paused clock is what is measured by")]
-
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
