@@ -14,7 +14,7 @@ use super::{MovingStore, maybe};
 impl MovingStore {
     /// Files a new session in the new store, and makes room for it in both.
     ///
-    /// Nobody files sessions in the old store any more, so the room that its sessions take only shrinks: what is left of
+    /// Whoever files a session in the old store from now on brings it over and keeps the limit [then](Self::insert_in_old). So the room that its sessions take only shrinks: what is left of
     /// the limit is decided by the new store, atomically. A session that moves in between is counted in both for a moment,
     /// which may end one more or refuse one, and never allows one too many.
     pub(super) async fn insert_in_new(&self, request: InsertRequest<'_>) -> Result<Inserted, StoreError> {
@@ -36,10 +36,11 @@ impl MovingStore {
                 if let Some(replaced) = request.replaces
                     && !ended.iter().any(|ended| ended.session == replaced)
                 {
+                    // It may be anywhere on its way, and have arrived since.
                     let selector = Selector::One(replaced);
                     let end =
                         EndRequest { selector: &selector, reason: EndReason::Replaced, now: request.now };
-                    ended.extend(self.old.end(end).await.map_err(maybe)?.ended);
+                    ended.extend(self.end_both(end).await.map_err(maybe)?.ended);
                 }
                 Ok(Inserted::Done { ended })
             }
@@ -86,7 +87,7 @@ impl MovingStore {
     }
 
     /// The live sessions of a principal, but for the one that is replaced.
-    async fn live_of(
+    pub(super) async fn live_of(
         &self,
         store: &dyn Store,
         principal: &PrincipalId,
@@ -117,7 +118,11 @@ impl MovingStore {
 }
 
 /// The `count` sessions that go first.
-fn least<'a>(all: impl Iterator<Item = &'a Live>, on_limit: OnLimit, count: usize) -> Vec<SessionId> {
+pub(super) fn least<'a>(
+    all: impl Iterator<Item = &'a Live>,
+    on_limit: OnLimit,
+    count: usize,
+) -> Vec<SessionId> {
     let mut all: Vec<_> = all
         .map(|live| {
             let age = match on_limit {

@@ -3,6 +3,7 @@
 mod carry;
 mod home;
 mod insert;
+mod late;
 mod mark;
 mod merge;
 #[cfg(test)]
@@ -39,9 +40,14 @@ pub use self::mark::Beginning;
 /// changed in the new one only. What ends, ends in both, the old one first; it is acknowledged when both have. While moving
 /// has not begun nothing is filed in the new store, so until then every server may go back to the old one.
 ///
+/// A server need not have noticed for that to hold. The old store's mark is filed before anything moves, and whoever files a
+/// session in the old store, or exchanges a token there, asks for it *afterwards*. No mark: the change was there before the
+/// mark, and so before any pass began. A mark: the session is brought to the new store before anybody hears of it.
+///
 /// # Cost
-/// Before moving begins, that of the old store, and one question to each store a second. Then a look-up asks both at once; a
-/// change, two round trips more; the first change of a session, six more.
+/// Before moving begins, that of the old store, and one question to each store a second; one round trip more for a new session
+/// or an exchanged token. Then a look-up asks both at once; a change, two round trips more; the first change of a session, six
+/// more.
 ///
 /// # Security
 /// An end is told as done when both stores have done it. A session that a decision ends while it moves is dead wherever it is
@@ -120,7 +126,7 @@ impl MovingStore {
 
     async fn rekey_either(&self, request: RekeyRequest<'_>) -> Result<Rekeyed, StoreError> {
         if !self.has_begun(request.now).await {
-            match self.old.rekey(request).await? {
+            match self.rekey_in_old(request).await? {
                 Rekeyed::Retired(_) | Rekeyed::Unknown => {}
                 done => return Ok(done),
             }
@@ -136,10 +142,15 @@ impl MovingStore {
     async fn touch_both(&self, touches: &[Touch], now: Timestamp) -> Result<TouchReport, StoreError> {
         // The old store first: a session that leaves it in between takes this along.
         let in_old = self.old.touch(touches, now).await?;
-        if !self.has_begun(now).await {
+        let in_new = if self.has_begun(now).await {
+            self.new.touch(touches, now).await.map_err(maybe)?
+        } else if in_old.ignored > 0 {
+            // Another server may know already that moving has begun, and have moved them. If not, the new store has nothing
+            // to do with it, nor has its outage.
+            self.new.touch(touches, now).await.unwrap_or_default()
+        } else {
             return Ok(in_old);
-        }
-        let in_new = self.new.touch(touches, now).await.map_err(maybe)?;
+        };
         let touched = in_old.touched.saturating_add(in_new.touched).min(touches.len());
         Ok(TouchReport { touched, ignored: touches.len() - touched })
     }
@@ -153,10 +164,10 @@ impl MovingStore {
     }
 
     async fn insert_either(&self, request: InsertRequest<'_>) -> Result<Inserted, StoreError> {
-        if self.has_begun(request.now).await {
+        if self.stage.must_know(&*self.old, &*self.new, request.now).await? {
             self.insert_in_new(request).await
         } else {
-            self.old.insert(request).await
+            self.insert_in_old(request).await
         }
     }
 }

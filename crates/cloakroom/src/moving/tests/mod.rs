@@ -2,6 +2,7 @@
 
 mod conformance;
 mod interleaved;
+mod late;
 mod random;
 
 use std::num::NonZeroU16;

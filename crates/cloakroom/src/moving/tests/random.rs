@@ -1,20 +1,25 @@
 //! Servers that know one store or both, restarting one after the other, in thousands of random orders.
 
 use std::collections::BTreeSet;
+use std::num::{NonZeroU16, NonZeroU32};
 use std::sync::Arc;
 
 use cloakroom_conformance::{Fault, FaultyStore, Filing, Fixtures, Seeded, at};
-use cloakroom_core::{AttributeKey, EndReason, SessionRecord, TokenDigest};
+use cloakroom_core::{AttributeKey, EndReason, OnLimit, SessionId, SessionLimit, SessionRecord, TokenDigest};
 use cloakroom_memory::MemoryStore;
-use cloakroom_store::{Live, Lookup, RekeyRequest, Rekeyed, ReplaceRequest, Replaced, Store, StoreError};
+use cloakroom_store::{
+    ExportQuery, InsertRequest, Inserted, Live, Lookup, RekeyRequest, Rekeyed, ReplaceRequest, Replaced,
+    Store, StoreError,
+};
 use parking_lot::Mutex;
 
-use super::super::{Beginning, MovingStore};
-use super::{end, file, pass};
+use super::super::{Beginning, Carried, MovingStore};
+use super::{end, file};
 
 /// What people know of a session: what they were told, and what they were told may have happened.
-#[derive(Default)]
+#[derive(Clone)]
 struct Story {
+    filing: Filing,
     token: Option<TokenDigest>,
     /// Tokens that were exchanged for another, or may have been.
     dead_tokens: Vec<TokenDigest>,
@@ -24,18 +29,125 @@ struct Story {
     maybe_counted: u64,
     ended: bool,
     maybe_ended: bool,
+    /// Tokens of sessions that a later one has replaced.
+    replaced: Vec<TokenDigest>,
 }
 
+impl Story {
+    fn new(filing: Filing) -> Self {
+        Self {
+            token: Some(filing.digest),
+            filing,
+            dead_tokens: Vec::new(),
+            maybe_tokens: Vec::new(),
+            counted: 0,
+            maybe_counted: 0,
+            ended: false,
+            maybe_ended: false,
+            replaced: Vec::new(),
+        }
+    }
+
+    /// Every token that this session has, or had.
+    fn tokens(&self) -> impl Iterator<Item = TokenDigest> {
+        self.token.iter().chain(&self.dead_tokens).chain(&self.maybe_tokens).copied()
+    }
+}
+
+/// Somebody with a browser, in which one session follows the other.
 struct Person {
-    filing: Filing,
     story: Mutex<Story>,
+}
+
+impl Person {
+    /// The story, if it is still that of this session.
+    fn of(&self, session: SessionId) -> Option<parking_lot::MappedMutexGuard<'_, Story>> {
+        let story = self.story.lock();
+        parking_lot::MutexGuard::try_map(story, |story| (story.filing.id() == session).then_some(story)).ok()
+    }
+}
+
+/// Somebody who may have so many sessions and no more, and signs in all the time.
+struct Crowd {
+    name: &'static str,
+    limit: SessionLimit,
+    /// What they were let in with, and did not sign out of.
+    signed_in: Mutex<Vec<Filing>>,
+    /// Those of which the answer to signing out was lost.
+    maybe_out: Mutex<Vec<Filing>>,
+}
+
+impl Crowd {
+    fn new(name: &'static str, on_limit: OnLimit) -> Self {
+        let limit = SessionLimit { max: NonZeroU32::new(CROWD).unwrap(), on_limit };
+        Self { name, limit, signed_in: Mutex::default(), maybe_out: Mutex::default() }
+    }
+
+    async fn sign_in(&self, store: &dyn Store, filing: Filing) {
+        let request = InsertRequest {
+            record: &filing.record,
+            digest: filing.digest,
+            limit: Some(self.limit),
+            replaces: None,
+            now: at(20),
+        };
+        if let Ok(Inserted::Done { .. }) = store.insert(request).await {
+            self.signed_in.lock().push(filing);
+        }
+    }
+
+    async fn sign_out(&self, store: &dyn Store, random: &mut Seeded) {
+        let filing = {
+            let mut all = self.signed_in.lock();
+            let Some(count) = u64::try_from(all.len()).ok().filter(|count| *count > 0) else { return };
+            all.swap_remove(usize::try_from(random.below(count)).unwrap())
+        };
+        if end(store, &filing, EndReason::SignedOut).await.is_err() {
+            self.maybe_out.lock().push(filing);
+        }
+    }
+
+    /// Nobody was let in beyond the limit; where it ends nobody, everybody who was let in still is.
+    async fn check(&self, store: &dyn Store, seed: u64) {
+        let (signed_in, maybe_out) = (self.signed_in.lock().clone(), self.maybe_out.lock().clone());
+        let mut alive = 0;
+        for (filing, may_be_out) in signed_in
+            .iter()
+            .map(|filing| (filing, false))
+            .chain(maybe_out.iter().map(|filing| (filing, true)))
+        {
+            let lives = matches!(store.get(filing.digest, at(30)).await.unwrap(), Lookup::Live(_));
+            alive += u32::from(lives);
+            if self.limit.on_limit == OnLimit::Refuse {
+                assert!(lives || may_be_out, "seed {seed}: {} was signed out", self.name);
+            }
+        }
+        assert!(alive <= CROWD, "seed {seed}: {} has {alive} sessions", self.name);
+    }
+}
+
+/// What a server knows.
+enum Server {
+    One(Arc<dyn Store>),
+    /// Both stores. It restarts now and then, and may take its time to notice that moving has begun.
+    Both(Arc<MovingStore>),
+}
+
+impl Server {
+    fn store(&self) -> &dyn Store {
+        match self {
+            Self::One(store) => &**store,
+            Self::Both(store) => &**store,
+        }
+    }
 }
 
 /// Everybody's servers, by what they know.
 struct World {
     old: Arc<FaultyStore>,
     new: Arc<FaultyStore>,
-    people: Vec<Arc<Person>>,
+    people: Vec<Person>,
+    crowds: [Crowd; 3],
 }
 
 impl World {
@@ -46,36 +158,68 @@ impl World {
         for index in 0..PEOPLE {
             let filing = fixtures.signed_in(if index % 2 == 0 { "alice" } else { "bob" });
             file(&*old, &filing).await;
-            let story = Story { token: Some(filing.digest), ..Story::default() };
-            people.push(Arc::new(Person { filing, story: Mutex::new(story) }));
+            people.push(Person { story: Mutex::new(Story::new(filing)) });
         }
         let faults = [Fault::Delay, Fault::Delay, Fault::Delay, Fault::FailBefore, Fault::FailAfterApply];
         let faulty = |inner, seed| Arc::new(FaultyStore::seeded(inner, seed, &faults, 350));
         let new: Arc<dyn Store> = Arc::new(MemoryStore::default());
-        Self { old: faulty(old, seed), new: faulty(new, seed + 1), people }
+        let crowds = [
+            Crowd::new("carol", OnLimit::Refuse),
+            Crowd::new("dave", OnLimit::EndOldest),
+            Crowd::new("erin", OnLimit::EndIdlest),
+        ];
+        Self { old: faulty(old, seed), new: faulty(new, seed + 1), people, crowds }
     }
 
-    fn node(&self) -> Arc<dyn Store> {
+    fn node(&self) -> Arc<MovingStore> {
         Arc::new(MovingStore::new(self.old.clone(), self.new.clone()))
+    }
+
+    fn both(&self) -> Server {
+        Server::Both(self.node())
     }
 
     /// Requests of random people to one server; each person's requests come one after the other, as in a browser that
     /// waits, so that what they were told has an order.
-    async fn serve(&self, store: Arc<dyn Store>, seed: u64, requests: usize) {
+    async fn serve(&self, server: &mut Server, seed: u64, requests: usize) {
         let mut random = Seeded::new(seed);
         let mut fixtures = Fixtures::new(seed + 1_000_000);
         for _ in 0..requests {
-            let index = usize::try_from(random.below(PEOPLE)).unwrap();
-            let person = &self.people[index];
-            let token = person.story.lock().token;
-            match (random.below(20), token) {
-                (0, _) => sign_out(&*store, person).await,
-                (1 | 2, Some(token)) => {
-                    rotate(&*store, person, token, fixtures.next_digest(&person.filing)).await;
+            if let Server::Both(node) = server {
+                match random.below(12) {
+                    0 => *node = self.node(),
+                    1 => node.stage.forget(),
+                    _ => {}
                 }
-                (_, Some(token)) => count(&*store, person, token).await,
+            }
+            let store = server.store();
+            let index = usize::try_from(random.below(PEOPLE)).unwrap();
+            let crowd = &self.crowds[index % self.crowds.len()];
+            let person = &self.people[index];
+            let (token, session) = {
+                let story = person.story.lock();
+                (story.token, story.filing.id())
+            };
+            match (random.below(24), token) {
+                (0, _) => sign_out(store, person).await,
+                (1 | 2, Some(token)) => {
+                    let next = fixtures.digest(token.route());
+                    rotate(store, person, session, token, next).await;
+                }
+                (3, _) => sign_in_again(store, person, &mut fixtures).await,
+                (4..=7, _) => crowd.sign_in(store, fixtures.signed_in(crowd.name)).await,
+                (8, _) => crowd.sign_out(store, &mut random).await,
+                (_, Some(token)) => count(store, person, session, token).await,
                 (_, None) => {}
             }
+        }
+    }
+
+    /// Everybody against what the store says of them.
+    async fn check(&self, store: &dyn Store, seed: u64) {
+        check(store, &self.people, seed).await;
+        for crowd in &self.crowds {
+            crowd.check(store, seed).await;
         }
     }
 }
@@ -92,7 +236,7 @@ fn counter(record: &SessionRecord) -> u64 {
 }
 
 /// Adds one, as the engine does: read, change, compare and swap, again where somebody was faster.
-async fn count(store: &dyn Store, person: &Person, token: TokenDigest) {
+async fn count(store: &dyn Store, person: &Person, session: SessionId, token: TokenDigest) {
     let Some(mut current) = look(store, token).await else { return };
     loop {
         let mut record = SessionRecord::clone(&current.record);
@@ -101,26 +245,44 @@ async fn count(store: &dyn Store, person: &Person, token: TokenDigest) {
         let request =
             ReplaceRequest { digest: token, version: current.version, record: &record, now: at(20) };
         match store.replace(request).await {
-            Ok(Replaced::Done(_)) => person.story.lock().counted += 1,
+            Ok(Replaced::Done(_)) => {
+                if let Some(mut story) = person.of(session) {
+                    story.counted += 1;
+                }
+            }
             Ok(Replaced::Conflict(theirs)) => {
                 current = theirs;
                 continue;
             }
             Ok(_) => {}
-            Err(_) => person.story.lock().maybe_counted += 1,
+            Err(_) => {
+                if let Some(mut story) = person.of(session) {
+                    story.maybe_counted += 1;
+                }
+            }
         }
         return;
     }
 }
 
-async fn rotate(store: &dyn Store, person: &Person, token: TokenDigest, next: TokenDigest) {
+async fn rotate(
+    store: &dyn Store,
+    person: &Person,
+    session: SessionId,
+    token: TokenDigest,
+    next: TokenDigest,
+) {
     let Some(mut current) = look(store, token).await else { return };
     loop {
         let record = SessionRecord::clone(&current.record);
         let request =
             RekeyRequest { old: token, new: next, version: current.version, record: &record, now: at(20) };
         let answer = store.rekey(request).await;
-        let mut story = person.story.lock();
+        // Another session has taken its place meanwhile: neither token may live then.
+        let Some(mut story) = person.of(session) else {
+            person.story.lock().replaced.extend([token, next]);
+            return;
+        };
         match answer {
             Ok(Rekeyed::Done(_)) => {
                 story.dead_tokens.push(token);
@@ -144,18 +306,49 @@ async fn rotate(store: &dyn Store, person: &Person, token: TokenDigest, next: To
 }
 
 async fn sign_out(store: &dyn Store, person: &Person) {
-    let ended: Result<_, StoreError> = end(store, &person.filing, EndReason::SignedOut).await;
-    let mut story = person.story.lock();
+    let filing = person.story.lock().filing.clone();
+    let ended: Result<_, StoreError> = end(store, &filing, EndReason::SignedOut).await;
+    let Some(mut story) = person.of(filing.id()) else { return };
     match ended {
         Ok(_) => story.ended = true,
         Err(_) => story.maybe_ended = true,
     }
 }
 
+/// Signs in while still signed in, or again: the session before is replaced.
+async fn sign_in_again(store: &dyn Store, person: &Person, fixtures: &mut Fixtures) {
+    let before = person.story.lock().filing.clone();
+    let name = before.principal().unwrap();
+    let filing = fixtures.signed_in(name.as_str());
+    let request = InsertRequest {
+        record: &filing.record,
+        digest: filing.digest,
+        limit: None,
+        replaces: Some(before.id()),
+        now: at(20),
+    };
+    let answer = store.insert(request).await;
+    // In two browsers at once: the later one is nobody's.
+    let Some(mut story) = person.of(before.id()) else { return };
+    match answer {
+        Ok(Inserted::Done { .. }) => {
+            let mut replaced = std::mem::take(&mut story.replaced);
+            replaced.extend(story.tokens());
+            *story = Story { replaced, ..Story::new(filing) };
+        }
+        Ok(_) => {}
+        Err(_) => story.maybe_ended = true,
+    }
+}
+
 /// Every person against what the store says of them.
-async fn check(store: &dyn Store, people: &[Arc<Person>], seed: u64) {
+async fn check(store: &dyn Store, people: &[Person], seed: u64) {
     for person in people {
-        let story = std::mem::take(&mut *person.story.lock());
+        let story = person.story.lock().clone();
+        for digest in &story.replaced {
+            let answer = store.get(*digest, at(30)).await.unwrap();
+            assert!(!matches!(answer, Lookup::Live(_)), "seed {seed}: a replaced session lives");
+        }
         let all: BTreeSet<TokenDigest> = story.token.iter().chain(&story.maybe_tokens).copied().collect();
         let mut alive = Vec::new();
         for digest in all {
@@ -180,51 +373,60 @@ async fn check(store: &dyn Store, people: &[Arc<Person>], seed: u64) {
             );
             assert!(live.record.attributes.bytes("cloakroom.sealed").is_none(), "seed {seed}");
         }
-        *person.story.lock() = story;
     }
 }
 
-/// Asks until it works: whoever moves sessions tries again.
+/// One pass after the other until there is nothing left to do; a page that fails is moved again.
 async fn carried(node: &MovingStore) {
+    let mut query = ExportQuery::new(None, NonZeroU16::new(3).unwrap());
+    let mut done = Carried::default();
     loop {
-        if let Ok(done) = pass(node).await
-            && done.is_settled()
-        {
+        let Ok(page) = node.carry(&query, at(20)).await else {
+            tokio::task::yield_now().await;
+            continue;
+        };
+        done = done.plus(page.done);
+        query.after = page.next;
+        if query.after.is_none() && std::mem::take(&mut done).is_settled() {
             return;
         }
-        tokio::task::yield_now().await;
     }
 }
 
 async fn rolling_restart(seed: u64) {
     let world = World::new(seed).await;
     // First some servers know the old store alone, others both; nothing has begun.
-    let (both, more, still) = (world.node(), world.node(), world.node());
+    let (mut both, mut more, mut still) = (world.both(), world.both(), world.both());
+    let mut only_old = Server::One(world.old.clone());
     tokio::join!(
-        world.serve(world.old.clone(), seed ^ 1, 15),
-        world.serve(both.clone(), seed ^ 2, 15),
-        world.serve(more.clone(), seed ^ 3, 15),
+        world.serve(&mut only_old, seed ^ 1, 15),
+        world.serve(&mut both, seed ^ 2, 15),
+        world.serve(&mut more, seed ^ 3, 15),
     );
-    // Then all know both, and sessions move while people go on.
+    // Then all know both, and sessions move while people go on, some on servers that notice late.
     let mover = MovingStore::new(world.old.clone(), world.new.clone());
-    while !matches!(mover.begin(at(20)).await, Ok(Beginning::Begun { .. })) {}
     tokio::join!(
-        carried(&mover),
-        world.serve(both.clone(), seed ^ 4, 25),
-        world.serve(more.clone(), seed ^ 5, 25),
-        world.serve(still.clone(), seed ^ 6, 25),
+        async {
+            while !matches!(mover.begin(at(20)).await, Ok(Beginning::Begun { .. })) {
+                tokio::task::yield_now().await;
+            }
+            carried(&mover).await;
+        },
+        world.serve(&mut both, seed ^ 4, 40),
+        world.serve(&mut more, seed ^ 5, 40),
+        world.serve(&mut still, seed ^ 6, 40),
     );
-    carried(&mover).await;
-    // At last some know the new store alone.
+    // Proved to have moved: at last some know the new store alone.
+    let mut only_new = Server::One(world.new.clone());
     tokio::join!(
-        world.serve(more.clone(), seed ^ 7, 15),
-        world.serve(world.new.clone(), seed ^ 8, 15),
-        world.serve(still, seed ^ 9, 15),
+        world.serve(&mut more, seed ^ 7, 15),
+        world.serve(&mut only_new, seed ^ 8, 15),
+        world.serve(&mut still, seed ^ 9, 15),
     );
     world.old.heal();
     world.new.heal();
-    check(&*world.node(), &world.people, seed).await;
-    check(&*world.new, &world.people, seed).await;
+    world.check(&*world.node(), seed).await;
+    world.check(&*world.new, seed).await;
 }
 
 #[test]
@@ -237,5 +439,7 @@ fn nobody_is_signed_out_nothing_revives_and_no_change_is_lost() {
 }
 
 const PEOPLE: u64 = 6;
+/// How many sessions those may have who may not have any number.
+const CROWD: u32 = 3;
 /// Enough to find each defect that was planted while this was written, in seconds.
 const SEEDS: u64 = 200;
