@@ -92,17 +92,22 @@ struct Mover<'a, 'h> {
 }
 
 impl Mover<'_, '_> {
-    /// Tells every server that moving has begun, and gives them time to notice; since when it has.
+    /// Tells every server that moving has begun. Nobody waits until they have noticed: what a server files in the old store
+    /// that has not, it brings over itself before it answers. Since when it has.
     async fn begin(&mut self, to: &StoreUrl) -> Result<Timestamp, CliError> {
-        let Beginning::Begun { since } = self.both.begin(self.host.clock.now()).await? else {
-            let cause = format!("sessions were moved away from {to} before: it knows them as gone");
-            let remedy = "move into another file, schema, database or key prefix, or empty this one first";
-            return Err(CliError::failed(cause, remedy));
-        };
-        if self.file.read().is_none() {
-            tokio::time::sleep(NOTICED_WITHIN).await;
+        match self.both.begin(self.host.clock.now()).await? {
+            Beginning::Begun { since } => Ok(since),
+            Beginning::TargetWasLeft => {
+                let cause = format!("sessions were moved away from {to} before: it knows them as gone");
+                let remedy =
+                    "move into another file, schema, database or key prefix, or empty this one first";
+                Err(CliError::failed(cause, remedy))
+            }
+            Beginning::SameStore => {
+                let cause = format!("{to} is the store that sessions are to leave, under another address");
+                Err(CliError::usage(cause, "name two stores with --from and --to"))
+            }
         }
-        Ok(since)
     }
 
     /// Moves what is there, from where the last run stopped, then proves that everything has moved.
@@ -122,6 +127,11 @@ impl Mover<'_, '_> {
     async fn verify(&mut self, mut walked: Walked) -> Result<Walked, CliError> {
         let expected = walked.done.seen();
         while walked.passes < MAX_PASSES {
+            if walked.passes > 1 {
+                // What the last pass met may have come from servers that have not noticed. They bring it over themselves; only
+                // the passes shall not be used up before all have.
+                tokio::time::sleep(PAUSE_BETWEEN_PASSES).await;
+            }
             let again = self.pass(None, expected).await?;
             walked.passes = walked.passes.saturating_add(1);
             walked.looked_at = walked.looked_at.saturating_add(again.seen());
@@ -318,11 +328,11 @@ fn told(error: &StoreError) -> String {
 const FORGET: &str = "Now restart each server without `store_moving_from`.";
 /// What servers filed in the old store until they noticed, and clocks that differ.
 const MARGIN: Duration = Duration::from_secs(60);
-/// Servers ask once a second whether moving has begun.
-const NOTICED_WITHIN: Duration = Duration::from_secs(2);
 const PAGE: NonZeroU16 = NonZeroU16::new(500).expect("not zero");
 /// One to move, one to prove it, and a few for what servers still filed in the old store meanwhile.
 const MAX_PASSES: u32 = 6;
+/// Together longer than a server takes to notice: it asks once a second.
+const PAUSE_BETWEEN_PASSES: Duration = Duration::from_secs(1);
 /// A store that fails is tried again for about half a minute.
 const TRIES: u32 = 15;
 const PAUSE: Duration = Duration::from_secs(2);
