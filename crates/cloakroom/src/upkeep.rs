@@ -6,6 +6,7 @@ use std::time::Duration;
 use cloakroom_store::{StoreError, SweepRequest, Verb};
 use tokio::time::{MissedTickBehavior, interval};
 
+use crate::sealed::Seals;
 use crate::{Actor, Sessions};
 
 /// What a sweep did.
@@ -41,6 +42,9 @@ impl Sessions {
         tokio::select! {
             () = self.clear_up(shutdown) => {}
             never = self.keep_watch() => match never {},
+        }
+        if let Some(mirror) = self.seals().and_then(Seals::mirror) {
+            mirror.leave().await;
         }
     }
 

@@ -59,10 +59,10 @@ impl Seals {
     }
 
     /// Forgets what no token can meet any more as of `now`.
-    pub(super) fn forget_over(&self, now: Timestamp) {
+    pub(super) async fn forget_over(&self, now: Timestamp) {
         self.tally.forget_over(now);
         if let Some(mirror) = self.mirror() {
-            mirror.forget_over(now);
+            mirror.forget_over(now).await;
         }
     }
 }

@@ -14,6 +14,7 @@
 //! [`ActiveSession::replacement`]: crate::ActiveSession::replacement
 //! [`Sessions::seals`]: crate::Sessions::seals
 
+mod doubts;
 mod end;
 mod entries;
 mod issue;

@@ -73,7 +73,9 @@ impl Store for SealedStore {
         let Some(mirror) = self.0.mirror() else { return StoreFuture::ready(Ok(Swept::default())) };
         StoreFuture::waiting(async move {
             let over = mirror.surely_now(request.now).await?.minus(CLOCKS_APART_MAX);
-            self.0.forget_over(over);
+            if mirror.has_much_to_forget(over) {
+                self.0.forget_over(over).await;
+            }
             let removed = mirror.list().prune(over, request.limit).await?;
             Ok(Swept { removed, more: removed >= request.limit, ..Swept::default() })
         })

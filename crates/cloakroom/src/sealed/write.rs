@@ -5,9 +5,10 @@ use std::sync::Arc;
 use cloakroom_core::{SessionRecord, Timestamp};
 use cloakroom_store::{Applied, Live, Retired, RevocationEntry, Scope, SealedContents, StoreError, Verb};
 
+use super::doubts::Exchange;
 use super::entries::{core_name, full};
 use super::mirror::Covered;
-use super::seal::{Claim, CoreName, Seal};
+use super::seal::{Claim, Seal};
 use super::validate::expired;
 use super::{Mirror, Need, Replay, Seals, WhenUnreachable};
 use crate::{ActiveSession, Changes, Renewal, Renewed, SessionError, Sessions, Written};
@@ -99,13 +100,16 @@ impl Sessions {
             let entry = seals.entry_of_copies(mirror, &before, scope, now)?;
             self.write_or_owe(seals, mirror, entry.clone()).await.map_err(SessionError::Store)?;
             // The list decides between two exchanges of one token: the one that stands first in it. Where it cannot be read, the old
-            // token is dead, and the new one has to be handed out.
+            // token is dead, and the new one has to be handed out; who came first turns out later.
             let read = mirror.refresh(Need::Fresh).await;
-            let claim = Claim { contents: &contents, core: core_name(&seal.binding) };
-            if read.is_ok()
-                && let Some(rotated_at) = lost_to_another(mirror, &entry, old, &claim)
-            {
-                return Ok(Renewed::Retired(Retired { session: before.record.id, rotated_at }));
+            let exchange = Exchange { entry, old, contents: &contents, new: core_name(&seal.binding) };
+            match read {
+                Ok(()) => {
+                    if let Some(rotated_at) = exchange.lost_to_another(mirror) {
+                        return Ok(Renewed::Retired(Retired { session: before.record.id, rotated_at }));
+                    }
+                }
+                Err(_) => exchange.leave_in_doubt(seals, mirror, now),
             }
         }
         let session = ActiveSession::sealed(live(contents), seal);
@@ -153,23 +157,6 @@ impl Seals {
         let covered = self.mirror().and_then(|mirror| mirror.covers(&claim));
         covered.or_else(|| expired(&contents.record, contents.last_seen_at, now).map(Covered::Ended))
     }
-}
-
-/// When the old token was exchanged by another entry than this one, or everything below it was: of one token and a floor the floor
-/// wins, whichever came first, and where neither knew of the other, none does.
-fn lost_to_another(
-    mirror: &Mirror,
-    entry: &RevocationEntry,
-    old: CoreName,
-    newer: &Claim<'_>,
-) -> Option<Timestamp> {
-    let token = Scope::Token { session: newer.contents.record.id, core: old };
-    let of_token = RevocationEntry { scope: token, ..entry.clone() };
-    let by_another = mirror.exchanged_before(entry).or_else(|| mirror.exchanged_before(&of_token));
-    by_another.or_else(|| match mirror.covers(newer) {
-        Some(Covered::Retired(retired)) => Some(retired.rotated_at),
-        _ => None,
-    })
 }
 
 fn live(contents: SealedContents) -> Live {

@@ -147,10 +147,12 @@ impl Copy {
         self.books.iter().map(|book| book.read().len()).sum::<usize>() + self.epochs.read().len()
     }
 
-    /// Forgets what no token can meet any more at `now`, one book after the other.
-    pub(crate) fn forget_over(&self, now: Timestamp) {
-        self.books.iter().for_each(|book| book.write().forget_over(now));
-        self.epochs.write().forget_over(now);
+    /// Forgets what no token can meet any more at `now`, in one of [`ROOMS`](Self::ROOMS): each is gone through under a lock.
+    pub(crate) fn forget_over(&self, room: usize, now: Timestamp) {
+        match self.books.get(room) {
+            Some(book) => book.write().forget_over(now),
+            None => self.epochs.write().forget_over(now),
+        }
     }
 
     /// Forgets everything, as no node ever should: for a protocol that is broken on purpose.
@@ -174,7 +176,7 @@ impl Copy {
         }
     }
 
-    /// Rooms to look into for what is lacking: the books, and what is about everything.
+    /// Rooms to go through: the books, and what is about everything.
     pub(crate) const ROOMS: usize = BOOKS + 1;
 
     /// Whether what an entry about `scope` says is said by what was met in the history `met_in`, perhaps by another entry. Of ends of

@@ -197,6 +197,11 @@ impl Dues {
         some
     }
 
+    /// Whether an end was not read yet, as far as it was followed.
+    pub(crate) fn is_due(&self, entry: &RevocationEntry) -> bool {
+        self.dues.contains_key(&Key::of(entry))
+    }
+
     /// How many are owed.
     pub(crate) fn owed(&self) -> usize {
         self.owed.len()

@@ -1,12 +1,13 @@
 //! Reading on and on, beside the requests.
 
 use std::convert::Infallible;
+use std::error::Error;
 use std::future::pending;
 use std::time::Duration;
 
 use cloakroom_core::{EndReason, Timestamp};
 use cloakroom_store::{RevocationEntry, Scope, StoreError};
-use tokio::time::{sleep, sleep_until};
+use tokio::time::{sleep, sleep_until, timeout};
 
 use super::{Mirror, Need};
 use crate::system::timer_now;
@@ -25,11 +26,14 @@ impl Mirror {
             if read.is_ok() {
                 read = self.mark_the_beginning().await;
             }
+            if read.is_ok() {
+                read = self.settle_doubts().await;
+            }
             if read.is_ok() && self.owed() > 0 {
                 read = self.offer().await.map(drop);
             }
             tale.goes_on(self, &read);
-            self.metrics.stands(self.entries(), self.is_trusted());
+            self.metrics.stands(self.entries(), self.owed(), self.is_trusted());
             let news = async {
                 tokio::select! {
                     changed = changed => if changed.is_err() { pending::<()>().await },
@@ -38,7 +42,8 @@ impl Mirror {
                 sleep_until(begun + shortest).await;
             };
             tokio::select! {
-                () = sleep(pace) => {}
+                // From the beginning of this reading: a list that answers slowly is asked as often.
+                () = sleep_until(begun + pace) => {}
                 () = news, if read.is_ok() => {}
             }
         }
@@ -46,6 +51,30 @@ impl Mirror {
 }
 
 impl Mirror {
+    /// Offers what is owed once more before this node goes, for a bounded time: nobody else may know it.
+    pub(crate) async fn leave(&self) {
+        let offering = async {
+            while self.owed() > 0 {
+                let read = self.refresh(Need::Turn).await;
+                if read.is_err() || !self.offer().await.unwrap_or_default() {
+                    sleep(self.lease / READINGS_IN_A_LEASE).await;
+                }
+            }
+        };
+        let in_time = timeout(LAST_OFFERS, offering).await;
+        let entries = self.owed();
+        self.metrics.stands(self.entries(), entries, self.is_trusted());
+        if in_time.is_err() && entries > 0 {
+            tracing::warn!(
+                event = "revocation_list_owed",
+                list = self.list.name(),
+                entries,
+                "the list of ends could not be told of ends that hold here; where nobody else knows them, they are over with \
+                 this node"
+            );
+        }
+    }
+
     /// A list without a single entry, at a node's first reading, is new, or has forgotten everything: the newest entry always stays.
     /// Nobody can tell which. What was issued before this is ended, so that nobody comes back who was ended; in a new installation
     /// there is nothing to end.
@@ -63,7 +92,7 @@ impl Mirror {
             tracing::warn!(
                 event = "revocation_list_began",
                 list = self.list.name(),
-                "the list of revocations is empty: sealed sessions from before this are over, and everybody signs in again; \
+                "the list of ends is empty: sealed sessions from before this are over, and everybody signs in again; \
                  nothing to mind at the first start, else see whether the list is the right one"
             );
         }
@@ -94,7 +123,7 @@ impl Tale {
                     event = "revocation_list_trusted",
                     list,
                     seconds,
-                    "the list of revocations is read again"
+                    "the list of ends is read again"
                 );
             }
             return;
@@ -104,15 +133,30 @@ impl Tale {
         self.lost = Some((since, told || is_due));
         if !told && is_due {
             self.told_at = Some(now);
-            let cause = read.as_ref().err().map(ToString::to_string).unwrap_or_default();
+            // What whoever waited is told says less.
+            let failed = mirror.readings.failed();
+            let error = failed.as_deref().or(read.as_ref().err());
+            let kind = error.map_or("none", |error| error.kind().as_str());
+            let cause = error.map(|error| whole(error)).unwrap_or_default();
             tracing::warn!(
                 event = "revocation_list_unread",
                 list,
+                kind,
                 cause,
-                "the list of revocations cannot be read"
+                "the list of ends cannot be read"
             );
         }
     }
+}
+
+/// An error with all that caused it.
+fn whole(error: &dyn Error) -> String {
+    let (mut told, mut cause) = (error.to_string(), error.source());
+    while let Some(error) = cause {
+        told = format!("{told}: {error}");
+        cause = error.source();
+    }
+    told
 }
 
 /// Readings begun in a lease: one may take three quarters of it before trust is lost.
@@ -121,3 +165,5 @@ pub(super) const READINGS_IN_A_LEASE: u32 = 4;
 const CLOSEST: u32 = 32;
 /// Shortest time between two lines in the log about lost trust, in nanoseconds.
 const TOLD_EVERY: u64 = 10_000_000_000;
+/// Longest that what is owed is offered before a node goes.
+const LAST_OFFERS: Duration = Duration::from_secs(3);

@@ -1,4 +1,4 @@
-//! A node's copy of the list of revocations, believed only while it is provably complete.
+//! A node's copy of the list of ends, believed only while it is provably complete.
 //!
 //! The promise is the near cache's: no node accepts a session later than one lease after its end was acknowledged. It rests on
 //! the list alone, whose numbers rise in the order in which entries become visible.
@@ -44,13 +44,14 @@ use self::observe::MirrorMetrics;
 use self::protocol::{Course, Trust};
 use self::reading::Readings;
 use self::sabotage::Sabotage;
+use super::doubts::Doubt;
 use super::seal::Claim;
 use crate::streams::Streams;
 use crate::{Clock, Random, RandomError};
 
 pub(crate) use self::copy::{After, Covered};
 pub(crate) use self::observe::describe;
-pub(crate) use self::reading::Need;
+pub(crate) use self::protocol::Need;
 pub(crate) use self::sabotage::Harm;
 
 /// A list, and this node's copy of it.
@@ -73,6 +74,7 @@ pub(crate) struct Mirror {
     course: tokio::sync::Mutex<Course>,
     readings: Readings,
     dues: Mutex<Dues>,
+    doubts: Mutex<Vec<Doubt>>,
     /// Something was written here: it is to be read back.
     written: Notify,
     metrics: MirrorMetrics,
@@ -125,6 +127,7 @@ impl Mirror {
             course: tokio::sync::Mutex::default(),
             readings: Readings::default(),
             dues: Mutex::default(),
+            doubts: Mutex::default(),
             written: Notify::new(),
             harm,
         }
@@ -147,13 +150,16 @@ impl Mirror {
     /// # Cost
     /// Memory only; no allocation where nothing covers it.
     pub(crate) fn look(&self, claim: &Claim<'_>, now: Timestamp) -> Sight {
+        // Before the trust, and again after the copy: it is taken back in the other order, and what was looked for may be
+        // forgotten meanwhile.
+        let has_forgotten = self.has_forgotten_too_much(now);
         let early = self.harm.does(Sabotage::ClockBeforeEntries).then(|| self.nanos());
         let late = self.harm.does(Sabotage::EntriesBeforeTrust);
         let trust = self.trust();
         if let Some(covered) = self.covers(claim) {
             return Sight::Covered(covered);
         }
-        if self.has_forgotten_too_much(now) {
+        if has_forgotten || self.has_forgotten_too_much(now) {
             return Sight::Unproven;
         }
         let trust = if late { self.trust() } else { trust };
@@ -194,10 +200,18 @@ impl Mirror {
         self.readings.last_number()
     }
 
+    /// Whether enough is over since it was last forgotten: it takes going through everything, and a sweep has many rounds.
+    pub(crate) fn has_much_to_forget(&self, now: Timestamp) -> bool {
+        now.as_millis() >= self.forgot.load(Ordering::Acquire).saturating_add(FORGOTTEN_EVERY)
+    }
+
     /// Forgets what no token can meet any more.
-    pub(crate) fn forget_over(&self, now: Timestamp) {
+    pub(crate) async fn forget_over(&self, now: Timestamp) {
         self.forgot.fetch_max(now.as_millis(), Ordering::AcqRel);
-        self.copy.forget_over(now);
+        for room in 0..Copy::ROOMS {
+            self.copy.forget_over(room, now);
+            tokio::task::yield_now().await;
+        }
     }
 
     /// Whether the copy may be believed now.
@@ -209,6 +223,11 @@ impl Mirror {
     pub(crate) fn read_ago(&self) -> Option<Duration> {
         let read_at = self.read_at.load(Ordering::Acquire).checked_sub(1)?;
         Some(Duration::from_nanos(self.nanos().saturating_sub(read_at)))
+    }
+
+    /// Exchanges of which it is not known yet who came first.
+    pub(super) fn doubts(&self) -> &Mutex<Vec<Doubt>> {
+        &self.doubts
     }
 
     pub(crate) fn metrics(&self) -> &MirrorMetrics {
@@ -240,3 +259,6 @@ impl fmt::Debug for Mirror {
             .finish_non_exhaustive()
     }
 }
+
+/// What is over is forgotten once in a turn of sweeping, in milliseconds: turns are ten seconds apart, their rounds none.
+const FORGOTTEN_EVERY: i64 = 5_000;

@@ -11,6 +11,7 @@ use crate::observe::float;
 #[derive(Debug)]
 pub(crate) struct MirrorMetrics {
     entries: Gauge,
+    owed: Gauge,
     trusted: Gauge,
     read: Counter,
     failed: Counter,
@@ -28,6 +29,7 @@ impl MirrorMetrics {
         let reads = |result| metrics::counter!(READS, "result" => result);
         Self {
             entries: metrics::gauge!(ENTRIES),
+            owed: metrics::gauge!(OWED),
             trusted: metrics::gauge!(TRUSTED),
             read: reads("read"),
             failed: reads("failed"),
@@ -44,11 +46,7 @@ impl MirrorMetrics {
             Ok(()) => self.read.increment(1),
             Err(error) => {
                 self.failed.increment(1);
-                tracing::debug!(
-                    list,
-                    kind = error.kind().as_str(),
-                    "the list of revocations could not be read"
-                );
+                tracing::debug!(list, kind = error.kind().as_str(), "the list of ends could not be read");
             }
         }
     }
@@ -67,8 +65,10 @@ impl MirrorMetrics {
         }
     }
 
-    pub(super) fn stands(&self, entries: usize, trusted: bool) {
-        self.entries.set(float(u64::try_from(entries).unwrap_or(u64::MAX)));
+    pub(super) fn stands(&self, entries: usize, owed: usize, trusted: bool) {
+        let count = |many: usize| float(u64::try_from(many).unwrap_or(u64::MAX));
+        self.entries.set(count(entries));
+        self.owed.set(count(owed));
         self.trusted.set(if trusted { 1.0 } else { 0.0 });
     }
 }
@@ -76,22 +76,20 @@ impl MirrorMetrics {
 /// Describes the metrics of the mirror.
 pub(crate) fn describe() {
     metrics::describe_gauge!(ENTRIES, "Ends of sealed sessions that are known here");
+    metrics::describe_gauge!(OWED, "Ends that hold here and that the list of ends is still to be told of");
     metrics::describe_gauge!(
         TRUSTED,
-        "Whether the copy of the list of revocations may be believed: 1 while the lease is held"
+        "Whether the copy of the list of ends may be believed: 1 while the lease is held"
     );
     metrics::describe_counter!(
         READS,
-        "Readings of the list of revocations, by result: read, failed, lost (its history was; it is read anew)"
+        "Readings of the list of ends, by result: read, failed, lost (its history was; it is read anew)"
     );
     metrics::describe_counter!(
         OFFERED,
-        "Ends that were offered to the list of revocations again because it did not have them"
+        "Ends that were offered to the list of ends again because it did not have them"
     );
-    metrics::describe_counter!(
-        UNPROVEN,
-        "Requests that went on although the list of revocations could not be read"
-    );
+    metrics::describe_counter!(UNPROVEN, "Requests that went on although the list of ends could not be read");
     metrics::describe_counter!(
         LEFT_TO_TIME,
         "Ends of sealed sessions that were not written down because there are too many"
@@ -99,6 +97,7 @@ pub(crate) fn describe() {
 }
 
 const ENTRIES: &str = "cloakroom_revocation_list_entries";
+const OWED: &str = "cloakroom_revocation_list_owed";
 const TRUSTED: &str = "cloakroom_revocation_list_trusted";
 const READS: &str = "cloakroom_revocation_list_reads_total";
 const OFFERED: &str = "cloakroom_revocation_list_offered_total";

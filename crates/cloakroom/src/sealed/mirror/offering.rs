@@ -67,6 +67,11 @@ impl Mirror {
         Ok(true)
     }
 
+    /// Whether an end that was written or owed here was not read yet.
+    pub(crate) fn is_due(&self, entry: &RevocationEntry) -> bool {
+        self.dues.lock().is_due(entry)
+    }
+
     /// How many ends are owed to the list.
     pub(super) fn owed(&self) -> usize {
         self.dues.lock().owed()

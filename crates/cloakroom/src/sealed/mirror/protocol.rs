@@ -80,6 +80,62 @@ impl Course {
     }
 }
 
+/// What a reading is wanted for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Need {
+    /// To be trusted again: whoever's reading brings that will do, and one that has just failed is not repeated at once.
+    Trust,
+    /// To know what is in the list now: only a reading that begins after this will do.
+    Fresh,
+    /// To keep on reading, whatever has just failed.
+    Turn,
+}
+
+/// How whoever wants a reading, and whose turn it is now, is answered.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Answer {
+    /// The copy may be believed: another's reading has brought that meanwhile.
+    Trusted,
+    /// As another's reading was that began after this was asked.
+    Anothers,
+    /// A reading has failed a moment ago.
+    TooSoon,
+    /// The list is to be read.
+    Read,
+}
+
+/// What whoever wants a reading finds when it is their turn.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Found {
+    /// The copy may be believed.
+    pub(crate) is_trusted: bool,
+    /// The last reading began after this one was asked for.
+    pub(crate) is_later: bool,
+    /// The last reading failed; how long ago is less than what is rested after a failure.
+    pub(crate) failed: Option<Rest>,
+}
+
+/// How long ago the last reading failed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Rest {
+    /// Nobody tries again yet, but for who reads all the time.
+    Rests,
+    Over,
+}
+
+impl Need {
+    /// How it is answered that a reading is needed for this.
+    pub(crate) fn answer(self, found: Found) -> Answer {
+        let Found { is_trusted, is_later, failed } = found;
+        match (self, failed) {
+            (Self::Trust, _) if is_trusted => Answer::Trusted,
+            _ if is_later => Answer::Anothers,
+            (Self::Trust | Self::Fresh, Some(Rest::Rests)) => Answer::TooSoon,
+            _ => Answer::Read,
+        }
+    }
+}
+
 /// Until when the copy may be used: a lease after the newest complete reading was *sent*.
 ///
 /// What was acknowledged before that instant is in the copy, because an answer of the list holds all that was acknowledged before it

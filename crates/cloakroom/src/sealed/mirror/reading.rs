@@ -1,5 +1,6 @@
 //! Reading the list: one reader at a time, and everybody else by its answer.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -9,21 +10,10 @@ use parking_lot::Mutex;
 use tokio::time::timeout;
 
 use super::Mirror;
-use super::protocol::{Course, Step};
+use super::protocol::{Answer, Course, Found, Need, Rest, Step};
 use super::sabotage::Sabotage;
 use crate::Refused;
 use crate::streams::Asked;
-
-/// What a reading is wanted for.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Need {
-    /// To be trusted again: whoever's reading brings that will do, and one that has just failed is not repeated at once.
-    Trust,
-    /// To know what is in the list now: only a reading that begins after this will do.
-    Fresh,
-    /// To keep on reading, whatever has just failed.
-    Turn,
-}
 
 /// The readings of a node, numbered.
 #[derive(Debug, Default)]
@@ -38,12 +28,12 @@ pub(super) struct Readings {
     found_empty: Mutex<Option<Timestamp>>,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct Outcome {
     reading: u64,
     /// When it ended, by the monotonic clock.
     ended_at: u64,
-    failed: Option<ErrorKind>,
+    failed: Option<Arc<StoreError>>,
 }
 
 impl Readings {
@@ -63,8 +53,8 @@ impl Readings {
     }
 
     /// Why the last reading failed, if it did.
-    fn failed(&self) -> Option<ErrorKind> {
-        self.last.lock().and_then(|outcome| outcome.failed)
+    pub(super) fn failed(&self) -> Option<Arc<StoreError>> {
+        self.last.lock().as_ref().and_then(|outcome| outcome.failed.clone())
     }
 
     /// The number of the last reading that was begun: one with a greater number begins after this.
@@ -74,7 +64,8 @@ impl Readings {
 }
 
 impl Mirror {
-    /// Reads the list to its end, or waits for whoever does.
+    /// Reads the list to its end, or waits for whoever does: for [`LONGEST_WAIT`] at the most, and for as long reads itself, unless it is
+    /// its turn to read whatever that takes. What was read by then stays read.
     ///
     /// # Errors
     /// [`StoreError`] where it could not be read. What is known stays known, and trusted for as long as it was.
@@ -85,43 +76,66 @@ impl Mirror {
         let before = self.readings.begun();
         let mut course = match self.course.try_lock() {
             Ok(course) => course,
-            // Somebody tries just now whether it can be read again: no need for a crowd to wait for that.
-            Err(_) if need != Need::Turn && self.readings.failed().is_some() => {
-                return Err(self.unread(ErrorKind::Unavailable));
-            }
-            Err(_) => self.course.lock().await,
+            Err(_) if need == Need::Turn => self.course.lock().await,
+            Err(_) => match self.readings.failed() {
+                // Somebody tries just now whether it can be read again: no need for a crowd to wait for that.
+                Some(error) => return Err(self.unread(error.kind())),
+                None => {
+                    let turn = timeout(LONGEST_WAIT, self.course.lock()).await;
+                    turn.map_err(|_| self.unread(ErrorKind::Timeout))?
+                }
+            },
         };
-        let last = *self.readings.last.lock();
+        let last = self.readings.last.lock().clone();
         let forgot = self.has_forgotten_too_much(self.clock.now());
-        if need == Need::Trust && self.is_trusted() && !forgot {
-            return Ok(());
-        }
-        if let Some(outcome) = last {
-            let is_mine = outcome.reading > before;
-            let rests = self.nanos().saturating_sub(outcome.ended_at) < crate::near::nanos(self.rest());
-            match outcome.failed {
-                None if is_mine => return Ok(()),
-                Some(kind) if is_mine || (rests && need != Need::Turn) => return Err(self.unread(kind)),
-                _ => {}
+        let found = self.found(before, last.as_ref(), forgot);
+        match need.answer(found) {
+            Answer::Trusted => return Ok(()),
+            Answer::Anothers | Answer::TooSoon => {
+                let failed = last.and_then(|outcome| outcome.failed);
+                return failed.map_or(Ok(()), |error| Err(self.unread(error.kind())));
             }
+            Answer::Read => {}
         }
         if forgot {
             *course = course.anew();
-            self.forgot.store(i64::MIN, Ordering::Release);
+            // In this order: whoever finds nothing forgotten must not find the trust of before.
             self.trust.store(0, Ordering::Release);
+            self.forgot.store(i64::MIN, Ordering::Release);
         }
         let reading = self.readings.begun.fetch_add(1, Ordering::SeqCst) + 1;
-        let read = self.read_on(&mut course, reading).await;
-        let failed = read.as_ref().err().map(StoreError::kind);
-        *self.readings.last.lock() = Some(Outcome { reading, ended_at: self.nanos(), failed });
+        let until =
+            (need != Need::Turn).then(|| self.nanos().saturating_add(crate::near::nanos(LONGEST_WAIT)));
+        let read = self.read_on(&mut course, reading, until).await;
         self.metrics.read(&read, self.list.name());
-        read.map_err(|error| self.unread(error.kind()))
+        let failed = read.err().map(Arc::new);
+        let outcome = Outcome { reading, ended_at: self.nanos(), failed: failed.clone() };
+        *self.readings.last.lock() = Some(outcome);
+        failed.map_or(Ok(()), |error| Err(self.unread(error.kind())))
     }
 
-    async fn read_on(&self, course: &mut Course, reading: u64) -> Result<(), StoreError> {
+    fn found(&self, before: u64, last: Option<&Outcome>, forgot: bool) -> Found {
+        let rest = |outcome: &Outcome| {
+            let rests = self.nanos().saturating_sub(outcome.ended_at) < crate::near::nanos(self.rest());
+            outcome.failed.is_some().then_some(if rests { Rest::Rests } else { Rest::Over })
+        };
+        Found {
+            is_trusted: self.is_trusted() && !forgot,
+            is_later: last.is_some_and(|outcome| outcome.reading > before),
+            failed: last.and_then(rest),
+        }
+    }
+
+    /// Reads on from where the reading before stopped; until this instant at the latest, by the monotonic clock.
+    async fn read_on(&self, course: &mut Course, reading: u64, until: Option<u64>) -> Result<(), StoreError> {
         for _ in 0..MOST_STEPS {
             let (sent_at, asked, wall) = (self.nanos(), self.streams.asked(), self.clock.now());
-            let answer = self.in_time(self.list.read(course.place(), PAGE), Verb::Watch).await?;
+            let left = until.map_or(DEADLINE, |until| Duration::from_nanos(until.saturating_sub(sent_at)));
+            if left.is_zero() {
+                return Err(self.failed(ErrorKind::Timeout));
+            }
+            let answer = self.list.read(course.place(), PAGE);
+            let answer = self.within(left.min(DEADLINE), answer, Verb::Watch).await?;
             let step = course.answered(&answer, self.harm);
             match step {
                 Step::More(history) => self.take_in(answer, history, course),
@@ -143,7 +157,7 @@ impl Mirror {
                         event = "revocation_list_lost",
                         list = self.list.name(),
                         entries = self.entries(),
-                        "the list of revocations has lost its history; what is known here stays in force, and is offered to it again"
+                        "the list of ends has lost its history; what is known here stays in force, and is offered to it again"
                     );
                     self.harm.forget(&self.copy);
                 }
@@ -190,9 +204,18 @@ impl Mirror {
         answer: StoreFuture<'_, T>,
         verb: Verb,
     ) -> Result<T, StoreError> {
+        self.within(DEADLINE, answer, verb).await
+    }
+
+    async fn within<T: Unpin>(
+        &self,
+        time: Duration,
+        answer: StoreFuture<'_, T>,
+        verb: Verb,
+    ) -> Result<T, StoreError> {
         match answer.into_ready() {
             Ok(answer) => answer,
-            Err(coming) => timeout(DEADLINE, coming)
+            Err(coming) => timeout(time, coming)
                 .await
                 .unwrap_or_else(|_| Err(StoreError::new(ErrorKind::Timeout, self.list.name(), verb))),
         }
@@ -202,7 +225,8 @@ impl Mirror {
         StoreError::new(kind, self.list.name(), Verb::Watch)
     }
 
-    /// What whoever waited for a reading is told of its failure, which was counted where it happened.
+    /// What whoever waited for a reading is told of its failure, which was counted where it happened: that it is to be tried again.
+    /// Why, the log tells.
     fn unread(&self, kind: ErrorKind) -> StoreError {
         let kind = if kind == ErrorKind::Timeout { kind } else { ErrorKind::Unavailable };
         self.failed(kind).caused_by(Refused::unread(self.rest().max(SHORTEST_RETRY)))
@@ -222,5 +246,8 @@ const TOLD_AT_A_TIME: usize = 64;
 const MOST_STEPS: usize = 4_096;
 /// Longest wait for one answer of the list.
 const DEADLINE: Duration = Duration::from_secs(2);
+/// Longest that a request waits for a reading, and again for its own: then it is answered with 503. Also where the list is so long that
+/// reading it takes more: what was read stays read, and whoever comes next goes on from there.
+const LONGEST_WAIT: Duration = Duration::from_secs(2);
 /// What clients are told to wait at least.
 const SHORTEST_RETRY: Duration = Duration::from_secs(1);

@@ -2,6 +2,8 @@
 
 mod before;
 mod crossing;
+mod forgetting;
 mod merging;
 mod model;
+mod reading;
 mod sabotaged;

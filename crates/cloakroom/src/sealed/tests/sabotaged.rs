@@ -7,7 +7,7 @@ use cloakroom_core::{EndReason, SessionToken, Timestamp};
 use cloakroom_memory::MemoryRevocations;
 use cloakroom_store::{
     ListStanding, NONCE_BYTES, OpenedSeal, Place, Reading, RevocationEntry, RevocationList, SealError,
-    SealRefusal, SealedContents, Sealing, Selector, StoreFuture,
+    SealRefusal, SealedContents, Sealing, Selector, StoreError, StoreFuture,
 };
 use parking_lot::Mutex;
 
@@ -42,10 +42,14 @@ impl Sealing for Drawer {
 
 /// A list whose answers take their time, come one entry at a time, and which can lose everything.
 #[derive(Debug, Default)]
-struct Slow {
+pub(super) struct Slow {
     list: Mutex<Arc<MemoryRevocations>>,
-    takes: Mutex<Duration>,
-    clock: Arc<ManualClock>,
+    pub(super) takes: Mutex<Duration>,
+    /// Answers that were given.
+    pub(super) pages: Mutex<usize>,
+    /// How a reading fails.
+    pub(super) fails: Mutex<Option<fn() -> StoreError>>,
+    pub(super) clock: Arc<ManualClock>,
 }
 
 impl RevocationList for Slow {
@@ -65,7 +69,12 @@ impl RevocationList for Slow {
     fn read(&self, place: Place, _: usize) -> StoreFuture<'_, Reading> {
         let list = Arc::clone(&self.list.lock());
         StoreFuture::waiting(async move {
+            let fails = *self.fails.lock();
+            if let Some(error) = fails {
+                return Err(error());
+            }
             let answer = list.read(place, 1).await;
+            *self.pages.lock() += 1;
             self.clock.advance(*self.takes.lock());
             answer
         })
@@ -84,17 +93,17 @@ impl RevocationList for Slow {
     }
 }
 
-struct Site {
-    list: Arc<Slow>,
+pub(super) struct Site {
+    pub(super) list: Arc<Slow>,
     drawer: Arc<Drawer>,
 }
 
 impl Site {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self { list: Arc::default(), drawer: Arc::default() }
     }
 
-    fn node(&self, harm: MirrorHarm) -> Sessions {
+    pub(super) fn node(&self, harm: MirrorHarm) -> Sessions {
         let list: Arc<dyn RevocationList> = Arc::<Slow>::clone(&self.list);
         let mut builder = Sessions::sealed_shared(Arc::<Drawer>::clone(&self.drawer))
             .revocations(list)
@@ -112,11 +121,11 @@ impl Site {
     }
 }
 
-async fn visit(node: &Sessions) -> Issued {
+pub(super) async fn visit(node: &Sessions) -> Issued {
     node.issue(Issue::anonymous()).await.unwrap().expect_issued()
 }
 
-async fn end(node: &Sessions, issued: &Issued) {
+pub(super) async fn end(node: &Sessions, issued: &Issued) {
     let because = Revocation::by_system(EndReason::Compromised);
     node.revoke(&Selector::One(issued.session.id()), because).await.unwrap();
 }

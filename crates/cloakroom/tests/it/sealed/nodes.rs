@@ -223,6 +223,33 @@ async fn whoever_exchanges_a_token_within_the_lease_after_another_node_did_is_gi
     assert!(matches!(owner, Renewed::Done { .. }) && matches!(thief, Renewed::Retired(_)), "{thief:?}");
 }
 
+#[tokio::test(start_paused = true)]
+async fn two_exchanges_after_which_the_list_could_not_be_read_leave_one_successor() {
+    let pair = Pair::new();
+    let issued = pair.here.sign_in("alice").await;
+    pair.read().await;
+    pair.wire.set(Fate::ReadsCut);
+    let mut given = Vec::new();
+    for node in [&pair.here, &pair.there] {
+        let renewed = node.sessions.rotate(&issued.session, Renewal::new()).await.unwrap();
+        let Renewed::Done { token, .. } = renewed else { panic!("nobody is left with neither") };
+        given.push(token);
+    }
+    pair.wire.set(Fate::Answered);
+    let keep_up = |node: &World| {
+        let sessions = node.sessions.clone();
+        tokio::spawn(async move { sessions.upkeep(std::future::pending()).await })
+    };
+    let upkeep = [keep_up(&pair.here), keep_up(&pair.there)];
+    tokio::time::sleep(LEASE).await;
+    upkeep.iter().for_each(tokio::task::JoinHandle::abort);
+    pair.pass(LEASE);
+    for node in [&pair.here, &pair.there] {
+        assert!(node.is_active(&given[0]).await, "it stands first in the list");
+        assert!(matches!(node.look(&given[1]).await, Validation::Retired(_)), "and the other does not");
+    }
+}
+
 #[tokio::test]
 async fn a_clock_that_is_ahead_for_a_moment_forgets_nothing() {
     let pair = Pair::new();

@@ -68,6 +68,28 @@ async fn a_list_that_hangs_keeps_nobody_for_long() {
     assert!(error.expect("in virtual time").is_unavailable());
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_request_waits_no_longer_than_is_said_for_whoever_reads_a_long_list() {
+    let pair = Pair::new();
+    for _ in 0..30 {
+        end(&pair.here, &pair.here.visitor().await.session).await;
+    }
+    let issued = pair.here.sign_in("alice").await;
+    let cold = pair.site.node(&pair.here.clock);
+    pair.wire.set(Fate::Crawls(LEASE));
+    let reads = cold.sessions.clone();
+    let upkeep = tokio::spawn(async move { reads.upkeep(std::future::pending()).await });
+    tokio::time::sleep(MILLI).await;
+    for _ in 0..5 {
+        let longest = std::time::Duration::from_secs(2) + MILLI;
+        let error = tokio::time::timeout(longest, refused(&cold, &issued.token)).await;
+        assert!(error.expect("in virtual time").is_unavailable());
+    }
+    tokio::time::sleep(LEASE * 30).await;
+    assert!(cold.is_active(&issued.token).await, "it was read to its end all the while");
+    upkeep.abort();
+}
+
 #[tokio::test]
 async fn where_it_is_open_requests_go_on_by_what_was_last_known() {
     let pair = Pair::under(SealedPolicy::default().with_when_unreachable(WhenUnreachable::Open));

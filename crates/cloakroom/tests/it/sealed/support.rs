@@ -171,6 +171,12 @@ pub(crate) enum Fate {
     Slow,
     /// Nothing is ever answered.
     Hangs,
+    /// What reads does not arrive; the rest is answered.
+    ReadsCut,
+    /// What reads is answered after so long.
+    Late(Duration),
+    /// The same, one entry at a time.
+    Crawls(Duration),
 }
 
 impl Wire {
@@ -212,7 +218,15 @@ impl Wire {
         let fate = *self.fate.lock();
         match fate {
             Fate::Cut => Err(StoreError::new(ErrorKind::Unavailable, "memory", verb)),
+            Fate::ReadsCut if verb == Verb::Watch => {
+                Err(StoreError::new(ErrorKind::Unavailable, "memory", verb))
+            }
             Fate::AddsLost if verb == Verb::End => Err(unheard()),
+            Fate::Late(time) | Fate::Crawls(time) if verb == Verb::Watch => {
+                let list = self.inside();
+                tokio::time::sleep(time).await;
+                Ok(list)
+            }
             Fate::Hangs => std::future::pending().await,
             Fate::Slow => {
                 tokio::task::yield_now().await;
@@ -246,6 +260,7 @@ impl RevocationList for Wire {
     }
 
     fn read(&self, place: Place, limit: usize) -> StoreFuture<'_, Reading> {
+        let limit = if matches!(*self.fate.lock(), Fate::Crawls(_)) { 1 } else { limit };
         StoreFuture::waiting(async move { self.arrives(Verb::Watch).await?.read(place, limit).await })
     }
 

@@ -3,13 +3,16 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use cloakroom::{Reach, SealedState, WhenUnreachable, describe_metrics};
+use cloakroom::{
+    EndReason, Reach, Renewal, Renewed, Revocation, SealedState, Selector, Validation, WhenUnreachable,
+    describe_metrics,
+};
 use cloakroom_store::Verb;
 use metrics_util::debugging::{DebugValue, DebuggingRecorder};
 use tokio::task::JoinHandle;
 
 use super::support::{Fate, LEASE, Pair, Site, end};
-use crate::support::{MILLI, World};
+use crate::support::{ABSOLUTE, MILLI, World};
 
 fn keep_up(node: &World) -> JoinHandle<()> {
     let sessions = node.sessions.clone();
@@ -51,6 +54,61 @@ async fn the_list_is_read_four_times_in_a_lease_and_no_request_asks_it() {
     let reads = pair.wire.calls().into_iter().filter(|verb| *verb == Verb::Watch).count();
     assert!((38..=42).contains(&reads), "{reads} in ten leases, with a thousand requests");
     upkeep.abort();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_list_that_takes_nearly_half_a_lease_to_answer_is_believed_all_the_time() {
+    let pair = Pair::new();
+    pair.wire.set(Fate::Late(LEASE * 2 / 5));
+    let upkeep = keep_up(&pair.there);
+    pass(&pair, LEASE).await;
+    for _ in 0..200 {
+        pass(&pair, LEASE / 20).await;
+        assert!(state(&pair.there).list.unwrap().trusted);
+    }
+    upkeep.abort();
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_owed_is_offered_before_a_node_goes_and_for_no_longer_than_a_while() {
+    for is_back in [true, false] {
+        let pair = Pair::new();
+        let issued = pair.here.sign_in("alice").await;
+        pair.read().await;
+        pair.wire.set(Fate::AddsLost);
+        let renewed = pair.here.sessions.rotate(&issued.session, Renewal::new()).await.unwrap();
+        let Renewed::Done { token, .. } = renewed else { panic!("it lives") };
+        pair.wire.set(if is_back { Fate::Answered } else { Fate::Cut });
+        let leaves = pair.here.sessions.upkeep(std::future::ready(()));
+        tokio::time::timeout(Duration::from_secs(10), leaves).await.expect("it goes");
+        pair.wire.set(Fate::Answered);
+        pair.pass(LEASE);
+        let is_told = matches!(pair.there.look(&issued.token).await, Validation::Retired(_));
+        assert_eq!(is_told, is_back);
+        assert!(pair.there.is_active(&token).await);
+    }
+}
+
+#[tokio::test]
+async fn what_is_over_is_forgotten_once_in_a_turn_however_many_rounds_it_has() {
+    let pair = Pair::new();
+    let entries = || state(&pair.here).list.unwrap().entries;
+    let (one, other) = (pair.here.sign_in("alice").await, pair.here.sign_in("bob").await);
+    pair.here.clock.advance(LEASE);
+    let later = pair.here.sign_in("carol").await;
+    for issued in [&one, &other, &later] {
+        let because = Revocation::by_system(EndReason::SignedOut).of(&issued.session);
+        pair.here.sessions.revoke(&Selector::One(issued.session.id()), because).await.unwrap();
+    }
+    pair.pass(ABSOLUTE + Duration::from_secs(600) - LEASE);
+    pair.here.sessions.sweep().await.unwrap();
+    assert_eq!(entries(), 1);
+    pair.pass(LEASE);
+    pair.here.sessions.sweep().await.unwrap();
+    assert_eq!(entries(), 1, "in the same turn");
+    pair.pass(Duration::from_secs(5));
+    pair.here.sessions.sweep().await.unwrap();
+    assert_eq!(entries(), 0);
 }
 
 #[tokio::test(start_paused = true)]
