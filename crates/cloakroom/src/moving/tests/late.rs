@@ -5,6 +5,7 @@
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
+use std::time::Duration;
 
 use cloakroom_conformance::{Fault, FaultyStore, Filing, Fixtures, GatedStore, Moment, at, principal_id};
 use cloakroom_core::{OnLimit, SessionId, SessionLimit};
@@ -223,11 +224,29 @@ async fn either_mark_is_enough_while_the_other_store_hangs() {
         let _mover = stores.moving().await;
         let hanging = if hangs_new { &stores.new } else { &stores.old };
         let held = hanging.hold(Verb::Get, Moment::Before);
-        // Filing it asks neither again.
-        assert!(ended(sign_in(&stores.node(), &alice, None, None).await).is_empty());
+        // Filing it asks neither again. Time is paused, and goes on only where everybody waits.
+        let node = stores.node();
+        let signing_in = sign_in(&node, &alice, None, None);
+        let answer = tokio::time::timeout(Duration::from_secs(60), signing_in).await;
+        assert!(ended(answer.expect("it waits for a store that hangs")).is_empty());
         live(&*stores.new, alice.digest).await;
         drop(held);
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_knows_by_either_mark_finds_that_of_the_old_store_there() {
+    let stores = Stores::new();
+    let alice = Fixtures::new(43).signed_in("alice");
+    let (late, mover) = (stores.late(), stores.node());
+    let second_mark = stores.new.hold(Verb::Import, Moment::Before);
+    let beginning = tokio::spawn(async move { mover.begin(at(0)).await.unwrap() });
+    second_mark.reached().await;
+    // Whoever looks in the old store alone sees it, before anybody can see the other one.
+    assert!(ended(sign_in(&late, &alice, None, None).await).is_empty());
+    assert_eq!((signed_in(&*stores.old).await, signed_in(&*stores.new).await), (0, 1));
+    second_mark.release();
+    assert!(matches!(beginning.await.unwrap(), Beginning::Begun { .. }));
 }
 
 #[tokio::test(start_paused = true)]
@@ -246,7 +265,7 @@ async fn not_knowing_is_no_no() {
     let error = sign_in(&restarted, &alice, None, None).await.unwrap_err();
     assert_eq!((error.kind(), error.applied()), (ErrorKind::Unavailable, Applied::No));
     assert_eq!(signed_in(&*old).await, 0);
-    // Nor is it one for the rest of the second.
+    // The next one asks again.
     assert!(ended(sign_in(&restarted, &bob, None, None).await).is_empty());
     assert_eq!((signed_in(&*old).await, signed_in(&*new).await), (0, 1));
 }
