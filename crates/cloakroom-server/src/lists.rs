@@ -3,10 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use cloakroom::{EndReason, OsRandom, Random as _, SealedPolicy, Timestamp};
+use cloakroom::{OsRandom, Random as _, SealedPolicy, Timestamp};
 use cloakroom_store::{
-    ErrorKind, ListStanding, Place, Reading, RevocationEntry, RevocationList, Scope, StoreError, StoreFuture,
-    Verb,
+    ErrorKind, ListStanding, Place, Reading, RevocationEntry, RevocationList, StoreError, StoreFuture, Verb,
 };
 
 use crate::config::{Config, StoreUrl};
@@ -81,7 +80,8 @@ fn kind(url: &StoreUrl) -> &'static str {
 
 /// A list whose answers come within a time, or not at all.
 ///
-/// A list needs no breaker before it: one read at a time asks it for a whole node, and what adds to it is rare.
+/// A list needs no breaker before it: one read at a time asks it for a whole node, and what adds to it is rare. The engine gives up
+/// earlier on what it reads and adds; this bounds the rest, and what commands and `doctor` ask.
 #[derive(Debug)]
 struct Bounded {
     list: Arc<dyn RevocationList>,
@@ -134,8 +134,7 @@ impl RevocationList for Bounded {
     }
 }
 
-/// Begins a list without a single entry as a server does that finds one: what was issued before is over, since nobody can tell a
-/// new list from one that has forgotten.
+/// Begins a list without a single entry [as a server does](RevocationEntry::of_the_beginning) that finds one.
 ///
 /// To be done before a command adds to it. A list with an entry is taken for one that remembers, and whoever was signed out
 /// before it was emptied would be let in again.
@@ -158,9 +157,8 @@ pub(crate) async fn begin(
     OsRandom
         .fill(&mut nonce)
         .map_err(|error| StoreError::new(ErrorKind::Internal, list.name(), Verb::End).caused_by(error))?;
-    let until = now.plus(SealedPolicy::default().longest_life(&config.policy));
-    let (scope, reason) = (Scope::IssuedBefore(now), EndReason::RevokedByService);
-    list.add(&[RevocationEntry { scope, at: now, until, reason, nonce: u64::from_be_bytes(nonce) }]).await
+    let longest_life = SealedPolicy::default().longest_life(&config.policy);
+    list.add(&[RevocationEntry::of_the_beginning(now, longest_life, u64::from_be_bytes(nonce))]).await
 }
 
 /// As long as a store is waited for that keeps sessions.

@@ -1,6 +1,7 @@
 //! What was ended of sessions that nobody keeps a record of.
 
 use std::fmt::Debug;
+use std::time::Duration;
 
 use cloakroom_core::{EndReason, PrincipalId, SessionId, Timestamp};
 use serde_bytes::ByteBuf;
@@ -126,6 +127,19 @@ pub struct RevocationEntry {
     /// once have had its number. An old nonce at its old number would vouch for a history in which what comes before it
     /// is another.
     pub nonce: u64,
+}
+
+impl RevocationEntry {
+    /// The entry with which an empty list begins: whatever was issued before `at` is over, for as long as any token could live.
+    ///
+    /// Nobody can tell a new list from one that has forgotten everything, since the newest entry always stays. So whoever finds
+    /// one without a single entry adds this first: a node that is to believe it, a command before an end of its own. In a new
+    /// installation there is nothing to end.
+    #[must_use]
+    pub fn of_the_beginning(at: Timestamp, longest_life: Duration, nonce: u64) -> Self {
+        let (scope, reason) = (Scope::IssuedBefore(at), EndReason::RevokedByService);
+        Self { scope, at, until: at.plus(longest_life), reason, nonce }
+    }
 }
 
 /// Which sessions an entry is about.

@@ -5,8 +5,7 @@ use std::error::Error;
 use std::future::pending;
 use std::time::Duration;
 
-use cloakroom_core::{EndReason, Timestamp};
-use cloakroom_store::{RevocationEntry, Scope, StoreError};
+use cloakroom_store::{RevocationEntry, StoreError};
 use tokio::time::{sleep, sleep_until, timeout};
 
 use super::{Mirror, Need};
@@ -82,8 +81,9 @@ impl Mirror {
     /// By whoever reads on and on alone: not by a command that is run beside a server.
     async fn mark_the_beginning(&self) -> Result<(), StoreError> {
         let Some(at) = self.readings.found_empty() else { return Ok(()) };
+        let beginning = |nonce| RevocationEntry::of_the_beginning(at, self.longest_life, nonce);
         let marked = match self.drawn() {
-            Ok(nonce) => self.write(&[self.beginning(at, nonce)]).await,
+            Ok(nonce) => self.write(&[beginning(nonce)]).await,
             Err(error) => Err(error),
         };
         if marked.is_err() {
@@ -97,11 +97,6 @@ impl Mirror {
             );
         }
         marked
-    }
-
-    fn beginning(&self, at: Timestamp, nonce: u64) -> RevocationEntry {
-        let (scope, until) = (Scope::IssuedBefore(at), at.plus(self.longest_life));
-        RevocationEntry { scope, at, until, reason: EndReason::RevokedByService, nonce }
     }
 }
 
