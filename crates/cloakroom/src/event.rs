@@ -6,6 +6,8 @@ use std::sync::Arc;
 use cloakroom_core::{Device, EndReason, PrincipalId, SessionId, Timestamp};
 use cloakroom_store::Ended;
 
+use crate::revoke::Known;
+
 /// Something that happened to a session, or was attempted.
 ///
 /// Each lifecycle event is reported once, to every [`EventSink`], and moves one metric and writes one log line
@@ -28,13 +30,16 @@ pub struct Event {
     /// Since when it is so, where that was earlier: when the session ended whose token is used, or when the token was
     /// exchanged that is used again.
     pub since: Option<Timestamp>,
+    /// What the token that was used said of its session; see [`Revocation::about`](crate::Revocation::about).
+    pub(crate) known: Option<Box<Known>>,
 }
 
 impl Event {
     /// An event of `kind` at `at`, done by the system itself, about no session in particular.
     #[must_use]
     pub fn new(kind: EventKind, at: Timestamp) -> Self {
-        Self { at, kind, session: None, principal: None, actor: Actor::System, device: None, since: None }
+        let actor = Actor::System;
+        Self { at, kind, session: None, principal: None, actor, device: None, since: None, known: None }
     }
 
     /// The same event, about this session.

@@ -10,6 +10,7 @@ use cloakroom_store::{
     EndRequest, Ended, InsertRequest, Inserted, Live, Selector, StoreError, Verb, Version,
 };
 
+use crate::revoke::Known;
 use crate::{ActiveSession, Actor, Event, EventKind, SessionError, Sessions};
 
 /// What session to start.
@@ -20,15 +21,8 @@ pub struct Issue {
     pub(crate) device: Option<Device>,
     persistence: Persistence,
     pub(crate) attributes: Attributes,
-    pub(crate) replaced: Option<Replacing>,
+    pub(crate) replaced: Option<Known>,
     pub(crate) actor: Option<Actor>,
-}
-
-#[derive(Clone, Debug)]
-pub(crate) struct Replacing {
-    pub(crate) session: SessionId,
-    pub(crate) principal: Option<PrincipalId>,
-    pub(crate) absolute_expires_at: Timestamp,
 }
 
 /// Which attributes a sign-in carries over from the session it replaces.
@@ -90,9 +84,7 @@ impl Issue {
                 self.attributes.insert_bytes(key.clone(), bytes.into());
             }
         }
-        let principal = old.principal().map(|principal| principal.id().clone());
-        let absolute_expires_at = old.absolute_expires_at();
-        self.replaced = Some(Replacing { session: old.id(), principal, absolute_expires_at });
+        self.replaced = Some(Known::of(old));
         self
     }
 

@@ -5,10 +5,10 @@ use std::future::{Future, IntoFuture};
 use std::pin::Pin;
 use std::time::Duration;
 
-use cloakroom_core::{EndReason, PrincipalId, SessionId, Timestamp};
+use cloakroom_core::{EndReason, Lifetime, PrincipalId, SessionId, SessionRecord, Timestamp};
 use cloakroom_store::{EndRequest, Ended, News, Parts, Selector, StoreError, Verb};
 
-use crate::{ActiveSession, Actor, Sessions};
+use crate::{ActiveSession, Actor, Event, RetiredToken, Sessions};
 
 /// Why sessions are ended, and by whom.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -16,6 +16,7 @@ pub struct Revocation {
     pub(crate) reason: EndReason,
     pub(crate) actor: Actor,
     pub(crate) known: Option<Known>,
+    pub(crate) is_again: bool,
 }
 
 /// What is known of a session that is to be ended, or in whose name others are.
@@ -23,14 +24,36 @@ pub struct Revocation {
 pub(crate) struct Known {
     pub(crate) session: SessionId,
     pub(crate) principal: Option<PrincipalId>,
-    pub(crate) absolute_expires_at: Timestamp,
+    /// No later token of the session lives longer: a renewal only ever shortens.
+    pub(crate) lifetime: Lifetime,
+    pub(crate) last_seen_at: Timestamp,
+}
+
+impl Known {
+    pub(crate) fn of(session: &ActiveSession) -> Self {
+        Self::of_record(session.record(), session.last_seen_at())
+    }
+
+    pub(crate) fn of_record(record: &SessionRecord, last_seen_at: Timestamp) -> Self {
+        let principal = record.principal.as_ref().map(|principal| principal.id().clone());
+        Self { session: record.id, principal, lifetime: record.lifetime, last_seen_at }
+    }
 }
 
 impl Revocation {
     /// For this reason, by `actor`.
     #[must_use]
     pub fn new(reason: EndReason, actor: Actor) -> Self {
-        Self { reason, actor, known: None }
+        Self { reason, actor, known: None, is_again: false }
+    }
+
+    /// The same, once more: for whatever began since a decision that has been told already.
+    ///
+    /// Sessions that end by it are told one by one, as ever. Where nobody knows which those are, as of
+    /// [sealed](Sessions::sealed) ones, nothing is told a second time.
+    #[must_use]
+    pub fn again(self) -> Self {
+        Self { is_again: true, ..self }
     }
 
     /// For this reason, by nobody in particular.
@@ -45,12 +68,19 @@ impl Revocation {
     /// only for as long as it could have lived, and is told with its principal's name.
     #[must_use]
     pub fn of(self, session: &ActiveSession) -> Self {
-        let known = Known {
-            session: session.id(),
-            principal: session.principal().map(|principal| principal.id().clone()),
-            absolute_expires_at: session.absolute_expires_at(),
-        };
-        Self { known: Some(known), ..self }
+        Self { known: Some(Known::of(session)), ..self }
+    }
+
+    /// The same, by way of a token that was exchanged: as [`of`](Self::of) a session, as far as the token said what that was.
+    #[must_use]
+    pub fn of_retired(self, retired: &RetiredToken) -> Self {
+        Self { known: retired.known.as_deref().cloned(), ..self }
+    }
+
+    /// The same, because of `event`, and for the session that it is about: as [`of`](Self::of) that, as far as the event knows.
+    #[must_use]
+    pub fn about(self, event: &Event) -> Self {
+        Self { known: event.known.as_deref().cloned(), ..self }
     }
 }
 

@@ -11,7 +11,7 @@ use tracing::{Instrument as _, Span, debug_span};
 
 use crate::observe::{Validated, store_span, told};
 use crate::sealed::By;
-use crate::{ActiveSession, Event, EventKind, SessionError, Sessions};
+use crate::{ActiveSession, Event, EventKind, RetiredToken, SessionError, Sessions};
 
 /// What a token stands for.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -22,7 +22,7 @@ pub enum Validation {
     Ended(Tombstone),
     /// A token that was exchanged for another. Its session may live on: refuse the request, but leave the client's
     /// cookie alone, since a sibling request may just have brought the new one.
-    Retired(Retired),
+    Retired(RetiredToken),
     /// Nothing is, or is still, known of it.
     Unknown,
 }
@@ -276,7 +276,7 @@ impl Sessions {
     fn retired(&self, question: &Question<'_>, retired: Retired) -> Answer<'_> {
         let event = question.event(EventKind::RetiredTokenUsed).since(retired.rotated_at);
         self.report(&event.about(retired.session, None));
-        Answer::There(Ok(Validation::Retired(retired)))
+        Answer::There(Ok(Validation::Retired(retired.into())))
     }
 
     #[inline]

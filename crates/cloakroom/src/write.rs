@@ -5,9 +5,9 @@ use std::sync::Arc;
 use cloakroom_core::{
     AuthLevel, Authentication, Device, Method, Role, SessionRecord, SessionToken, Timestamp, Tombstone,
 };
-use cloakroom_store::{Live, RekeyRequest, Rekeyed, ReplaceRequest, Replaced, Retired, Verb};
+use cloakroom_store::{Live, RekeyRequest, Rekeyed, ReplaceRequest, Replaced, Verb};
 
-use crate::{ActiveSession, Actor, Changes, Event, EventKind, SessionError, Sessions};
+use crate::{ActiveSession, Actor, Changes, Event, EventKind, RetiredToken, SessionError, Sessions};
 
 /// What became of a change.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -17,7 +17,7 @@ pub enum Written {
     /// The session has ended. Nothing has changed: no change revives it (G4).
     Ended(Tombstone),
     /// The token was exchanged for another. Nothing has changed.
-    Retired(Retired),
+    Retired(RetiredToken),
     /// Nothing is known of the session. Nothing has changed.
     Unknown,
 }
@@ -35,7 +35,7 @@ pub enum Renewed {
     /// The session has ended. Nothing has changed.
     Ended(Tombstone),
     /// The old token had been exchanged before. Nothing has changed.
-    Retired(Retired),
+    Retired(RetiredToken),
     /// Nothing is known of the session. Nothing has changed.
     Unknown,
 }
@@ -154,7 +154,7 @@ impl Sessions {
                     self.refuse_resurrection(&tombstone, now);
                     return Ok(Written::Ended(tombstone));
                 }
-                Replaced::Retired(retired) => return Ok(Written::Retired(retired)),
+                Replaced::Retired(retired) => return Ok(Written::Retired(retired.into())),
                 Replaced::Unknown => return Ok(Written::Unknown),
             }
         }
@@ -211,7 +211,7 @@ impl Sessions {
                     self.refuse_resurrection(&tombstone, now);
                     return Ok(Renewed::Ended(tombstone));
                 }
-                Rekeyed::Retired(retired) => return Ok(Renewed::Retired(retired)),
+                Rekeyed::Retired(retired) => return Ok(Renewed::Retired(retired.into())),
                 Rekeyed::Unknown => return Ok(Renewed::Unknown),
             }
         }

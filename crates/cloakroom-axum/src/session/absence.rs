@@ -1,6 +1,6 @@
 //! Why there is no session to work with.
 
-use cloakroom::{EndReason, Retired, Tombstone};
+use cloakroom::{EndReason, RetiredToken, Tombstone};
 use cloakroom_http::Refusal;
 
 use crate::Rejection;
@@ -10,7 +10,7 @@ pub(super) enum Absence {
     Malformed,
     Unknown,
     Ended(Tombstone),
-    Retired(Retired),
+    Retired(RetiredToken),
     SignedOut,
     Refused(Refusal),
 }

@@ -21,7 +21,7 @@ impl State {
             // Somebody who signs out means the session, whichever of its tokens was at hand. To end is all that a
             // retired token is still good for.
             Standing::Absent(Absence::Retired(retired)) => {
-                let because = Revocation::new(EndReason::SignedOut, Actor::User(None));
+                let because = Revocation::new(EndReason::SignedOut, Actor::User(None)).of_retired(retired);
                 shared.end(retired.session, because).await?;
             }
             Standing::Absent(_) | Standing::Unasked(_) => return Ok(()),

@@ -2,7 +2,7 @@
 
 use axum::response::{IntoResponse as _, Response};
 use cloakroom::{
-    ActiveSession, Device, Issue, IssueOutcome, Presenter as _, Renewal, Renewed, Retired, SessionId,
+    ActiveSession, Device, Issue, IssueOutcome, Presenter as _, Renewal, Renewed, RetiredToken, SessionId,
     SessionToken, Tombstone, Written,
 };
 use cloakroom_core::rotation_due;
@@ -238,7 +238,7 @@ impl State {
         Rejection::Ended(tombstone)
     }
 
-    fn was_exchanged(&mut self, retired: Retired) -> Rejection {
+    fn was_exchanged(&mut self, retired: RetiredToken) -> Rejection {
         self.standing = Standing::Absent(Absence::Retired(retired));
         Rejection::Changed
     }

@@ -26,6 +26,16 @@ impl WatchedList {
         self.is_down.store(false, Ordering::Relaxed);
     }
 
+    /// What is in it.
+    pub(crate) async fn entries(&self) -> Vec<RevocationEntry> {
+        match self.list.read(Place::START, 1_000).await.unwrap() {
+            Reading::Entries { entries, more: false } => {
+                entries.into_iter().map(|(_, entry)| entry).collect()
+            }
+            other => panic!("more than a test writes: {other:?}"),
+        }
+    }
+
     /// How often it was written to, and how often read, since the last time.
     pub(crate) fn take(&self) -> (usize, usize) {
         (self.added.swap(0, Ordering::Relaxed), self.read.swap(0, Ordering::Relaxed))

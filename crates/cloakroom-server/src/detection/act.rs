@@ -2,7 +2,7 @@
 
 use std::future::Future;
 
-use cloakroom::{EndReason, ListItem, PrincipalId, Revocation, Selector, SessionId, Timestamp};
+use cloakroom::{ListItem, PrincipalId, Revocation, Selector, SessionId, Timestamp};
 use cloakroom_core::Device;
 use cloakroom_detection::{Detector, Finding, Grade, Kinship, Signal};
 use tokio::sync::mpsc;
@@ -24,6 +24,10 @@ pub(super) enum Matter {
 #[derive(Debug)]
 pub(super) struct Replayed {
     pub(super) session: SessionId,
+    /// Whose it is, where the token says so.
+    pub(super) principal: Option<PrincipalId>,
+    /// By what it is ended, if it is.
+    pub(super) because: Revocation,
     pub(super) exchanged_at: Timestamp,
     pub(super) device: Option<Device>,
     pub(super) at: Timestamp,
@@ -92,7 +96,7 @@ impl<'a> Acting<'a> {
 
     /// Ends the session whose exchanged token was used again, unless an honest client may have done that.
     async fn replayed(&self, replayed: Replayed) {
-        let Replayed { session, exchanged_at, device, at, is_certain } = replayed;
+        let Replayed { session, principal, because, exchanged_at, device, at, is_certain } = replayed;
         let found = self.means.sessions.find(session).await;
         let record = match &found {
             Ok(Some(ListItem::Live(live))) => Some(&live.record),
@@ -108,11 +112,11 @@ impl<'a> Acting<'a> {
             }
         }
         let seen = self.detector.replay(session, exchanged_at, device.as_ref(), at);
-        let mut principal = record.and_then(|record| record.principal.as_ref()).map(|one| one.id().clone());
+        let recorded = record.and_then(|record| record.principal.as_ref()).map(|one| one.id().clone());
+        let mut principal = recorded.or(principal);
         for finding in seen.findings {
             if finding.grade == Grade::End {
-                let because = Revocation::by_system(EndReason::Compromised);
-                match self.means.sessions.revoke(&Selector::One(session), because).await {
+                match self.means.sessions.revoke(&Selector::One(session), because.clone()).await {
                     Ok(revoked) => {
                         let ended = revoked.ended.into_iter().find(|ended| ended.session == session);
                         principal = principal.or(ended.and_then(|ended| ended.principal));

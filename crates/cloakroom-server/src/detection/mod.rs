@@ -15,7 +15,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use cloakroom::{
-    ActiveSession, Authentication, Event, EventKind, EventSink, Presenter as _, Random, Sessions, Timestamp,
+    ActiveSession, Authentication, EndReason, Event, EventKind, EventSink, Presenter as _, Random,
+    Revocation, Sessions, Timestamp,
 };
 use cloakroom_audit::AuditLog;
 use cloakroom_axum::{Inspection, Inspector, RequestFacts};
@@ -128,8 +129,15 @@ impl Detection {
             Replay::Unclear => false,
             Replay::Attack => true,
         };
-        let replay =
-            act::Replayed { session, exchanged_at, device: event.device.clone(), at: event.at, is_certain };
+        let replay = act::Replayed {
+            session,
+            principal: event.principal.clone(),
+            because: Revocation::by_system(EndReason::Compromised).about(event),
+            exchanged_at,
+            device: event.device.clone(),
+            at: event.at,
+            is_certain,
+        };
         if self.shared.queue.try_send(Matter::Replayed(replay)).is_err() {
             metrics::counter!(DROPPED).increment(1);
         }

@@ -1,47 +1,45 @@
 //! Ending sealed sessions: an entry in the list.
 
-use cloakroom_core::{EndReason, SessionId, Timestamp};
-use cloakroom_store::{Ended, Ending, Selector, StoreError, Verb};
+use cloakroom_core::{EndReason, PrincipalId, Timestamp};
+use cloakroom_store::{Applied, Ended, Ending, Selector, StoreError, Verb};
 
 use super::Seals;
+use super::entries::{Asked, Plan};
 use super::store::unsupported;
+use crate::event::Masked;
 use crate::revoke::Known;
-use crate::{Event, EventKind, Revocation, Revoked, Sessions};
+use crate::{Actor, Event, EventKind, Revocation, Revoked, Sessions};
+
+/// What became of an end.
+#[derive(Debug, Default)]
+pub(super) struct Entered {
+    pub(super) ending: Ending,
+    /// Whose sessions all ended for want of room, where one was to.
+    pub(super) widened: Option<PrincipalId>,
+}
 
 impl Seals {
-    /// Ends what `selector` names. Named in the answer is the session that is known to be among it.
+    /// Ends what is asked for. Named in the answer is the session that is known to be among it.
     ///
     /// # Errors
     /// [`StoreError`]; without a list always, as [`Unsupported`](cloakroom_store::ErrorKind::Unsupported).
-    pub(crate) async fn end(
-        &self,
-        selector: &Selector,
-        known: Option<&Known>,
-        reason: EndReason,
-        now: Timestamp,
-    ) -> Result<Ending, StoreError> {
-        self.end_for(selector, known, None, (reason, now)).await
-    }
-
-    /// The same, for a session that is begun in its place.
-    pub(super) async fn end_for(
-        &self,
-        selector: &Selector,
-        known: Option<&Known>,
-        newcomer: Option<SessionId>,
-        ending: (EndReason, Timestamp),
-    ) -> Result<Ending, StoreError> {
-        let (reason, now) = ending;
+    pub(super) async fn end(&self, asked: Asked<'_>) -> Result<Entered, StoreError> {
+        let Asked { selector, known, reason, now, .. } = asked;
         let mirror = self.mirror().ok_or_else(|| unsupported(Verb::End))?;
         if let Selector::One(session) = selector
             && mirror.knows_end_of(*session)
         {
-            return Ok(Ending::default());
+            return Ok(Entered::default());
         }
-        let Some(entry) = self.entry_of_end(mirror, selector, known, newcomer, ending)? else {
-            return Ok(Ending::default());
+        let Some(Plan { entries, room, widened }) = self.plan_of_end(mirror, &asked)? else {
+            return Ok(Entered::default());
         };
-        mirror.write(&[entry]).await?;
+        if let Err(error) = mirror.write(&entries).await {
+            if let (Applied::No, Some(room)) = (error.applied(), room) {
+                self.unwritten(room);
+            }
+            return Err(error);
+        }
         let ended = |known: &Known| Ended {
             session: known.session,
             principal: known.principal.clone(),
@@ -55,7 +53,8 @@ impl Seals {
             }
             _ => known,
         };
-        Ok(Ending { ended: named.into_iter().collect(), swept_later: 0 })
+        let ending = Ending { ended: named.into_iter().collect(), swept_later: 0 };
+        Ok(Entered { ending, widened })
     }
 
     /// Forgets what no token can meet any more as of `now`.
@@ -76,13 +75,19 @@ impl Sessions {
         revocation: Revocation,
         now: Timestamp,
     ) -> Result<Revoked, StoreError> {
-        let Revocation { reason, actor, known } = revocation;
-        let ending = self.ask(Verb::End, seals.end(selector, known.as_ref(), reason, now)).await?;
+        let Revocation { reason, actor, known, is_again } = revocation;
+        let by_user = matches!(actor, Actor::User(_));
+        let asked = Asked { selector, known: known.as_ref(), newcomer: None, by_user, reason, now };
+        let Entered { ending, widened } = self.ask(Verb::End, seals.end(asked)).await?;
         for ended in &ending.ended {
             self.report_end(ended, &actor);
         }
+        self.report_widened(seals, widened, now);
         if matches!(selector, Selector::One(_)) {
             return Ok(Revoked::counted(ending.ended, 0));
+        }
+        if is_again {
+            return Ok(Revoked::uncounted(ending.ended));
         }
         let mut event = Event::new(EventKind::Ended(reason), now).by(actor);
         if let Selector::Principal { principal, .. } = selector {
@@ -90,6 +95,21 @@ impl Sessions {
         }
         self.report(&event);
         Ok(Revoked::uncounted(ending.ended))
+    }
+
+    /// Tells that all sessions of a principal have ended where one was to: they ended so many that nobody can remember each.
+    pub(super) fn report_widened(&self, seals: &Seals, widened: Option<PrincipalId>, now: Timestamp) {
+        let Some(principal) = widened else { return };
+        seals.metrics.widened.increment(1);
+        tracing::warn!(
+            event = "session_ends_widened",
+            principal = %Masked(Some(&principal)),
+            "so many sessions of one principal were ended one by one that this end was one of all of theirs: whatever signs in and \
+             out all day should keep its session"
+        );
+        let mut event = Event::new(EventKind::Ended(EndReason::SessionLimit), now);
+        event.principal = Some(principal);
+        self.report(&event);
     }
 }
 

@@ -2,64 +2,122 @@
 
 use std::time::Duration;
 
-use cloakroom_core::{EndReason, PrincipalId, SessionId, SessionToken, Timestamp};
+use cloakroom_core::{EndReason, Lifetime, PrincipalId, SessionId, SessionToken, Timestamp};
 use cloakroom_store::{
     ErrorKind, RevocationEntry, Scope, SealedContents, Selector, StoreError, Verb, Version,
 };
 
 use super::seal::CoreName;
-use super::tally::Room;
+use super::tally::{Kind, PRINCIPAL_EXCHANGES_APART, Room};
 use super::{Mirror, SealedStore, Seals, WhenUnreachable};
 use crate::SessionError;
 use crate::revoke::Known;
 
+/// An end that is asked for.
+#[derive(Clone, Copy)]
+pub(super) struct Asked<'a> {
+    pub(super) selector: &'a Selector,
+    pub(super) known: Option<&'a Known>,
+    /// The session that is begun in the place of the one that ends.
+    pub(super) newcomer: Option<SessionId>,
+    /// Whether it is for somebody's own sessions, and they ask themselves.
+    pub(super) by_user: bool,
+    pub(super) reason: EndReason,
+    pub(super) now: Timestamp,
+}
+
+/// What is written for it.
+#[derive(Debug)]
+pub(super) struct Plan {
+    pub(super) entries: Vec<RevocationEntry>,
+    pub(super) room: Option<Room>,
+    /// Whose sessions all end for want of room, where one was to.
+    pub(super) widened: Option<PrincipalId>,
+}
+
 impl Seals {
-    /// The entry by which `selector` is ended, or `None` where it is left to time.
+    /// What is written for an end, or `None` where it is left to time.
     ///
-    /// Where one principal has ended so many sessions one by one that their ends would crowd every node's memory, this one ends all
-    /// of theirs but `except`: the one that is begun in its place.
-    pub(super) fn entry_of_end(
-        &self,
-        mirror: &Mirror,
-        selector: &Selector,
-        known: Option<&Known>,
-        except: Option<SessionId>,
-        ending: (EndReason, Timestamp),
-    ) -> Result<Option<RevocationEntry>, StoreError> {
-        let (reason, now) = ending;
-        let longest = now.plus(self.longest_life);
-        let known = |session: &SessionId| known.filter(|known| known.session == *session);
-        let (scope, until) = match selector {
+    /// # Errors
+    /// [`ErrorKind::Full`] where one principal ends everything of theirs so often that the list would be theirs.
+    pub(super) fn plan_of_end(&self, mirror: &Mirror, asked: &Asked<'_>) -> Result<Option<Plan>, StoreError> {
+        let (now, longest) = (asked.now, asked.now.plus(self.longest_life));
+        let known = |session: &SessionId| asked.known.filter(|known| known.session == *session);
+        let mut room = None;
+        let (scope, until) = match asked.selector {
             Selector::One(session) => match known(session) {
                 None => (Scope::Session(*session), longest),
-                Some(Known { principal: None, absolute_expires_at, .. }) => {
+                Some(known @ Known { principal: Some(principal), .. }) => {
+                    return self.plan_of_one(mirror, asked, known, principal).map(Some);
+                }
+                Some(Known { principal: None, lifetime, .. }) => {
+                    let until = lifetime.absolute_expires_at;
                     let is_crowded = mirror.entries() >= ENTRIES_MAX;
-                    if is_crowded || !self.tally.has_anonymous_room(*absolute_expires_at, now) {
+                    room = (!is_crowded).then(|| self.tally.take(Kind::End, None, until, now)).flatten();
+                    if room.is_none() {
                         mirror.metrics().left_to_time.increment(1);
                         return Ok(None);
                     }
-                    (Scope::Session(*session), *absolute_expires_at)
-                }
-                Some(Known { principal: Some(principal), absolute_expires_at, .. }) => {
-                    if self.tally.has_room(principal, *absolute_expires_at, now) {
-                        (Scope::Session(*session), *absolute_expires_at)
-                    } else {
-                        (all_of(principal, except), longest)
-                    }
+                    (Scope::Session(*session), until)
                 }
             },
-            Selector::Principal { principal, except } => (all_of(principal, *except), longest),
+            Selector::Principal { principal, except } => {
+                if asked.by_user {
+                    room = Some(self.room_for_all(principal, longest, now)?);
+                }
+                (all_of(principal, *except), longest)
+            }
             Selector::IssuedBefore(instant) => (Scope::IssuedBefore(*instant), longest),
             // Whatever is added to `Selector` one day: rather too many are ended than too few.
             _ => (Scope::All, longest),
         };
-        let nonce = mirror.nonce().map_err(|error| {
-            StoreError::new(ErrorKind::Internal, SealedStore::NAME, Verb::End).caused_by(error)
-        })?;
-        Ok(Some(RevocationEntry { scope, at: now, until, reason, nonce }))
+        let entries = vec![entry(mirror, scope, asked, until)?];
+        Ok(Some(Plan { entries, room, widened: None }))
     }
 
-    /// How a token of `old` is exchanged for another, under which version.
+    /// What is written for the end of one session of `principal`, of which everything is known.
+    ///
+    /// Where this principal has ended so many sessions one by one that their ends would crowd every node's memory, this one ends all
+    /// of theirs but the one that is begun in its place. The others are told of the limit. The one that was meant is told why it
+    /// ended, for as long as answers to its client may be on their way.
+    fn plan_of_one(
+        &self,
+        mirror: &Mirror,
+        asked: &Asked<'_>,
+        known: &Known,
+        principal: &PrincipalId,
+    ) -> Result<Plan, StoreError> {
+        let now = asked.now;
+        let own = Scope::Session(known.session);
+        let whole = known.lifetime.absolute_expires_at;
+        let brief = self.until_idle(mirror, &known.lifetime, known.last_seen_at, now);
+        for (kind, until) in [(Kind::End, whole), (Kind::BriefEnd, brief)] {
+            if let Some(room) = self.tally.take(kind, Some(principal), until, now) {
+                let entries = vec![entry(mirror, own, asked, until)?];
+                return Ok(Plan { entries, room: Some(room), widened: None });
+            }
+        }
+        let longest = now.plus(self.longest_life);
+        let room = self.room_for_all(principal, longest, now)?;
+        let others = Asked { reason: EndReason::SessionLimit, ..*asked };
+        let a_while = now.plus(mirror.lease()).plus(CLOCKS_APART_MAX);
+        let entries = vec![
+            entry(mirror, own, asked, a_while)?,
+            entry(mirror, all_of(principal, asked.newcomer), &others, longest)?,
+        ];
+        Ok(Plan { entries, room: Some(room), widened: Some(principal.clone()) })
+    }
+
+    fn room_for_all(
+        &self,
+        principal: &PrincipalId,
+        until: Timestamp,
+        now: Timestamp,
+    ) -> Result<Room, StoreError> {
+        self.tally.take(Kind::Wide, Some(principal), until, now).ok_or_else(|| full(Verb::End))
+    }
+
+    /// How a token of `old` is exchanged for another, under which version, and the room that this takes.
     ///
     /// The first few exchanges are of the token alone, each an entry in every node's memory. Further ones are a floor below which no
     /// state counts any more, however many there are: it lies above whatever a copy of the old token may have been changed into.
@@ -72,27 +130,40 @@ impl Seals {
         old: &SealedContents,
         core: CoreName,
         now: Timestamp,
-    ) -> Result<(Scope, Version), StoreError> {
+    ) -> Result<(Scope, Version, Room), StoreError> {
         let session = old.record.id;
-        let until = self.until_of_copies(mirror, old, now);
-        let room = match &old.record.principal {
-            Some(principal) => self.tally.room_for_exchange(principal.id(), until, now),
-            None if self.tally.has_anonymous_room(until, now) => Room::Ample,
-            None => Room::None,
-        };
+        let room = self.room_for_copies(mirror, old, Kind::Exchange, now)?;
+        let has_ample = || old.record.principal.is_none() || room.number <= PRINCIPAL_EXCHANGES_APART;
         let is_crowded =
             || mirror.entries() >= ENTRIES_MAX || mirror.exchanges_of(session) >= EXCHANGES_APART;
         let next = old.version.next();
-        match room {
-            Room::None => Err(full(Verb::Rekey)),
-            Room::Ample if era(next) == era(old.version) && !is_crowded() => {
-                Ok((Scope::Token { session, core }, next))
-            }
-            Room::Ample | Room::Little => {
-                let version = Version::from_u64((era(old.version) + 1) << ERA_BITS);
-                Ok((Scope::Floor { session, version }, version))
-            }
+        if era(next) == era(old.version) && has_ample() && !is_crowded() {
+            return Ok((Scope::Token { session, core }, next, room));
         }
+        let version = Version::from_u64((era(old.version) + 1) << ERA_BITS);
+        Ok((Scope::Floor { session, version }, version, room))
+    }
+
+    /// Room for an entry by which copies of `old` count for nothing any more.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Full`] where there is none.
+    pub(super) fn room_for_copies(
+        &self,
+        mirror: &Mirror,
+        old: &SealedContents,
+        kind: Kind,
+        now: Timestamp,
+    ) -> Result<Room, StoreError> {
+        let until = self.until_idle(mirror, &old.record.lifetime, old.last_seen_at, now);
+        let principal = old.record.principal.as_ref().map(|principal| principal.id());
+        let verb = if kind == Kind::Change { Verb::Replace } else { Verb::Rekey };
+        self.tally.take(kind, principal, until, now).ok_or_else(|| full(verb))
+    }
+
+    /// An entry that was to be written was refused: nothing of it is in the list.
+    pub(super) fn unwritten(&self, room: Room) {
+        self.tally.give_back(room);
     }
 
     /// The version after a change; `None` where the next exchange of the token has to come first.
@@ -112,21 +183,39 @@ impl Seals {
         scope: Scope,
         now: Timestamp,
     ) -> Result<RevocationEntry, SessionError> {
-        let until = self.until_of_copies(mirror, old, now);
+        let until = self.until_idle(mirror, &old.record.lifetime, old.last_seen_at, now);
         let nonce = mirror.nonce().map_err(SessionError::Random)?;
         Ok(RevocationEntry { scope, at: now, until, reason: EndReason::Replaced, nonce })
     }
 
-    fn until_of_copies(&self, mirror: &Mirror, old: &SealedContents, now: Timestamp) -> Timestamp {
-        let lifetime = old.record.lifetime;
+    /// Until when a token that was sealed by now may be presented without being idle, wherever it is.
+    fn until_idle(
+        &self,
+        mirror: &Mirror,
+        lifetime: &Lifetime,
+        last_seen_at: Timestamp,
+        now: Timestamp,
+    ) -> Timestamp {
         match self.policy.when_unreachable() {
             WhenUnreachable::Open => lifetime.absolute_expires_at,
             WhenUnreachable::Closed => {
-                let idle = now.max(old.last_seen_at).plus(lifetime.idle_timeout).plus(mirror.lease());
+                let idle = now.max(last_seen_at).plus(lifetime.idle_timeout).plus(mirror.lease());
                 idle.plus(CLOCKS_APART_MAX).min(lifetime.absolute_expires_at)
             }
         }
     }
+}
+
+fn entry(
+    mirror: &Mirror,
+    scope: Scope,
+    asked: &Asked<'_>,
+    until: Timestamp,
+) -> Result<RevocationEntry, StoreError> {
+    let nonce = mirror.nonce().map_err(|error| {
+        StoreError::new(ErrorKind::Internal, SealedStore::NAME, Verb::End).caused_by(error)
+    })?;
+    Ok(RevocationEntry { scope, at: asked.now, until, reason: asked.reason, nonce })
 }
 
 /// How the list names the core that `binding` stands for.
@@ -156,6 +245,6 @@ const fn era(version: Version) -> u64 {
 const ERA_BITS: u32 = 32;
 /// Exchanged tokens of one session that are kept apart. Beyond them a floor stands for all.
 const EXCHANGES_APART: usize = 16;
-/// Entries in every node's memory, a hundred megabytes or so, beyond which ends of strangers are left to time, and exchanges are
-/// floors. Nobody's end is refused or widened because others crowd: each principal has a share.
+/// Entries in every node's memory beyond which ends of strangers are left to time, and exchanges are floors: a hundred megabytes where
+/// all are ends, three hundred where each is the first exchanged token of a session, which has room for four. Nobody's end is refused or widened because others crowd: each principal has a share.
 const ENTRIES_MAX: usize = 1 << 20;

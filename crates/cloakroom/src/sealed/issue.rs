@@ -5,9 +5,10 @@ use std::sync::Arc;
 use cloakroom_core::{EndReason, Route, SessionId, SessionRecord, Timestamp};
 use cloakroom_store::{Ended, Live, SealedContents, Selector, StoreError, Verb, Version};
 
+use super::end::Entered;
+use super::entries::Asked;
 use super::seal::Seal;
 use super::{Need, Seals, WhenUnreachable};
-use crate::issue::Replacing;
 use crate::revoke::Known;
 use crate::{ActiveSession, Issue, IssueOutcome, Issued, SessionError, Sessions};
 
@@ -87,18 +88,19 @@ impl Sessions {
     async fn end_replaced_sealed(
         &self,
         seals: &Seals,
-        old: &Replacing,
+        old: &Known,
         newcomer: SessionId,
         now: Timestamp,
     ) -> Result<Vec<Ended>, StoreError> {
         if seals.mirror().is_none() {
             return Ok(Vec::new());
         }
-        let Replacing { session, principal, absolute_expires_at } = old.clone();
-        let known = Known { session, principal, absolute_expires_at };
-        let selector = Selector::One(session);
-        let ending = seals.end_for(&selector, Some(&known), Some(newcomer), (EndReason::Replaced, now));
-        Ok(self.ask(Verb::End, ending).await?.ended)
+        let selector = Selector::One(old.session);
+        let (known, newcomer, reason) = (Some(old), Some(newcomer), EndReason::Replaced);
+        let asked = Asked { selector: &selector, known, newcomer, by_user: true, reason, now };
+        let Entered { ending, widened } = self.ask(Verb::End, seals.end(asked)).await?;
+        self.report_widened(seals, widened, now);
+        Ok(ending.ended)
     }
 }
 

@@ -11,6 +11,8 @@ pub(super) struct SealedMetrics {
     pub(super) validated: Validated,
     refused: Vec<(SealRefusal, Counter)>,
     ahead: Counter,
+    /// Ends of one session that were an end of all that its principal had.
+    pub(super) widened: Counter,
 }
 
 impl SealedMetrics {
@@ -21,6 +23,7 @@ impl SealedMetrics {
             validated: Validated::from("sealed"),
             refused: REFUSALS.into_iter().map(refused).collect(),
             ahead: metrics::counter!(REFUSED, "reason" => "ahead"),
+            widened: metrics::counter!(WIDENED),
         }
     }
 
@@ -47,10 +50,15 @@ pub(crate) fn describe() {
         REFUSED,
         "Sealed tokens that were not opened, by reason; or opened and not judged: ahead of this node's clock, or of the list"
     );
+    metrics::describe_counter!(
+        WIDENED,
+        "Ends of one sealed session that ended all sessions of its principal, who has ended too many one by one"
+    );
     super::mirror::describe();
 }
 
 const REFUSED: &str = "cloakroom_sealed_refused_total";
+const WIDENED: &str = "cloakroom_sealed_widened_total";
 const REFUSALS: [SealRefusal; 5] = [
     SealRefusal::Malformed,
     SealRefusal::UnknownKey,

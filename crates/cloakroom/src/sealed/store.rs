@@ -10,7 +10,7 @@ use cloakroom_store::{
 };
 
 use super::Seals;
-use super::entries::CLOCKS_APART_MAX;
+use super::entries::{Asked, CLOCKS_APART_MAX};
 
 /// A [`Store`] that keeps nothing: it ends what it is told to end, by the list, and answers everything else with
 /// [`Unsupported`](ErrorKind::Unsupported). Without a list it does not even end.
@@ -62,7 +62,9 @@ impl Store for SealedStore {
     }
 
     fn end<'a>(&'a self, request: EndRequest<'a>) -> StoreFuture<'a, Ending> {
-        StoreFuture::waiting(self.0.end(request.selector, None, request.reason, request.now))
+        let EndRequest { selector, reason, now } = request;
+        let asked = Asked { selector, known: None, newcomer: None, by_user: false, reason, now };
+        StoreFuture::waiting(async move { Ok(self.0.end(asked).await?.ending) })
     }
 
     fn list<'a>(&'a self, _: &'a ListQuery, _: Timestamp) -> StoreFuture<'a, ListPage> {

@@ -1,97 +1,126 @@
-//! How many ends were written down here of sessions that might still live, so that whoever signs in and out all day takes no
-//! more than their share of every node's memory.
+//! How many entries were written down here for what might still be presented, so that whoever signs in and out all day takes no
+//! more than their share of the list and of every node's memory.
 
 use std::collections::{BTreeMap, HashMap};
 
 use cloakroom_core::{PrincipalId, Timestamp};
 use parking_lot::Mutex;
 
-/// Counts ends by principal, and those of anonymous sessions.
+/// Counts entries by whose they are and what they say.
 #[derive(Debug, Default)]
-pub(super) struct Tally(Mutex<Counts>);
+pub(super) struct Tally(Mutex<HashMap<Whose, Share>>);
 
-#[derive(Debug, Default)]
-struct Counts {
-    principals: HashMap<PrincipalId, Share>,
-    /// Exchanged tokens, in the same way.
-    exchanges: HashMap<PrincipalId, Share>,
-    anonymous: Share,
+/// Whose entries, and which of theirs. Strangers have shares together: they are nobody.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+struct Whose {
+    kind: Kind,
+    principal: Option<PrincipalId>,
 }
 
-/// Ends, by the minute after which they are forgotten.
+/// What entries say. Each kind has a share of its own: a full one leaves the others as they are.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(super) enum Kind {
+    /// One session is over, remembered for as long as it could have lived.
+    End,
+    /// One session is over, remembered until its tokens are idle.
+    BriefEnd,
+    /// All sessions of a principal are over.
+    Wide,
+    /// A token was exchanged.
+    Exchange,
+    /// A session was changed, and copies from before count for nothing.
+    Change,
+}
+
+/// Entries, by the minute after which they are forgotten.
 #[derive(Debug, Default)]
 struct Share {
     minutes: BTreeMap<i64, usize>,
-    ends: usize,
+    entries: usize,
+}
+
+/// Room for one entry, which is to be written now. Whoever writes it keeps the room; whoever learns that it was not written
+/// [gives it back](Tally::give_back). One whose fate is not known may be in the list, and stays counted.
+#[derive(Debug)]
+#[must_use = "an entry that was not written gives its room back"]
+pub(super) struct Room {
+    whose: Whose,
+    minute: i64,
+    /// How many there are now, with this one.
+    pub(super) number: usize,
 }
 
 impl Share {
-    /// Counts one more, unless there are `most`.
-    fn takes(&mut self, most: usize, until: Timestamp, now: Timestamp) -> bool {
+    /// Counts one more, unless there are `most`: how many there are then.
+    fn take(&mut self, most: usize, minute: i64, now: Timestamp) -> Option<usize> {
         self.forget_over(now);
-        if self.ends >= most {
-            return false;
+        if self.entries >= most {
+            return None;
         }
-        self.ends += 1;
-        *self.minutes.entry(minute(until)).or_default() += 1;
-        true
+        self.entries += 1;
+        *self.minutes.entry(minute).or_default() += 1;
+        Some(self.entries)
+    }
+
+    fn give_back(&mut self, minute: i64) {
+        if let Some(entries) = self.minutes.get_mut(&minute).filter(|entries| **entries > 0) {
+            *entries -= 1;
+            self.entries = self.entries.saturating_sub(1);
+        }
     }
 
     fn forget_over(&mut self, now: Timestamp) {
         let later = self.minutes.split_off(&minute(now));
         let over: usize = std::mem::replace(&mut self.minutes, later).values().sum();
-        self.ends = self.ends.saturating_sub(over);
+        self.entries = self.entries.saturating_sub(over);
     }
 }
 
-/// How much room there is for exchanged tokens of one principal.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Room {
-    /// For one more, by itself.
-    Ample,
-    /// For what takes no more of every node's memory.
-    Little,
-    None,
+impl Kind {
+    /// How many entries of this kind a node writes down at a time.
+    const fn most(self, principal: Option<&PrincipalId>) -> usize {
+        match (self, principal) {
+            (_, None) => ANONYMOUS_ENDS_MAX,
+            (Self::End, Some(_)) => PRINCIPAL_ENDS_MAX,
+            (Self::BriefEnd, Some(_)) => PRINCIPAL_BRIEF_ENDS_MAX,
+            (Self::Wide, Some(_)) => PRINCIPAL_WIDE_ENDS_MAX,
+            (Self::Exchange, Some(_)) => PRINCIPAL_EXCHANGES_MAX,
+            (Self::Change, Some(_)) => PRINCIPAL_CHANGES_MAX,
+        }
+    }
 }
 
 impl Tally {
-    /// Whether one more end of a session of `principal` may be written down by itself; it is counted then.
-    pub(super) fn has_room(&self, principal: &PrincipalId, until: Timestamp, now: Timestamp) -> bool {
-        let mut counts = self.0.lock();
-        counts.principals.entry(principal.clone()).or_default().takes(PRINCIPAL_ENDS_MAX, until, now)
-    }
-
-    /// How one more token of `principal` may be exchanged; it is counted then.
-    pub(super) fn room_for_exchange(
+    /// Room for one more entry of this kind, until `until`; `None` where the share is full. Of strangers all kinds are one.
+    pub(super) fn take(
         &self,
-        principal: &PrincipalId,
+        kind: Kind,
+        principal: Option<&PrincipalId>,
         until: Timestamp,
         now: Timestamp,
-    ) -> Room {
-        let mut counts = self.0.lock();
-        let share = counts.exchanges.entry(principal.clone()).or_default();
-        match share.takes(PRINCIPAL_EXCHANGES_MAX, until, now) {
-            false => Room::None,
-            true if share.ends > PRINCIPAL_EXCHANGES_APART => Room::Little,
-            true => Room::Ample,
+    ) -> Option<Room> {
+        let kind = if principal.is_some() { kind } else { Kind::End };
+        let (whose, minute) = (Whose { kind, principal: principal.cloned() }, minute(until));
+        let mut shares = self.0.lock();
+        let share = shares.entry(whose.clone()).or_default();
+        let number = share.take(kind.most(principal), minute, now)?;
+        Some(Room { whose, minute, number })
+    }
+
+    /// The entry that `room` was taken for was not written.
+    pub(super) fn give_back(&self, room: Room) {
+        let Room { whose, minute, .. } = room;
+        if let Some(share) = self.0.lock().get_mut(&whose) {
+            share.give_back(minute);
         }
     }
 
-    /// Whether one more end of an anonymous session may be written down; it is counted then.
-    pub(super) fn has_anonymous_room(&self, until: Timestamp, now: Timestamp) -> bool {
-        self.0.lock().anonymous.takes(ANONYMOUS_ENDS_MAX, until, now)
-    }
-
-    /// Forgets whose ends are all forgotten.
+    /// Forgets whose entries are all forgotten.
     pub(super) fn forget_over(&self, now: Timestamp) {
-        let mut counts = self.0.lock();
-        let Counts { principals, exchanges, .. } = &mut *counts;
-        for shares in [principals, exchanges] {
-            shares.retain(|_, share| {
-                share.forget_over(now);
-                share.ends > 0
-            });
-        }
+        self.0.lock().retain(|_, share| {
+            share.forget_over(now);
+            share.entries > 0
+        });
     }
 }
 
@@ -99,15 +128,23 @@ fn minute(instant: Timestamp) -> i64 {
     instant.as_millis().div_euclid(60_000)
 }
 
-/// Ends of one principal's sessions, one by one, that a node writes down at a time. One more ends all the principal's sessions:
-/// a single entry, which all later ones widen.
+/// Ends of one principal's sessions, one by one, that a node writes down at a time and remembers for as long as the sessions could
+/// have lived.
 pub(super) const PRINCIPAL_ENDS_MAX: usize = 256;
+/// Ends beyond those, which are remembered until the sessions are idle: one in four seconds, around the clock, where that is half an
+/// hour. One more ends all the principal's sessions: a single entry in every node's memory, which all later ones widen.
+pub(super) const PRINCIPAL_BRIEF_ENDS_MAX: usize = 768;
+/// Ends of everything that a principal has, that a node writes down at a time: ten a day. Each is a row of the list for as long as any
+/// session could live. One more is refused to them, and to nobody else.
+pub(super) const PRINCIPAL_WIDE_ENDS_MAX: usize = 4_096;
 /// Exchanged tokens of one principal that every node keeps apart. Beyond them each session has a floor, which stands for all of its.
-const PRINCIPAL_EXCHANGES_APART: usize = 1_024;
+pub(super) const PRINCIPAL_EXCHANGES_APART: usize = 1_024;
 /// Exchanges of one principal's tokens that a node writes down at a time: one in twenty seconds, around the clock, of sessions that
 /// are idle after two weeks. One more is refused to them, and to nobody else.
-const PRINCIPAL_EXCHANGES_MAX: usize = 65_536;
-/// Ends of anonymous sessions that a node writes down at a time: five megabytes on every node. More are left to time: nobody is
+pub(super) const PRINCIPAL_EXCHANGES_MAX: usize = 65_536;
+/// Changes of one principal's sessions, in the same way, where older copies of a token are refused.
+pub(super) const PRINCIPAL_CHANGES_MAX: usize = 65_536;
+/// Entries for strangers that a node writes down at a time: five megabytes on every node. More ends are left to time: nobody is
 /// signed in there, and strangers can make as many as they like.
 pub(super) const ANONYMOUS_ENDS_MAX: usize = 65_536;
 
@@ -119,46 +156,73 @@ mod tests {
         Timestamp::from_millis(minutes * 60_000)
     }
 
-    #[test]
-    fn a_principal_has_so_many_ends_and_others_have_theirs() {
-        let (tally, alice, bob) =
-            (Tally::default(), PrincipalId::new("alice").unwrap(), PrincipalId::new("bob").unwrap());
-        for _ in 0..PRINCIPAL_ENDS_MAX {
-            assert!(tally.has_room(&alice, at(10), at(0)));
-        }
-        assert!(!tally.has_room(&alice, at(10), at(0)));
-        assert!(tally.has_room(&bob, at(10), at(0)));
-        assert!(!tally.has_room(&alice, at(30), at(10)), "to the minute");
-        assert!(tally.has_room(&alice, at(30), at(11)), "who was refused does not make it last longer");
-        tally.forget_over(at(31));
-        assert!(tally.0.lock().principals.is_empty());
+    fn named(name: &str) -> PrincipalId {
+        PrincipalId::new(name).unwrap()
     }
 
     #[test]
-    fn a_principal_exchanges_so_many_tokens_and_others_theirs() {
-        let (tally, alice, bob) =
-            (Tally::default(), PrincipalId::new("alice").unwrap(), PrincipalId::new("bob").unwrap());
-        let next = || tally.room_for_exchange(&alice, at(10), at(0));
-        let all: Vec<Room> = (0..PRINCIPAL_EXCHANGES_MAX).map(|_| next()).collect();
-        assert_eq!(all.iter().filter(|room| **room == Room::Ample).count(), PRINCIPAL_EXCHANGES_APART);
-        assert!(!all.contains(&Room::None));
-        assert_eq!(next(), Room::None);
-        assert_eq!(tally.room_for_exchange(&bob, at(10), at(0)), Room::Ample);
-        assert!(tally.has_room(&alice, at(10), at(0)), "ends are counted apart");
-        assert_eq!(tally.room_for_exchange(&alice, at(30), at(11)), Room::Ample, "they are over");
+    fn a_principal_has_so_many_ends_and_others_have_theirs() {
+        let (tally, alice, bob) = (Tally::default(), named("alice"), named("bob"));
+        let takes =
+            |of: &PrincipalId, until, now| tally.take(Kind::End, Some(of), at(until), at(now)).is_some();
+        for _ in 0..PRINCIPAL_ENDS_MAX {
+            assert!(takes(&alice, 10, 0));
+        }
+        assert!(!takes(&alice, 10, 0));
+        assert!(takes(&bob, 10, 0));
+        assert!(!takes(&alice, 30, 10), "to the minute");
+        assert!(takes(&alice, 30, 11), "who was refused does not make it last longer");
         tally.forget_over(at(31));
-        assert!(tally.0.lock().exchanges.is_empty());
+        assert!(tally.0.lock().is_empty());
+    }
+
+    #[test]
+    fn each_kind_of_a_principals_entries_has_a_share_of_its_own() {
+        let (tally, alice) = (Tally::default(), named("alice"));
+        let shares = [
+            (Kind::End, PRINCIPAL_ENDS_MAX),
+            (Kind::BriefEnd, PRINCIPAL_BRIEF_ENDS_MAX),
+            (Kind::Wide, PRINCIPAL_WIDE_ENDS_MAX),
+            (Kind::Exchange, PRINCIPAL_EXCHANGES_MAX),
+            (Kind::Change, PRINCIPAL_CHANGES_MAX),
+        ];
+        for (kind, most) in shares {
+            let taken: Vec<usize> = std::iter::from_fn(|| tally.take(kind, Some(&alice), at(10), at(0)))
+                .map(|room| room.number)
+                .collect();
+            assert_eq!(taken, (1..=most).collect::<Vec<usize>>(), "{kind:?}");
+        }
+    }
+
+    #[test]
+    fn what_was_not_written_does_not_count() {
+        let (tally, alice) = (Tally::default(), named("alice"));
+        let take = |until| tally.take(Kind::Wide, Some(&alice), at(until), at(0));
+        let rooms: Vec<Room> = (0..PRINCIPAL_WIDE_ENDS_MAX).filter_map(|_| take(10)).collect();
+        assert!(take(10).is_none());
+        for room in rooms {
+            tally.give_back(room);
+        }
+        for number in 1..=PRINCIPAL_WIDE_ENDS_MAX {
+            assert_eq!(take(20).map(|room| room.number), Some(number));
+        }
+        // Given back when it was over already: nobody's room is given back in its place.
+        let late = tally.take(Kind::End, Some(&alice), at(1), at(0)).unwrap();
+        let _later = tally.take(Kind::End, Some(&alice), at(30), at(2)).unwrap();
+        tally.give_back(late);
+        assert_eq!(tally.take(Kind::End, Some(&alice), at(30), at(2)).unwrap().number, 2);
     }
 
     #[test]
     fn strangers_have_so_many_ends_together_and_each_leaves_when_it_is_over() {
         let tally = Tally::default();
-        assert!(tally.has_anonymous_room(at(5), at(0)));
+        let takes = |until, now| tally.take(Kind::Exchange, None, at(until), at(now)).is_some();
+        assert!(takes(5, 0));
         for _ in 1..ANONYMOUS_ENDS_MAX {
-            assert!(tally.has_anonymous_room(at(10), at(0)));
+            assert!(takes(10, 0));
         }
-        assert!(!tally.has_anonymous_room(at(10), at(5)));
-        assert!(tally.has_anonymous_room(at(10), at(6)));
-        assert!(!tally.has_anonymous_room(at(10), at(6)));
+        assert!(!takes(10, 5) && tally.take(Kind::End, None, at(10), at(5)).is_none(), "whatever they say");
+        assert!(takes(10, 6));
+        assert!(!takes(10, 6));
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use cloakroom_core::{
     PrincipalId, SessionRecord, SessionToken, Timestamp, Tombstone, Verdict, judge, touch_due,
 };
-use cloakroom_store::{ErrorKind, Live, OpenedSeal, Retired, SealedContents, StoreError, Verb};
+use cloakroom_store::{ErrorKind, Live, OpenedSeal, SealedContents, StoreError, Verb};
 use tracing::Span;
 
 use super::entries::{CLOCKS_APART_MAX, core_name};
@@ -13,9 +13,11 @@ use super::issue::INSTANT;
 use super::mirror::{Covered, Sight};
 use super::seal::{Claim, Seal};
 use super::{Mirror, Need, SealedStore, Seals, WhenUnreachable};
+use crate::revoke::Known;
 use crate::validate::Answer;
 use crate::{
-    ActiveSession, Activity, Event, EventKind, Presenter, Refused, SessionError, Sessions, Validation,
+    ActiveSession, Activity, Event, EventKind, Presenter, Refused, RetiredToken, SessionError, Sessions,
+    Validation,
 };
 
 /// What is believed of the list.
@@ -135,7 +137,9 @@ impl Sessions {
             (Some(Covered::Ended(tombstone)), None) | (None, Some(tombstone)) => Some(tombstone),
             (Some(Covered::Retired(retired)), _) => {
                 counters.retired.increment(1);
-                self.report_retired(&question, record, retired);
+                let known = Some(Box::new(Known::of_record(record, opened.contents.last_seen_at)));
+                let retired = RetiredToken { known, ..retired.into() };
+                self.report_retired(&question, &retired);
                 return Validation::Retired(retired);
             }
             (None, None) => None,
@@ -188,10 +192,12 @@ impl Sessions {
     }
 
     #[cold]
-    fn report_retired(&self, question: &Question<'_>, record: &SessionRecord, retired: Retired) {
-        let event = question.event(EventKind::RetiredTokenUsed).since(retired.rotated_at);
+    fn report_retired(&self, question: &Question<'_>, retired: &RetiredToken) {
+        let mut event = question.event(EventKind::RetiredTokenUsed).since(retired.rotated_at);
         // Unlike a store, the token itself says whose it was.
-        self.report(&event.about(retired.session, principal_of(record)));
+        event.known.clone_from(&retired.known);
+        let principal = retired.known.as_ref().and_then(|known| known.principal.clone());
+        self.report(&event.about(retired.session, principal));
     }
 }
 

@@ -3,15 +3,17 @@
 use std::sync::Arc;
 
 use cloakroom_core::{SessionRecord, Timestamp};
-use cloakroom_store::{Applied, Live, Retired, RevocationEntry, Scope, SealedContents, StoreError, Verb};
+use cloakroom_store::{Applied, Live, RevocationEntry, Scope, SealedContents, StoreError, Verb};
 
 use super::doubts::Exchange;
 use super::entries::{core_name, full};
 use super::mirror::Covered;
 use super::seal::{Claim, Seal};
+use super::tally::{Kind, Room};
 use super::validate::expired;
 use super::{Mirror, Need, Replay, Seals, WhenUnreachable};
-use crate::{ActiveSession, Changes, Renewal, Renewed, SessionError, Sessions, Written};
+use crate::revoke::Known;
+use crate::{ActiveSession, Changes, Renewal, Renewed, RetiredToken, SessionError, Sessions, Written};
 
 impl Sessions {
     /// Makes changes to what `session` holds, and seals it anew at once: what is too large changes nothing.
@@ -31,7 +33,9 @@ impl Sessions {
                 self.refuse_resurrection(&tombstone, now);
                 return Ok(Written::Ended(tombstone));
             }
-            Some(Covered::Retired(retired)) => return Ok(Written::Retired(retired)),
+            Some(Covered::Retired(retired)) => {
+                return Ok(Written::Retired(retired_of(&before, retired.rotated_at)));
+            }
             None => {}
         }
         let mut record = SessionRecord::clone(&before.record);
@@ -48,8 +52,10 @@ impl Sessions {
         let token = seals.seal(&contents, now)?;
         if let (Replay::Changes, true, Some(mirror)) = (seals.policy.replay(), is_signed_in, seals.mirror()) {
             let scope = Scope::Floor { session: contents.record.id, version };
+            let room =
+                seals.room_for_copies(mirror, &before, Kind::Change, now).map_err(SessionError::Store)?;
             let floor = seals.entry_of_copies(mirror, &before, scope, now)?;
-            self.write_or_owe(seals, mirror, floor).await.map_err(SessionError::Store)?;
+            self.write_or_owe(seals, mirror, floor, room).await.map_err(SessionError::Store)?;
         }
         let seal = Seal::of(&contents, Some(token));
         let session = ActiveSession::sealed(live(contents), seal);
@@ -72,7 +78,9 @@ impl Sessions {
                 self.refuse_resurrection(&tombstone, now);
                 return Ok(Renewed::Ended(tombstone));
             }
-            Some(Covered::Retired(retired)) => return Ok(Renewed::Retired(retired)),
+            Some(Covered::Retired(retired)) => {
+                return Ok(Renewed::Retired(retired_of(&before, retired.rotated_at)));
+            }
             None => {}
         }
         let mut record = SessionRecord::clone(&before.record);
@@ -80,9 +88,9 @@ impl Sessions {
         let old = session.binding().map(core_name).unwrap_or_default();
         let (scope, version) = match seals.mirror() {
             Some(mirror) => {
-                let (scope, version) =
+                let (scope, version, room) =
                     seals.exchange_of(mirror, &before, old, now).map_err(SessionError::Store)?;
-                (Some((mirror, scope)), version)
+                (Some((mirror, scope, room)), version)
             }
             None => (None, before.version.next()),
         };
@@ -93,12 +101,18 @@ impl Sessions {
             known: before.known,
             core: seals.new_core()?,
         };
-        let token = seals.seal(&contents, now)?;
+        let token = match seals.seal(&contents, now) {
+            Ok(token) => token,
+            Err(error) => {
+                scope.into_iter().for_each(|(.., room)| seals.unwritten(room));
+                return Err(error);
+            }
+        };
         let seal = Seal::of(&contents, None);
         let exchange = self.streams().exchanging(session.id(), session.digest(), seal.binding.digest());
-        if let Some((mirror, scope)) = scope {
+        if let Some((mirror, scope, room)) = scope {
             let entry = seals.entry_of_copies(mirror, &before, scope, now)?;
-            self.write_or_owe(seals, mirror, entry.clone()).await.map_err(SessionError::Store)?;
+            self.write_or_owe(seals, mirror, entry.clone(), room).await.map_err(SessionError::Store)?;
             // The list decides between two exchanges of one token: the one that stands first in it. Where it cannot be read, the old
             // token is dead, and the new one has to be handed out; who came first turns out later.
             let read = mirror.refresh(Need::Fresh).await;
@@ -106,7 +120,7 @@ impl Sessions {
             match read {
                 Ok(()) => {
                     if let Some(rotated_at) = exchange.lost_to_another(mirror) {
-                        return Ok(Renewed::Retired(Retired { session: before.record.id, rotated_at }));
+                        return Ok(Renewed::Retired(retired_of(&before, rotated_at)));
                     }
                 }
                 Err(_) => exchange.leave_in_doubt(seals, mirror, now),
@@ -122,12 +136,13 @@ impl Sessions {
     ///
     /// Where the list refuses, nothing has changed and the old copy lives on. Where nobody knows whether it took it, the old copy
     /// may be dead: the new one has to be handed out, or its client would be left with neither. The entry holds here then, and is
-    /// offered to the list until it has it.
+    /// offered to the list until it has it. What was refused gives its room back.
     async fn write_or_owe(
         &self,
         seals: &Seals,
         mirror: &Mirror,
         entry: RevocationEntry,
+        room: Room,
     ) -> Result<(), StoreError> {
         let entries = [entry];
         let mut may_fail = seals.policy.when_unreachable() == WhenUnreachable::Closed;
@@ -135,7 +150,10 @@ impl Sessions {
             match self.ask(Verb::End, mirror.write(&entries)).await {
                 Ok(()) => return Ok(()),
                 Err(error) if error.applied() == Applied::Unknown => may_fail = false,
-                Err(error) if may_fail => return Err(error),
+                Err(error) if may_fail => {
+                    seals.unwritten(room);
+                    return Err(error);
+                }
                 Err(_) => break,
             }
         }
@@ -157,6 +175,12 @@ impl Seals {
         let covered = self.mirror().and_then(|mirror| mirror.covers(&claim));
         covered.or_else(|| expired(&contents.record, contents.last_seen_at, now).map(Covered::Ended))
     }
+}
+
+/// The token of these contents, which was exchanged for another at that instant.
+fn retired_of(contents: &SealedContents, rotated_at: Timestamp) -> RetiredToken {
+    let known = Known::of_record(&contents.record, contents.last_seen_at);
+    RetiredToken { session: known.session, rotated_at, known: Some(Box::new(known)) }
 }
 
 fn live(contents: SealedContents) -> Live {

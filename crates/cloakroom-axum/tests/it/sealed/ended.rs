@@ -5,6 +5,7 @@ use std::time::Duration;
 use axum::routing::any;
 use cloakroom::{ActiveSession, EndReason, Revocation, Selector, Timestamp, Validation};
 use cloakroom_axum::{Inspection, Inspector, Rejection, RequestFacts, Session};
+use cloakroom_store::Scope;
 
 use super::{COUNT, INTERVAL, beside, site};
 use crate::site::{Cookie, Kind, run};
@@ -34,6 +35,24 @@ fn what_was_exchanged_or_ended_on_one_node_is_refused_by_another() {
                 assert_eq!(elsewhere.post("/who").await.status, 200, "{path}: the new token lives");
             }
         }
+    });
+}
+
+#[test]
+fn who_signs_out_with_a_token_that_was_exchanged_ends_the_session_for_as_long_as_it_could_live() {
+    run(async {
+        let here = site(Kind::Sealed);
+        let mut browser = here.browser();
+        browser.post("/sign-in?alice").await;
+        let mut copy = browser.clone();
+        assert_eq!(browser.post("/rotate").await.status, 200);
+        let lives_until = here.sessions.now().plus(cloakroom::Policy::default().timeouts().absolute);
+        assert_eq!(copy.post("/sign-out").await.status, 200);
+        assert_eq!(browser.post("/who").await.told(), (401, "session_ended".into()));
+        let entries = here.list.entries().await;
+        let ends: Vec<_> = entries.iter().filter(|entry| matches!(entry.scope, Scope::Session(_))).collect();
+        let [end] = ends[..] else { panic!("one session: {entries:?}") };
+        assert_eq!((end.reason, end.until), (EndReason::SignedOut, lives_until));
     });
 }
 

@@ -14,9 +14,9 @@ use super::support::{Pair, Site};
 use crate::support::{ABSOLUTE, IDLE, World, policy, principal};
 
 /// More than one principal's share, as is written in the engine.
-const MANY: usize = 300;
+const MANY: usize = 1_100;
 
-async fn sign_out(node: &World, session: &cloakroom::ActiveSession) {
+pub(crate) async fn sign_out(node: &World, session: &cloakroom::ActiveSession) {
     let because = Revocation::by_system(EndReason::SignedOut).of(session);
     node.sessions.revoke(&Selector::One(session.id()), because).await.unwrap();
 }
@@ -43,7 +43,11 @@ async fn ends_of_one_principal_become_an_end_of_all_theirs_and_nobody_elses() {
 }
 
 /// Exchanges a session's token so many times; every token that it was given.
-async fn exchanged(node: &World, first: &ActiveSession, times: usize) -> Vec<(SessionToken, ActiveSession)> {
+pub(crate) async fn exchanged(
+    node: &World,
+    first: &ActiveSession,
+    times: usize,
+) -> Vec<(SessionToken, ActiveSession)> {
     let mut all: Vec<(SessionToken, ActiveSession)> = Vec::new();
     for _ in 0..times {
         let present = all.last().map_or(first, |(_, session)| session);
@@ -54,7 +58,7 @@ async fn exchanged(node: &World, first: &ActiveSession, times: usize) -> Vec<(Se
     all
 }
 
-fn entries_of(node: &World) -> usize {
+pub(crate) fn entries_of(node: &World) -> usize {
     let cloakroom::Reach::Sealed(state) = node.sessions.reach() else { panic!("it is sealed") };
     state.list.unwrap().entries
 }

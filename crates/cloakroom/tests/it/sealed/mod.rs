@@ -7,6 +7,7 @@ mod life;
 mod nodes;
 mod outages;
 mod replay;
+mod shares;
 mod streams;
 mod support;
 mod upkeep;

@@ -165,6 +165,8 @@ pub(crate) enum Fate {
     Cut,
     /// What adds is carried out, and nobody hears of it; the rest is answered.
     AddsUnheard,
+    /// What adds is refused, and nothing of it is there; the rest is answered.
+    AddsRefused,
     /// What adds gets lost, and nobody knows; the rest is answered.
     AddsLost,
     /// They take their time: others come in between.
@@ -206,9 +208,14 @@ impl Wire {
 
     /// The entries in the list now.
     pub(crate) async fn entries(&self) -> Vec<RevocationEntry> {
-        match self.inside().read(Place::START, usize::MAX).await.unwrap() {
-            Reading::Entries { entries, .. } => entries.into_iter().map(|(_, entry)| entry).collect(),
-            Reading::Lost => panic!("a start is never lost"),
+        let (list, mut place, mut all) = (self.inside(), Place::START, Vec::new());
+        loop {
+            let Reading::Entries { entries, .. } = list.read(place, 1_000).await.unwrap() else {
+                panic!("nothing is lost meanwhile")
+            };
+            let Some((number, last)) = entries.last() else { return all };
+            place = Place { number: *number, nonce: last.nonce };
+            all.extend(entries.into_iter().map(|(_, entry)| entry));
         }
     }
 
@@ -220,6 +227,9 @@ impl Wire {
             Fate::Cut => Err(StoreError::new(ErrorKind::Unavailable, "memory", verb)),
             Fate::ReadsCut if verb == Verb::Watch => {
                 Err(StoreError::new(ErrorKind::Unavailable, "memory", verb))
+            }
+            Fate::AddsRefused if verb == Verb::End => {
+                Err(StoreError::new(ErrorKind::ReadOnly, "memory", verb))
             }
             Fate::AddsLost if verb == Verb::End => Err(unheard()),
             Fate::Late(time) | Fate::Crawls(time) if verb == Verb::Watch => {

@@ -1,0 +1,217 @@
+//! What one account can make of entries: in the list, and in every node's memory.
+
+use std::future::IntoFuture as _;
+use std::time::Duration;
+
+use cloakroom::{
+    Actor, Attribute, Changes, EndReason, ErrorKind, Event, EventKind, Renewal, Replay, Revocation,
+    SealedPolicy, Selector, SessionError, SessionToken, Validation, Written,
+};
+use cloakroom_store::{Applied, Scope};
+
+use super::bounds::{entries_of, exchanged, sign_out};
+use super::support::{Fate, Pair};
+use crate::support::{ABSOLUTE, World, principal};
+
+/// Ends a session as detection does that saw a token of it used again: by what the event knows.
+async fn end_replayed(node: &World, token: &SessionToken) {
+    node.look(token).await;
+    let replay =
+        node.ears.events().into_iter().find(|event| event.kind == EventKind::RetiredTokenUsed).unwrap();
+    let because = Revocation::by_system(EndReason::Compromised).about(&replay);
+    node.sessions.revoke(&Selector::One(replay.session.unwrap()), because).await.unwrap();
+}
+
+#[tokio::test]
+async fn the_end_of_a_session_by_a_token_that_was_exchanged_is_remembered_no_longer_than_it_could_have_lived()
+{
+    let pair = Pair::new();
+    let (alice, bob) = (pair.here.sign_in("alice").await, pair.here.sign_in("bob").await);
+    for issued in [&alice, &bob] {
+        exchanged(&pair.here, &issued.session, 1).await;
+    }
+    end_replayed(&pair.here, &alice.token).await;
+    let Validation::Retired(retired) = pair.here.look(&bob.token).await else { panic!("it was exchanged") };
+    let because = Revocation::by_system(EndReason::SignedOut).of_retired(&retired);
+    pair.here.sessions.revoke(&Selector::One(retired.session), because).await.unwrap();
+    let entries = pair.wire.entries().await;
+    let ends: Vec<_> = entries.iter().filter(|entry| matches!(entry.scope, Scope::Session(_))).collect();
+    assert_eq!(ends.len(), 2);
+    for end in ends {
+        assert_eq!(end.until, alice.session.absolute_expires_at());
+    }
+    let told = pair
+        .here
+        .ears
+        .events()
+        .into_iter()
+        .find(|event| event.kind == EventKind::Ended(EndReason::SignedOut));
+    assert_eq!(told.unwrap().principal, Some(principal("bob")), "the token says whose it was");
+}
+
+#[tokio::test]
+async fn whoever_signs_in_exchanges_and_replays_all_day_fills_neither_the_list_nor_any_memory() {
+    let pair = Pair::new();
+    let mut refused = 0;
+    for _ in 0..ENDS_AT_MOST + WIDE_AT_MOST + 50 {
+        let issued = pair.here.sign_in("alice").await;
+        exchanged(&pair.here, &issued.session, 1).await;
+        pair.here.look(&issued.token).await;
+        let events = pair.here.ears.events();
+        let replay = events.into_iter().find(|event| event.kind == EventKind::RetiredTokenUsed).unwrap();
+        let because = Revocation::by_system(EndReason::Compromised).about(&replay);
+        match pair.here.sessions.revoke(&Selector::One(issued.session.id()), because).await {
+            Ok(_) => {}
+            Err(error) => {
+                assert_eq!(error.kind(), ErrorKind::Full);
+                refused += 1;
+            }
+        }
+    }
+    assert_eq!(refused, 50);
+    let entries = pair.wire.entries().await;
+    let of = |holds: fn(&Scope) -> bool| entries.iter().filter(|entry| holds(&entry.scope)).count();
+    assert_eq!(of(|scope| matches!(scope, Scope::Principal { .. })), WIDE_AT_MOST);
+    assert_eq!(of(|scope| matches!(scope, Scope::Session(_))), ENDS_AT_MOST + WIDE_AT_MOST);
+    let bob = pair.here.sign_in("bob").await;
+    sign_out(&pair.here, &bob.session).await;
+    assert!(!pair.here.is_active(&bob.token).await, "others are not concerned");
+    // What is left after a while: what is over takes no room.
+    pair.pass(ABSOLUTE + Duration::from_secs(1_300));
+    while pair.here.sessions.sweep().await.unwrap().more {}
+    assert!(entries_of(&pair.here) <= 2, "{} entries", entries_of(&pair.here));
+    assert!(pair.wire.entries().await.len() <= WIDE_AT_MOST + 1, "{}", pair.wire.entries().await.len());
+}
+
+#[tokio::test]
+async fn whoever_ends_everything_of_theirs_in_a_loop_has_a_share_of_the_list_and_staff_ends_it_all_the_same()
+{
+    let pair = Pair::new();
+    let issued = pair.here.sign_in("alice").await;
+    let others = Selector::Principal { principal: principal("alice"), except: Some(issued.session.id()) };
+    let by = |actor: Actor| Revocation::new(EndReason::RevokedByUser, actor);
+    let asked =
+        || pair.here.sessions.revoke(&others, by(Actor::User(Some(principal("alice"))))).into_future();
+    for _ in 0..WIDE_AT_MOST {
+        asked().await.unwrap();
+    }
+    let error = asked().await.unwrap_err();
+    assert_eq!((error.kind(), error.applied()), (ErrorKind::Full, Applied::No));
+    assert_eq!(pair.wire.entries().await.len(), WIDE_AT_MOST);
+    pair.read().await;
+    assert!(entries_of(&pair.here) <= 2, "{} entries", entries_of(&pair.here));
+    assert!(pair.here.is_active(&issued.token).await);
+    let everywhere = Selector::Principal { principal: principal("alice"), except: None };
+    pair.here.sessions.revoke(&everywhere, by(Actor::Operator)).await.unwrap();
+    assert!(!pair.here.is_active(&issued.token).await);
+}
+
+#[tokio::test]
+async fn where_older_copies_are_refused_one_principals_changes_have_a_share_of_the_list() {
+    let pair = Pair::under(SealedPolicy::default().with_replay(Replay::Changes));
+    let issued = pair.here.sign_in("alice").await;
+    let mut current = issued.session.clone();
+    let mut refused = 0;
+    for number in 0..CHANGES_AT_MOST + 5 {
+        if number.is_multiple_of(1_000) {
+            pair.read().await;
+        }
+        let changes = Changes::new().set(&Attribute::new("cart"), &number).unwrap();
+        match pair.here.sessions.apply(&current, changes).await {
+            Ok(Written::Done(session)) => current = session,
+            Err(SessionError::Store(error)) => {
+                assert_eq!(error.kind(), ErrorKind::Full, "{error}");
+                refused += 1;
+            }
+            other => panic!("it lives: {other:?}"),
+        }
+    }
+    assert_eq!(refused, 5);
+    assert_eq!(pair.wire.entries().await.len(), CHANGES_AT_MOST);
+    assert!(pair.here.is_active(current.replacement().unwrap()).await, "the session goes on");
+    sign_out(&pair.here, &current).await;
+    assert!(!pair.here.is_active(current.replacement().unwrap()).await, "and can be ended");
+}
+
+#[tokio::test]
+async fn an_end_that_was_refused_takes_no_room() {
+    let pair = Pair::new();
+    let (issued, other) = (pair.here.sign_in("alice").await, pair.here.sign_in("alice").await);
+    pair.wire.set(Fate::AddsRefused);
+    let because = Revocation::by_system(EndReason::SignedOut).of(&issued.session);
+    let visit = pair.here.visitor().await;
+    let strange = Revocation::by_system(EndReason::SignedOut).of(&visit.session);
+    for _ in 0..ENDS_AT_MOST + 1 {
+        let selector = Selector::One(issued.session.id());
+        pair.here.sessions.revoke(&selector, because.clone()).await.unwrap_err();
+        let selector = Selector::One(visit.session.id());
+        pair.here.sessions.revoke(&selector, strange.clone()).await.unwrap_err();
+        pair.here.sessions.rotate(&issued.session, Renewal::new()).await.unwrap_err();
+    }
+    pair.wire.set(Fate::Answered);
+    let exchanged = exchanged(&pair.here, &issued.session, 1).await;
+    sign_out(&pair.here, &exchanged[0].1).await;
+    assert!(pair.here.is_active(&other.token).await, "one session ended, and no other");
+    let entries = pair.wire.entries().await;
+    assert!(
+        entries.iter().any(|entry| matches!(entry.scope, Scope::Token { .. })),
+        "kept apart: {entries:?}"
+    );
+    assert!(!entries.iter().any(|entry| matches!(entry.scope, Scope::Principal { .. })), "{entries:?}");
+}
+
+#[tokio::test]
+async fn one_end_too_many_ends_all_of_a_principals_and_everybody_is_told_why() {
+    let pair = Pair::new();
+    let device = pair.here.sign_in("alice").await;
+    for _ in 0..ENDS_AT_MOST {
+        let issued = pair.here.sign_in("alice").await;
+        sign_out(&pair.here, &issued.session).await;
+    }
+    assert!(pair.here.is_active(&device.token).await);
+    let last = pair.here.sign_in("alice").await;
+    let wish = pair.here.wish("alice").replacing(&last.session, &cloakroom::Carry::All);
+    pair.here.ears.events();
+    let newer = pair.here.sessions.issue(wish).await.unwrap().expect_issued();
+    let told: Vec<Event> = pair.here.ears.events();
+    let widened: Vec<&Event> =
+        told.iter().filter(|event| event.kind == EventKind::Ended(EndReason::SessionLimit)).collect();
+    let [event] = widened[..] else { panic!("told once: {told:?}") };
+    assert_eq!((event.session, &event.principal), (None, &Some(principal("alice"))));
+    let reason = |said: Validation| match said {
+        Validation::Ended(tombstone) => tombstone.reason,
+        other => panic!("it is over: {other:?}"),
+    };
+    assert_eq!(reason(pair.here.look(&device.token).await), EndReason::SessionLimit);
+    assert_eq!(reason(pair.here.look(&last.token).await), EndReason::Replaced, "its client has another");
+    assert!(pair.here.is_active(&newer.token).await);
+    pair.read().await;
+    assert_eq!(reason(pair.there.look(&device.token).await), EndReason::SessionLimit);
+    assert_eq!(reason(pair.there.look(&last.token).await), EndReason::Replaced);
+    pair.pass(Duration::from_secs(1_300));
+    pair.here.sessions.sweep().await.unwrap();
+    assert!(!pair.here.is_active(&last.token).await, "and stays over");
+}
+
+#[tokio::test]
+async fn whatever_signs_in_and_out_all_day_long_ends_nothing_but_what_it_signed_in() {
+    let pair = Pair::new();
+    let mut times = 0;
+    let beginning = pair.here.sessions.now();
+    while pair.here.sessions.now().since(beginning) < ABSOLUTE - Duration::from_secs(60) {
+        let issued = pair.here.sign_in("monitor").await;
+        sign_out(&pair.here, &issued.session).await;
+        pair.pass(Duration::from_secs(2));
+        times += 1;
+    }
+    assert!(times > ENDS_AT_MOST, "more than are remembered at once");
+    let entries = pair.wire.entries().await;
+    assert!(!entries.iter().any(|entry| matches!(entry.scope, Scope::Principal { .. })));
+}
+
+/// Ends of one principal's sessions that are written down one by one, as in the engine.
+const ENDS_AT_MOST: usize = 256 + 768;
+/// Ends of everything that one principal has, as in the engine.
+const WIDE_AT_MOST: usize = 4_096;
+/// Changes of one principal's sessions, as in the engine.
+const CHANGES_AT_MOST: usize = 65_536;
