@@ -85,9 +85,18 @@ impl KeyRing {
     ///
     /// # Errors
     /// [`RingError::TooMany`], until the window of an older key has passed; [`RingError::Clock`] where a key was made later than
-    /// `rotation.now`: by a clock that is late the old keys would be over before their time.
+    /// `rotation.now`: by a clock that is late the old keys would be over before their time; [`RingError::Overtaken`] where a
+    /// rotation that was put off begins later than this one.
     pub fn rotated(&self, key: NewKey, rotation: &Rotation) -> Result<Self, RingError> {
-        Self::rotate(self.keys.iter(), key, rotation)
+        let rotated = Self::rotate(self.keys.iter(), key, rotation)?;
+        let seals_from = rotation.now.plus(rotation.spread);
+        for later in self.keys.iter().filter(|key| !key.is_over(rotation.now)) {
+            // The key that began last seals. This one would take over again, and be forgotten while it seals.
+            if let Some(at) = later.seals_from.filter(|at| *at > seals_from) {
+                return Err(RingError::Overtaken { key: later.id, at });
+            }
+        }
+        Ok(rotated)
     }
 
     /// The ring after a rotation, and without the key called `stolen`, every key that was made later, and the one that still
@@ -267,6 +276,14 @@ pub enum RingError {
         newest: Timestamp,
         /// What the clock says.
         now: Timestamp,
+    },
+    /// A key begins later than the new one would.
+    #[error("key {key} seals from {at} on, later than a new one would")]
+    Overtaken {
+        /// Which.
+        key: KeyId,
+        /// When it begins.
+        at: Timestamp,
     },
     /// None has this id.
     #[error("there is no key {0}")]

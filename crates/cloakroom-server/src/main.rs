@@ -50,10 +50,13 @@ fn main() -> ExitCode {
 
 fn run_server(config: cloakroom_server::config::Config, surroundings: Surroundings) -> cli::ExitCode {
     let served = tokio::runtime::Builder::new_multi_thread().enable_all().build().map(|runtime| {
-        runtime.block_on(async {
+        let served = runtime.block_on(async {
             let shutdown = terminated()?;
             Ok::<_, io::Error>(serve(config, surroundings, &mut io::stdout(), shutdown).await)
-        })
+        });
+        // A thread may hang in a file system that does not answer. Nothing is left to wait for.
+        runtime.shutdown_timeout(LAST_MOMENT);
+        served
     });
     let (cause, remedy) = match served {
         Ok(Ok(Ok(()))) => return cli::ExitCode::Done,
@@ -93,3 +96,6 @@ fn terminal_prompt() -> Option<cli::AskSecret> {
 fn ask(prompt: &str) -> io::Result<String> {
     rpassword::prompt_password(prompt)
 }
+
+/// For how long threads are waited for that nobody needs any more.
+const LAST_MOMENT: std::time::Duration = std::time::Duration::from_secs(2);

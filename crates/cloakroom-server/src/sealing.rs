@@ -63,6 +63,9 @@ impl From<KeyFileError> for KeysError {
                 "`cloakroom keys list` shows all keys"
             }
             KeyFileError::Ring { source: RingError::Clock { .. }, .. } => "set the clock of this machine",
+            KeyFileError::Ring { source: RingError::Overtaken { .. }, .. } => {
+                "wait until then, or give the new one longer with --seals-in"
+            }
             KeyFileError::Busy { .. } => "try again",
             _ => "restore the file from a copy; without one, move it away and everybody signs in again",
         };
@@ -98,8 +101,7 @@ impl Keys {
             })?;
             return Ok(Self::Environment(ring));
         }
-        let path = config.sealed_keys_path().unwrap_or_else(|| config.data_dir.join("sealed.keys"));
-        Ok(Self::File(KeyFile::at(path)))
+        Ok(Self::File(KeyFile::at(config.sealed_keys_file())))
     }
 
     /// The keys as they are now. Blocks for as long as reading the file takes.
@@ -159,18 +161,35 @@ pub(crate) async fn follow(
 ) {
     let Keys::File(file) = keys else { return };
     let (file, now) = (Arc::new(file), Arc::new(now));
+    let look_now = {
+        let (ring, now) = (Arc::clone(&ring), Arc::clone(&now));
+        move || look(&ring, &file, now())
+    };
+    follow_by(look_now, &ring, &sessions, &*now, stopped).await;
+}
+
+/// The same, where `look` says whether other keys are in force. It may hang, as file systems over networks do: whoever stops does
+/// not wait for it.
+async fn follow_by(
+    look: impl Fn() -> Result<bool, KeysError> + Clone + Send + 'static,
+    ring: &SharedRing,
+    sessions: &Sessions,
+    now: impl Fn() -> Timestamp,
+    stopped: impl Future<Output = ()>,
+) {
     let mut turns = tokio::time::interval(LOOK_EVERY);
-    let mut told = None;
+    turns.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut trouble = Trouble::default();
     tokio::pin!(stopped);
     loop {
-        tokio::select! {
+        let looked = async {
+            turns.tick().await;
+            tokio::task::spawn_blocking(look.clone()).await
+        };
+        let looked = tokio::select! {
             biased;
             () = &mut stopped => return,
-            _ = turns.tick() => {}
-        }
-        let looked = {
-            let (ring, file, now) = (Arc::clone(&ring), Arc::clone(&file), Arc::clone(&now));
-            tokio::task::spawn_blocking(move || look(&ring, &file, now())).await
+            looked = looked => looked,
         };
         if ring.has_lost_keys(now()) {
             tracing::warn!(
@@ -188,7 +207,8 @@ pub(crate) async fn follow(
             Ok(Err(error)) => Some(error.cause),
             Err(error) => Some(error.to_string()),
         };
-        if let Some(cause) = error.as_ref().filter(|cause| told.as_ref() != Some(*cause)) {
+        if trouble.is_to_be_told(error.as_deref()) {
+            let cause = error.unwrap_or_default();
             let event = "sealing_keys_unreadable";
             tracing::error!(
                 event,
@@ -196,7 +216,31 @@ pub(crate) async fn follow(
                 "the keys that seal sessions cannot be read again; those of before stay in force"
             );
         }
-        told = error;
+    }
+}
+
+/// What is wrong with the keys, and for how many looks it has not been told. It is told for as long as it lasts.
+#[derive(Default)]
+struct Trouble {
+    told: Option<(String, u32)>,
+}
+
+impl Trouble {
+    fn is_to_be_told(&mut self, error: Option<&str>) -> bool {
+        let Some(cause) = error else {
+            self.told = None;
+            return false;
+        };
+        match &mut self.told {
+            Some((told, since)) if told == cause && *since + 1 < TOLD_EVERY => {
+                *since += 1;
+                false
+            }
+            _ => {
+                self.told = Some((cause.to_owned(), 0));
+                true
+            }
+        }
     }
 }
 
@@ -305,6 +349,8 @@ const OLD: Duration = Duration::from_secs(365 * DAY);
 pub(crate) const VARIABLE: &str = "CLOAKROOM__SEALED__KEYS";
 /// How often the file is looked at: well within [`SPREAD`]. One question to the file system.
 pub(crate) const LOOK_EVERY: Duration = Duration::from_secs(5);
+/// Looks for each time that one and the same trouble is told: five minutes.
+const TOLD_EVERY: u32 = 60;
 /// The longest that a rotation may be put off: whoever forgets to copy a file in a week forgets it.
 pub(crate) const LONGEST_SPREAD: Duration = Duration::from_secs(7 * DAY);
 /// For how long a new key only opens, where nobody says otherwise: every server has read it by then, also where the file is copied by hand or a clock is
@@ -355,6 +401,44 @@ mod tests {
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o640)).unwrap();
         let error = open(&config, now, &OsRandom).unwrap_err();
         assert!(error.cause().contains("mode 0640") && error.cause().contains("chmod 600"), "{error:?}");
+    }
+
+    #[tokio::test]
+    async fn a_file_system_that_hangs_holds_nobody_up_who_stops() {
+        let dir = tempfile::tempdir().unwrap();
+        let config = config(dir.path(), "");
+        let opened = open(&config, Timestamp::from_millis(1_800_000_000_000), &OsRandom).unwrap();
+        let sealing: Arc<dyn Sealing> = opened.sealer.clone();
+        let sessions = Sessions::sealed_shared(sealing).policy(config.policy.clone()).build().unwrap();
+        let (hangs, told) = std::sync::mpsc::sync_channel(1);
+        let (release, released) = std::sync::mpsc::channel::<()>();
+        let released = Arc::new(std::sync::Mutex::new(released));
+        let look = move || {
+            hangs.send(()).unwrap();
+            let _ = released.lock().unwrap().recv();
+            Ok(false)
+        };
+        let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+        let ring = Arc::clone(&opened.ring);
+        let following = tokio::spawn(async move {
+            let now = || Timestamp::from_millis(1_800_000_000_000);
+            follow_by(look, &ring, &sessions, now, async { drop(stopped.await) }).await;
+        });
+        tokio::task::spawn_blocking(move || told.recv().unwrap()).await.unwrap();
+        stop.send(()).unwrap();
+        tokio::time::timeout(Duration::from_secs(60), following).await.expect("it stops").unwrap();
+        drop(release);
+    }
+
+    #[test]
+    fn what_is_wrong_with_the_keys_is_told_for_as_long_as_it_lasts() {
+        let mut trouble = Trouble::default();
+        let told: Vec<bool> = (0..=TOLD_EVERY).map(|_| trouble.is_to_be_told(Some("hidden"))).collect();
+        let expected: Vec<bool> = (0..=TOLD_EVERY).map(|look| look % TOLD_EVERY == 0).collect();
+        assert_eq!(told, expected);
+        assert!(trouble.is_to_be_told(Some("torn")), "another trouble is told at once");
+        assert!(!trouble.is_to_be_told(None));
+        assert!(trouble.is_to_be_told(Some("torn")), "and one that is back");
     }
 
     #[tokio::test(start_paused = true)]

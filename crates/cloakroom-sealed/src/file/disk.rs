@@ -140,7 +140,21 @@ fn check(path: &Path, metadata: &Metadata) -> Result<(), KeyFileError> {
         return Err(KeyFileError::Foreign { path: path.to_owned(), owner, user });
     }
     let mode = metadata.mode() & PERMISSIONS;
-    if mode & OTHERS == 0 { Ok(()) } else { Err(KeyFileError::Exposed { path: path.to_owned(), mode }) }
+    if is_exposed(mode, owner, user) {
+        return Err(KeyFileError::Exposed { path: path.to_owned(), mode });
+    }
+    Ok(())
+}
+
+/// Whether whoever should not may read or change a file with these rights.
+///
+/// A file of root's may be read by its group, if nobody but root changes it: that is how an orchestrator hands a secret to a user
+/// who cannot own it (Kubernetes with `fsGroup`: 0440, 0640), and this user could not take the right away. That `user` reads it at all
+/// tells that the group is one of theirs. One's own file has no reason to be a group's.
+#[cfg(unix)]
+const fn is_exposed(mode: u32, owner: u32, user: u32) -> bool {
+    let shared = if owner == ROOT && user != ROOT { OTHERS & !GROUP_READS } else { OTHERS };
+    mode & shared != 0
 }
 
 #[cfg(not(unix))]
@@ -175,3 +189,27 @@ const PERMISSIONS: u32 = 0o7777;
 /// Any right of group or others.
 #[cfg(unix)]
 const OTHERS: u32 = 0o077;
+#[cfg(unix)]
+const GROUP_READS: u32 = 0o040;
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_of_roots_may_be_read_by_its_group_and_ones_own_by_nobody_else() {
+        let (me, root) = (1_000, ROOT);
+        for mode in [0o400, 0o600, 0o700] {
+            assert!(
+                !is_exposed(mode, me, me) && !is_exposed(mode, root, me) && !is_exposed(mode, root, root)
+            );
+        }
+        for mode in [0o440, 0o640] {
+            assert!(!is_exposed(mode, root, me), "{mode:o}: as a secret is mounted");
+            assert!(is_exposed(mode, me, me) && is_exposed(mode, root, root), "{mode:o}");
+        }
+        for mode in [0o444, 0o644, 0o660, 0o460, 0o650, 0o604, 0o642] {
+            assert!(is_exposed(mode, root, me), "{mode:o}");
+        }
+    }
+}

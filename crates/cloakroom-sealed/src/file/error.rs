@@ -38,7 +38,7 @@ pub enum KeyFileError {
         /// Where it is.
         path: PathBuf,
     },
-    /// Others may read it.
+    /// Others may read it. A file of root's may be read by its group, where this process is not root's.
     #[error("{path}: others than its owner have rights to these keys (mode {mode:04o}); run: chmod 600 {path}", path = .path.display())]
     Exposed {
         /// Where it is.

@@ -285,9 +285,32 @@ fn a_clock_that_is_ahead_forgets_no_key_that_others_open_with_and_one_that_is_la
     assert_eq!(opened(&rotated, &ring, NOW, NOW.plus(MINUTE)), Ok(true));
     // Late by more than clocks may be: the old key would be over before its time.
     let apart = 5 * MINUTE;
-    assert!(ring.rotated(new_key(3), &rotation(NOW.minus(apart))).is_ok());
+    let behind = rotation(NOW.minus(apart));
+    assert!(ring.rotated(new_key(3), &Rotation { spread: behind.spread + apart, ..behind }).is_ok());
     let late = NOW.minus(apart + Duration::from_millis(1));
     let error = ring.rotated(new_key(3), &rotation(late)).unwrap_err();
     assert_eq!(error, RingError::Clock { newest: NOW, now: late });
     assert!(error.to_string().contains("set the clock right"), "{error}");
+}
+
+#[test]
+fn a_rotation_that_was_put_off_is_not_overtaken_by_one_that_begins_before_it() {
+    let put_off = Rotation { spread: 10_080 * MINUTE, ..rotation(NOW) };
+    let ring = KeyRing::first(new_key(1), NOW.minus(MINUTE)).rotated(new_key(2), &put_off).unwrap();
+    let begins = NOW.plus(put_off.spread);
+    let hour = NOW.plus(60 * MINUTE);
+    let overtaken = RingError::Overtaken { key: new_key(2).id(), at: begins };
+    assert_eq!(ring.rotated(new_key(3), &rotation(hour)).unwrap_err(), overtaken);
+    // One that begins at the same instant, or later, is none that overtakes.
+    let last = begins.minus(MINUTE / 2);
+    assert_eq!(
+        ring.rotated(new_key(3), &rotation(last.minus(Duration::from_millis(1)))).unwrap_err(),
+        overtaken
+    );
+    let ring = ring.rotated(new_key(3), &rotation(last)).unwrap();
+    assert_eq!(sealed_by(&ring, begins), 3);
+    // What was stolen is no time to wait for: the key that was put off goes.
+    let of_two = KeyRing::first(new_key(1), NOW.minus(MINUTE)).rotated(new_key(2), &put_off).unwrap();
+    let revoked = of_two.revoked(new_key(1).id(), new_key(3), &rotation(hour)).unwrap();
+    assert_eq!(sealed_by(&revoked, begins.plus(MINUTE)), 3);
 }

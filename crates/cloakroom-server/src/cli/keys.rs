@@ -51,16 +51,14 @@ pub(super) async fn run(
     global: &GlobalArgs,
     host: &mut Host<'_>,
 ) -> Result<(), CliError> {
-    if matches!(command, KeysCommand::Generate) {
-        return generate(global, host);
-    }
-    if !config.store.is_sealed() {
-        let cause = format!("sessions live in `{}`: no key seals them", config.store);
-        return Err(CliError::failed(cause, "set `store = \"sealed:?revocations=STORE-URL\"` first"));
-    }
     match command {
-        KeysCommand::List => list(config, global, host),
+        KeysCommand::Generate => generate(global, host),
+        KeysCommand::List => {
+            ensure_sealed(config)?;
+            list(config, global, host)
+        }
         KeysCommand::Rotate { seals_in, revoke, revoke_all, yes } => {
+            ensure_sealed(config)?;
             let stolen = match (revoke, revoke_all) {
                 (_, true) => Stolen::All,
                 (Some(id), false) => Stolen::One(*id),
@@ -71,8 +69,15 @@ pub(super) async fn run(
             }
             rotate(stolen, seals_in.unwrap_or(SPREAD), config, global, host).await
         }
-        KeysCommand::Generate => Ok(()),
     }
+}
+
+fn ensure_sealed(config: &Config) -> Result<(), CliError> {
+    if config.store.is_sealed() {
+        return Ok(());
+    }
+    let cause = format!("sessions live in `{}`: no key seals them", config.store);
+    Err(CliError::failed(cause, "set `store = \"sealed:?revocations=STORE-URL\"` first"))
 }
 
 /// Keys that somebody else has.
@@ -202,29 +207,11 @@ fn change(
     Ok(match stolen {
         Stolen::One(id) => file.revoke(id, key, &at_once)?,
         Stolen::All => file.replace_all(key, rotation.now)?,
-        Stolen::None if file.path().exists() => {
-            refuse_overtaking(&file.read()?, rotation)?;
-            file.rotate(key, rotation)?
-        }
+        Stolen::None if file.path().exists() => file.rotate(key, rotation)?,
         Stolen::None => match file.create(key, rotation.now)? {
             cloakroom_sealed::Created::Made(ring) | cloakroom_sealed::Created::WasThere(ring) => ring,
         },
     })
-}
-
-/// The key that began last seals: one that begins later than the new one would take over from it again, and be forgotten while it
-/// seals.
-fn refuse_overtaking(ring: &KeyRing, rotation: &Rotation) -> Result<(), KeysError> {
-    let seals_from = rotation.now.plus(rotation.spread);
-    for key in ring.list(rotation.now) {
-        if let KeyState::SealsFrom(at) = key.state
-            && at > seals_from
-        {
-            let cause = format!("key {} seals from {at} on, later than a new one would", key.id);
-            return Err(KeysError::new(cause, "wait until then, or give the new one longer with --seals-in"));
-        }
-    }
-    Ok(())
 }
 
 /// What happens now, and when.

@@ -86,10 +86,12 @@ impl Config {
     /// The file of the keys that seal, whether it is there or not; `None` where the environment has them.
     #[must_use]
     pub fn sealed_keys_path(&self) -> Option<PathBuf> {
-        if self.sealed.keys.is_some() {
-            return None;
-        }
-        Some(self.sealed.keys_file.clone().unwrap_or_else(|| self.data_dir.join("sealed.keys")))
+        self.sealed.keys.is_none().then(|| self.sealed_keys_file())
+    }
+
+    /// The file of the keys that seal, where they are in one.
+    pub(crate) fn sealed_keys_file(&self) -> PathBuf {
+        self.sealed.keys_file.clone().unwrap_or_else(|| self.data_dir.join("sealed.keys"))
     }
 
     /// Whether sessions are sealed, and the list of what was ended lives inside the server, out of every other process's reach.

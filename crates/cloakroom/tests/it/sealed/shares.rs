@@ -8,6 +8,7 @@ use cloakroom::{
     SealedPolicy, Selector, SessionError, SessionToken, Validation, Written,
 };
 use cloakroom_store::{Applied, Scope};
+use metrics_util::debugging::{DebugValue, DebuggingRecorder};
 
 use super::bounds::{entries_of, exchanged, sign_out};
 use super::support::{Fate, Pair};
@@ -162,6 +163,9 @@ async fn an_end_that_was_refused_takes_no_room() {
 
 #[tokio::test]
 async fn one_end_too_many_ends_all_of_a_principals_and_everybody_is_told_why() {
+    let recorder = DebuggingRecorder::new();
+    let snapshotter = recorder.snapshotter();
+    let _recorder = metrics::set_default_local_recorder(&recorder);
     let pair = Pair::new();
     let device = pair.here.sign_in("alice").await;
     for _ in 0..ENDS_AT_MOST {
@@ -178,6 +182,14 @@ async fn one_end_too_many_ends_all_of_a_principals_and_everybody_is_told_why() {
         told.iter().filter(|event| event.kind == EventKind::Ended(EndReason::SessionLimit)).collect();
     let [event] = widened[..] else { panic!("told once: {told:?}") };
     assert_eq!((event.session, &event.principal), (None, &Some(principal("alice"))));
+    let counted = snapshotter.snapshot().into_vec();
+    for (name, times) in [("cloakroom_sealed_widened_total", 1), ("cloakroom_sessions_ended_total", 1)] {
+        let series = counted.iter().find(|(key, ..)| {
+            let mut labels = key.key().labels().map(|label| label.value());
+            key.key().name() == name && labels.all(|value| value == "session_limit")
+        });
+        assert_eq!(series.map(|(.., value)| value), Some(&DebugValue::Counter(times)), "{name}");
+    }
     let reason = |said: Validation| match said {
         Validation::Ended(tombstone) => tombstone.reason,
         other => panic!("it is over: {other:?}"),
