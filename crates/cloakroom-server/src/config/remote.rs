@@ -81,6 +81,15 @@ impl StoreKind {
 impl RemoteUrl {
     /// Reads the address as the store itself will.
     pub(super) fn parse(kind: StoreKind, text: &str) -> Result<Self, StoreUrlError> {
+        if let Some((scheme, rest)) = text.split_once(':')
+            && !rest.starts_with("//")
+        {
+            // What follows may be a password: it is not repeated.
+            return Err(StoreUrlError {
+                cause: format!("has no `//` behind `{scheme}:`, and so names no host"),
+                remedy: format!("write {}", kind.example()),
+            });
+        }
         let read = match kind {
             #[cfg(feature = "postgres")]
             StoreKind::Postgres => cloakroom_postgres::PostgresOptions::from_url(text)

@@ -283,6 +283,22 @@ mod tests {
         }
     }
 
+    #[cfg(feature = "redis")]
+    #[test]
+    fn an_address_without_a_host_is_refused_with_what_is_missing_and_repeats_nothing() {
+        for text in ["rediss:/secret", "rediss:secret@h", "redis:"] {
+            let error = StoreUrl::parse(text).unwrap_err();
+            let scheme = text.split(':').next().unwrap();
+            let expected = format!("the store address has no `//` behind `{scheme}:`, and so names no host");
+            assert_eq!(error.to_string(), expected);
+            assert!(
+                error.remedy.contains("redis://HOST") && !error.remedy.contains("secret"),
+                "{}",
+                error.remedy
+            );
+        }
+    }
+
     #[cfg(feature = "sealed")]
     #[test]
     fn a_list_of_what_was_ended_is_named_as_it_is_or_escaped() {

@@ -177,7 +177,8 @@ impl App {
             NewPassword::Accepted { hash, .. } => hash,
             NewPassword::Refused(why) => return Ok(PasswordChange::Weak(why.to_string())),
         };
-        self.end_others(&active, EndReason::PasswordChanged).await?;
+        let revocation = Revocation::new(EndReason::PasswordChanged, user_of(&active));
+        self.end_others(&active, revocation.clone()).await?;
         let guard = Guard::Epoch(account.credential_epoch);
         match self.accounts.set_password(&name, hash, guard, self.sessions.now()).await? {
             PasswordSet::Changed(_) => {}
@@ -188,7 +189,7 @@ impl App {
             }
         }
         self.password_changed(attempt_of(&active, &session.device()));
-        let ended = self.end_others(&active, EndReason::PasswordChanged).await?;
+        let ended = self.end_others(&active, revocation.again()).await?;
         Ok(PasswordChange::Changed(ended))
     }
 
@@ -201,19 +202,22 @@ impl App {
         })
     }
 
+    /// Ends all sessions of a session's principal but itself because its user asks for that, so often and no more: where sessions
+    /// are sealed, each time is an entry that lasts.
+    pub(super) async fn end_others_asked(&self, active: &ActiveSession) -> Result<Ended, Refusal> {
+        self.admit_renewal(active)?;
+        let revocation = Revocation::new(EndReason::RevokedByUser, user_of(active));
+        self.end_others(active, revocation).await
+    }
+
     /// Ends all sessions of a session's principal but itself, where sessions can be ended.
-    pub(super) async fn end_others(
-        &self,
-        active: &ActiveSession,
-        reason: EndReason,
-    ) -> Result<Ended, Refusal> {
+    async fn end_others(&self, active: &ActiveSession, revocation: Revocation) -> Result<Ended, Refusal> {
         let Some(principal) = active.principal() else { return Ok(Ended::NONE) };
         if !self.can_end() {
             return Ok(Ended::LiveOn);
         }
-        let id = principal.id().clone();
-        let selector = Selector::Principal { principal: id.clone(), except: Some(active.id()) };
-        let revoked = self.sessions.revoke(&selector, Revocation::new(reason, Actor::User(Some(id)))).await;
+        let selector = Selector::Principal { principal: principal.id().clone(), except: Some(active.id()) };
+        let revoked = self.sessions.revoke(&selector, revocation).await;
         Ok(Ended::of(&revoked.map_err(Refusal::of_end)?))
     }
 
@@ -272,6 +276,11 @@ impl App {
 fn attempt_of<'a>(active: &'a ActiveSession, device: &'a Device) -> Attempt<'a> {
     let account = active.principal().map(cloakroom::Principal::id);
     Attempt { account, session: Some(active.id()), device }
+}
+
+/// Whoever acts in their own session.
+fn user_of(active: &ActiveSession) -> Actor {
+    Actor::User(active.principal().map(|principal| principal.id().clone()))
 }
 
 fn principal_name(active: &ActiveSession) -> Result<String, Refusal> {

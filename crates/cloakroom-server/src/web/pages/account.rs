@@ -5,7 +5,7 @@ use std::num::NonZeroU16;
 use askama::Template;
 use axum::extract::{Path, Query, State};
 use axum::response::{IntoResponse as _, Response};
-use cloakroom::{ActiveSession, AuthLevel, EndReason, ListItem, ListQuery, Method, SessionId};
+use cloakroom::{ActiveSession, AuthLevel, ListItem, ListQuery, Method, SessionId};
 use cloakroom_axum::{CsrfForm, Rejection, Session};
 use cloakroom_core::SessionRecord;
 use cloakroom_http::ProblemCode;
@@ -184,7 +184,7 @@ pub(in crate::web) async fn end_others(
     _: CsrfForm<Nothing>,
 ) -> Result<Response, Response> {
     let active = ensure_fresh(&app, &session, "/account/end-others").await?;
-    let ended = app.end_others(&active, EndReason::RevokedByUser).await;
+    let ended = app.end_others_asked(&active).await;
     let notice = match ended.map_err(axum::response::IntoResponse::into_response)? {
         Ended::LiveOn => return Err(Refusal::cannot_end().into_response()),
         ended if ended.is_none() => "no_others",

@@ -35,7 +35,7 @@ pub(super) fn farewell(reason: EndReason, policy: &Policy) -> Option<Notice> {
             Some(limit) => {
                 format!("You signed in on more than {} devices, so this one was signed out.", limit.max)
             }
-            None => "You signed in on another device, and only so many are allowed at once.".to_owned(),
+            None => "Too many sessions of yours came together, so this one was signed out.".to_owned(),
         },
         EndReason::PasswordChanged => "Your password was changed, which ended this session.".to_owned(),
         EndReason::Compromised => "This session was ended to protect your account.".to_owned(),

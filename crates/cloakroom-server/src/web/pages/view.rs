@@ -195,10 +195,10 @@ impl Expiry {
         Self {
             idle_at: idle_when.iso,
             idle_at_long: idle_when.long,
-            idle_in: amount(idle.since(now).as_secs()),
+            idle_in: about(idle.since(now)),
             absolute_at: absolute_when.iso,
             absolute_at_long: absolute_when.long,
-            absolute_in: amount(absolute.since(now).as_secs()),
+            absolute_in: about(absolute.since(now)),
         }
     }
 }
@@ -241,6 +241,18 @@ impl SessionCard {
     }
 }
 
+/// What is left of a span, in the unit that is nearest: a quarter of an hour that began a second ago is "15 minutes".
+fn about(left: Duration) -> String {
+    let nearest = |size: u64| (left.as_secs() + size / 2) / size;
+    let minutes = nearest(60);
+    match (minutes, nearest(3_600)) {
+        _ if left.as_secs() < 60 => amount(0),
+        (..60, _) => amount(minutes * 60),
+        (_, hours @ ..24) => amount(hours * 3_600),
+        _ => amount(nearest(86_400) * 86_400),
+    }
+}
+
 /// "3 minutes".
 pub(super) fn amount(seconds: u64) -> String {
     for (unit, size) in UNITS {
@@ -253,10 +265,10 @@ pub(super) fn amount(seconds: u64) -> String {
 }
 
 fn ago(at: Timestamp, now: Timestamp) -> String {
-    let (past, future) = (now.since(at).as_secs(), at.since(now).as_secs());
-    match (past, future) {
-        (60.., _) => format!("{} ago", amount(past)),
-        (_, 60..) => format!("in {}", amount(future)),
+    let (past, future) = (now.since(at), at.since(now));
+    match (past.as_secs(), future.as_secs()) {
+        (60.., _) => format!("{} ago", amount(past.as_secs())),
+        (_, 60..) => format!("in {}", about(future)),
         _ => "just now".to_owned(),
     }
 }
@@ -320,6 +332,26 @@ mod tests {
             (-60, "in 1 minute"),
         ] {
             assert_eq!(ago(at(0), at(seconds)), text);
+        }
+    }
+
+    #[test]
+    fn what_is_left_is_told_in_the_unit_that_is_nearest() {
+        for (millis, text) in [
+            (0, "less than a minute"),
+            (59_999, "less than a minute"),
+            (60_000, "1 minute"),
+            (899_999, "15 minutes"),
+            (869_999, "14 minutes"),
+            (3_569_999, "59 minutes"),
+            (3_570_000, "1 hour"),
+            (28_799_000, "8 hours"),
+            (26_999_000, "7 hours"),
+            (84_599_000, "23 hours"),
+            (84_600_000, "1 day"),
+            (1_209_599_000, "14 days"),
+        ] {
+            assert_eq!(about(Duration::from_millis(millis)), text, "{millis}");
         }
     }
 

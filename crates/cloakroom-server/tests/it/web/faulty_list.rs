@@ -24,6 +24,16 @@ impl FaultyList {
         self.is_down.store(false, Ordering::SeqCst);
     }
 
+    /// What is in it.
+    pub(super) async fn entries(&self) -> Vec<RevocationEntry> {
+        match self.list.read(Place::START, 4_000).await.unwrap() {
+            Reading::Entries { entries, more: false } => {
+                entries.into_iter().map(|(_, entry)| entry).collect()
+            }
+            other => panic!("more than a test writes: {other:?}"),
+        }
+    }
+
     fn unless_down<'a, T>(&self, verb: Verb, answer: StoreFuture<'a, T>) -> StoreFuture<'a, T> {
         if self.is_down.load(Ordering::SeqCst) {
             return StoreFuture::ready(Err(StoreError::new(ErrorKind::Unavailable, "memory", verb)));

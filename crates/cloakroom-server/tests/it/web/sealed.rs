@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use cloakroom::EndReason;
+use cloakroom_store::Scope;
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
 
@@ -289,4 +290,68 @@ async fn why_a_session_ended_is_told_from_the_list() {
         (refused.gist().as_str(), &refused.json()["end_reason"]),
         ("401 session_ended", &json!("compromised"))
     );
+}
+
+#[tokio::test]
+async fn whoever_ends_everything_of_theirs_in_a_loop_is_told_to_wait_and_the_list_does_not_grow() {
+    let server = Server::sealed().await;
+    let mine = server.plant("bob").await;
+    let mut bob = server.browser_with(&mine);
+    let mut told = Vec::new();
+    for _ in 0..25 {
+        told.push(bob.ask(Method::DELETE, "/v1/sessions?except=current").await.status);
+    }
+    let ended = told.iter().filter(|status| **status == StatusCode::OK).count();
+    assert_eq!((ended, told.last()), (20, Some(&StatusCode::TOO_MANY_REQUESTS)));
+    assert_eq!(server.list.entries().await.len(), 20);
+    let refused = bob.submit("/account", "/account/end-others", &[]).await;
+    assert_eq!(refused.status, StatusCode::TOO_MANY_REQUESTS, "by the page as by the API");
+    server.advance(1);
+    let ended = bob.ask(Method::DELETE, "/v1/sessions?except=current").await;
+    assert_eq!(ended.status, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn a_session_that_ends_by_a_replayed_token_is_remembered_for_as_long_as_it_could_have_lived() {
+    let server = Server::sealed().await;
+    let mut bob = signed_in(&server, "bob").await;
+    let mut thief = bob.clone();
+    assert_eq!(bob.ask(Method::POST, "/v1/session/rotate").await.status, StatusCode::OK);
+    server.advance(1);
+    let until =
+        bob.get("/v1/session").await.json()["session"]["absolute_expires_at"].as_str().unwrap().to_owned();
+    assert_eq!(thief.get("/v1/session").await.gist(), "401 session_unknown");
+    let ended = tokio::time::timeout(Duration::from_secs(60), async {
+        loop {
+            let entries = server.list.entries().await;
+            if let Some(end) = entries.into_iter().find(|entry| matches!(entry.scope, Scope::Session(_))) {
+                return end;
+            }
+            tokio::task::yield_now().await;
+        }
+    });
+    let ended = ended.await.expect("detection ends it");
+    assert_eq!((ended.reason, ended.until.to_string()), (EndReason::Compromised, until));
+    let told = server.events("session_revoked").await;
+    assert_eq!(told[0].principal.as_deref(), Some("bob"), "the token says whose it was");
+}
+
+#[tokio::test]
+async fn a_changed_password_is_told_once() {
+    let server = Server::sealed().await;
+    let mut bob = signed_in(&server, "bob").await;
+    let fields = [("current", PASSWORD), ("new", BETTER)];
+    assert_eq!(bob.submit("/account", "/account/password", &fields).await.status, StatusCode::SEE_OTHER);
+    let told = server.events("session_revoked").await;
+    assert_eq!(told.iter().filter(|event| event.reason.as_deref() == Some("password_changed")).count(), 1);
+}
+
+#[tokio::test]
+async fn a_session_that_is_asked_for_by_what_is_no_id_is_said_not_to_be_there() {
+    let server = Server::sealed().await;
+    let mut staff = signed_in(&server, "alice").await;
+    let page = staff.get("/admin/sessions?q=foo").await;
+    assert_eq!(page.status, StatusCode::OK);
+    assert!(page.body.contains("No session has this id."), "{}", page.body);
+    assert!(!staff.get("/admin/sessions").await.body.contains("No session has this id."));
 }

@@ -90,7 +90,9 @@ pub(in crate::web) async fn list(
             return Ok(see_other(&paths::session(id)));
         }
         let shell = Shell::new(&session, &staff, Section::Sessions).await?;
+        let no_id = || Notice::bad("no_such_session", NO_ID);
         let notice = Done::read(&asked.notice).map(Done::notice);
+        let notice = notice.or_else(|| (!asked.q.trim().is_empty()).then(no_id));
         let (sentence, can_end) = (unseen_sentence(&app), app.can_end() && shell.may(Right::EndOfMany));
         return Ok(render(&UnseenPage { page: Page::new(&app, &context), shell, notice, sentence, can_end }));
     }
@@ -206,5 +208,7 @@ impl Results {
     }
 }
 
+/// What was asked for is no id, and nothing else finds a session here.
+const NO_ID: &str = "No session has this id. An id begins with ses_, and stands in the audit log in full.";
 /// Longest address that a confirmation leads back to: with every session of a page it still fits a return address.
 const BACK_MAX_BYTES: usize = 256;
