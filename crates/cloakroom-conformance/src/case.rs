@@ -9,7 +9,7 @@ use tokio::runtime::Handle;
 use crate::harness::{AnyHarness, AnyPlace, Corruption, Effort};
 use crate::subject::Subject;
 
-/// What cases ask: a store, or a list of what was ended.
+/// What cases ask: a store, or a list of ends.
 pub(crate) trait Tested: Sized + 'static {
     /// What one says of itself: which cases hold for it.
     type Claims: Copy;

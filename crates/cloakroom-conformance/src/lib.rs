@@ -29,7 +29,7 @@
 //! Nobody chooses which cases run. What a store claims ([`Capabilities`](cloakroom_store::Capabilities)) is tested;
 //! for what it does not claim, the case that checks it says so takes the place.
 //!
-//! The lists of what was ended have a suite of their own: a `tests/lists.rs` with a [`ListHarness`] and [`run_lists`].
+//! The lists of ends have a suite of their own: a `tests/lists.rs` with a [`ListHarness`] and [`run_lists`].
 //!
 //! Here are also the stores that tests of the engine wrap around a good one: one that fails by plan or by seed
 //! ([`FaultyStore`]), one that waits to be let through ([`GatedStore`]), one that counts ([`CountingStore`]), one whose news are held and lost

@@ -1,4 +1,4 @@
-//! A list of what was ended, in this process.
+//! A list of ends, in this process.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroUsize;

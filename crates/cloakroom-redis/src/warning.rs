@@ -42,7 +42,7 @@ impl RedisFacts {
         self.warnings_of(&SESSIONS)
     }
 
-    /// The same where what is kept there is a list of what was ended ([`RedisRevocations`](crate::RedisRevocations)): whatever
+    /// The same where what is kept there is a list of ends ([`RedisRevocations`](crate::RedisRevocations)): whatever
     /// it loses, lets sessions live again that were ended.
     #[must_use]
     pub fn warnings_of_list(&self) -> Vec<RedisWarning> {

@@ -39,7 +39,7 @@ async fn open_store(config: &Config) -> Result<Opened, ServeError> {
             return Err(ServeError::new(cause, format!("check that {url} can be reached, read and written")));
         }
         let what = match config.store.is_sealed() {
-            true => "the list of what was ended cannot be reached yet",
+            true => "the list of ends cannot be reached yet",
             false => "the session store is not there yet",
         };
         tracing::warn!(event = "session_store_awaited", store = %config.store, cause, "{what}");

@@ -11,7 +11,7 @@
 //! | [`detection`] | sessions and accounts in other hands: noticed, recorded, told, answered |
 //! | `sentences` | what configuration and store mean, for `doctor` and the console |
 //! | [`stores`] | session stores by URL |
-//! | `lists` | lists of what was ended of sealed sessions, by URL |
+//! | `lists` | lists of ends of sealed sessions, by URL |
 //! | `sealing`, `sealed` | the keys that seal: read or made, followed, rotated |
 //! | `ended` | what came of ending sessions, as far as anybody can know |
 //! | [`web`] | pages, API, health |

@@ -120,7 +120,7 @@ pub async fn moving_since(
 /// An engine for commands that run beside a server, over the store that the configuration names: without upkeep.
 ///
 /// `None` where such a command could see or end no session: the store lives inside the server, or was never made, and so for
-/// the list of what was ended where sessions are sealed. Asking makes none. Sealed sessions are ended without a key.
+/// the list of ends where sessions are sealed. Asking makes none. Sealed sessions are ended without a key.
 ///
 /// # Errors
 /// [`StoreError`] where the store cannot be opened, or reached.
@@ -128,7 +128,7 @@ pub async fn beside_the_server(config: &Config) -> Result<Option<Sessions>, Stor
     beside(config, None).await
 }
 
-/// As [`beside_the_server`], for an act at `now`; what the engine does is told to `log`. A list of what was ended that has no
+/// As [`beside_the_server`], for an act at `now`; what the engine does is told to `log`. A list of ends that has no
 /// entry yet is begun, so that the act's is not taken for a sign that it remembers.
 ///
 /// # Errors

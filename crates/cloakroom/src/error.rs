@@ -53,7 +53,7 @@ impl SessionError {
     }
 
     /// When trying again may help, where a [`GuardedStore`](crate::GuardedStore) knows, or whoever reads the list of
-    /// revocations.
+    /// ends.
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
         match self {

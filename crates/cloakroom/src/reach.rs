@@ -18,7 +18,7 @@ pub enum Reach {
     },
     /// Validations are answered from memory while it may be believed.
     NearCache(NearCacheState),
-    /// Sessions travel in their tokens: what was ended is looked up in this node's copy of the list of revocations.
+    /// Sessions travel in their tokens: what was ended is looked up in this node's copy of the list of ends.
     Sealed(SealedState),
 }
 
@@ -30,7 +30,7 @@ pub struct SealedState {
     pub list: Option<ListState>,
 }
 
-/// How a node's copy of the list of revocations stands.
+/// How a node's copy of the list of ends stands.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub struct ListState {

@@ -120,7 +120,7 @@ impl Sessions {
     }
 
     /// Where sessions are kept. Of [sealed](Self::sealed) ones a store of the name `sealed`, which can end them, if there is a
-    /// list of revocations, and nothing else.
+    /// list of ends, and nothing else.
     #[must_use]
     pub fn store(&self) -> &Arc<dyn Store> {
         &self.inner.store

@@ -17,7 +17,7 @@ use tokio::task::JoinSet;
 #[derive(Parser)]
 struct Arguments {
     /// Where sessions are: sqlite:FILE, redis://HOST:PORT, or sealed:DIRECTORY for sessions in their own cookies, with a key
-    /// and a list of what was ended in that directory. Start it twice, with other ports, for nodes in two processes.
+    /// and a list of ends in that directory. Start it twice, with other ports, for nodes in two processes.
     #[arg(long, default_value = "sqlite:chat.db")]
     store: String,
     /// The ports to listen on, a node for each.

@@ -10,7 +10,7 @@ use cloakroom_axum::CookiePolicy;
 use cloakroom_sealed::{KeyFile, NewKey, Place, Sealer, SharedRing};
 use cloakroom_sqlite::{SqliteOptions, SqliteRevocations};
 
-/// An engine that keeps no session: what nodes share is a key, and a list of what was ended. Both lie in `directory`.
+/// An engine that keeps no session: what nodes share is a key, and a list of ends. Both lie in `directory`.
 ///
 /// # Errors
 /// Where the directory, the key or the list cannot be used.

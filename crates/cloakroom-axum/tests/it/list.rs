@@ -1,4 +1,4 @@
-//! A list of what was ended that can be counted, and taken away.
+//! A list of ends that can be counted, and taken away.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 

@@ -22,7 +22,7 @@ use tower::ServiceExt as _;
 
 use crate::list::WatchedList;
 
-/// An engine over a memory store, or over a list of what was ended, that can be counted and made to fail; the store also
+/// An engine over a memory store, or over a list of ends, that can be counted and made to fail; the store also
 /// made to wait.
 pub(crate) struct Site {
     pub(crate) sessions: Sessions,
@@ -62,7 +62,7 @@ impl Seen {
 pub(crate) enum Kind {
     /// In a store.
     Stored,
-    /// In their tokens, with a list of what was ended.
+    /// In their tokens, with a list of ends.
     Sealed,
     /// In their tokens, and nobody knows what was ended.
     Listless,

@@ -1,4 +1,4 @@
-//! The list of what was ended of sessions that travel in their tokens.
+//! The list of ends of sessions that travel in their tokens.
 
 use std::fmt::Write as _;
 

@@ -171,12 +171,12 @@ async fn check_store(config: &Config, host: &Host<'_>) -> Result<(String, Vec<We
         return Ok(("Sessions live in the server's memory.".to_owned(), Vec::new()));
     }
     if config.list_is_in_the_server() {
-        let told = "Sessions are sealed; the list of what was ended lives in the server's memory, out of this command's reach.";
+        let told = "Sessions are sealed; the list of ends lives in the server's memory, out of this command's reach.";
         return Ok((told.to_owned(), Vec::new()));
     }
     let Some(sessions) = stores::beside_the_server(config).await? else {
         let told = match config.store.revocations() {
-            Some(list) => format!("There is no list of what was ended yet; `serve` will make {list}."),
+            Some(list) => format!("There is no list of ends yet; `serve` will make {list}."),
             None => format!("There are no sessions yet; `serve` will make the store {}.", config.store),
         };
         return Ok((told, Vec::new()));
@@ -195,10 +195,8 @@ async fn check_store(config: &Config, host: &Host<'_>) -> Result<(String, Vec<We
         None => "its clock is not compared".to_owned(),
     };
     let mut told = match (&config.store, config.store.revocations()) {
-        (StoreUrl::Sealed { .. }, None) => {
-            "Sessions are sealed, and there is no list of what was ended".to_owned()
-        }
-        (_, Some(list)) => format!("The list of what was ended, {list}, answers in {took:.1?}; {skew}"),
+        (StoreUrl::Sealed { .. }, None) => "Sessions are sealed, and there is no list of ends".to_owned(),
+        (_, Some(list)) => format!("The list of ends, {list}, answers in {took:.1?}; {skew}"),
         (store, None) => format!("The store {store} answers in {took:.1?}; {skew}"),
     };
     if sessions.store().capabilities().listing {

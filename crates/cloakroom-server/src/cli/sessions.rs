@@ -128,8 +128,7 @@ fn check_sealed(command: &SessionsCommand, config: &Config) -> Result<(), CliErr
             Err(CliError::failed(LIVE_ON, "set `store = \"sealed:?revocations=STORE-URL\"`"))
         }
         SessionsCommand::Revoke { .. } if config.list_is_in_the_server() => {
-            let cause =
-                "the list of what was ended lives inside the server, where this command cannot write to it";
+            let cause = "the list of ends lives inside the server, where this command cannot write to it";
             let remedy = "use the console, or keep the list in `sqlite:`, PostgreSQL, MySQL or Redis";
             Err(CliError::failed(cause, remedy))
         }

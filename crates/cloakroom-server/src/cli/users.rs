@@ -286,7 +286,8 @@ impl Call<'_> {
             let note = "sessions in memory live inside the server; restart it to end those of";
             writeln!(host.stderr, "note: {note} {}", account.name)?;
         } else if self.config.list_is_in_the_server() {
-            let note = "the list of what was ended lives inside the server; end the sessions there, or in its console, of";
+            let note =
+                "the list of ends lives inside the server; end the sessions there, or in its console, of";
             writeln!(host.stderr, "note: {note} {}", account.name)?;
         } else if ended == Ended::LiveOn {
             writeln!(host.stderr, "note: {LIVE_ON}")?;

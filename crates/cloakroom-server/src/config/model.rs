@@ -87,7 +87,7 @@ impl Config {
         self.data_dir.join("accounts.db")
     }
 
-    /// The database file of the session store, where it has one; of sealed sessions, that of the list of what was ended.
+    /// The database file of the session store, where it has one; of sealed sessions, that of the list of ends.
     #[must_use]
     pub fn sessions_path(&self) -> Option<PathBuf> {
         match &self.store {

@@ -20,7 +20,7 @@ pub struct SealedConfig {
     pub keys_file: Option<PathBuf>,
     /// The keys themselves, from the environment.
     pub keys: Option<SealedKeysText>,
-    /// Whether sessions are accepted that may have been ended, while the list of what was ended cannot be read.
+    /// Whether sessions are accepted that may have been ended, while the list of ends cannot be read.
     pub dangerously_open_when_unreachable: bool,
     /// Which older cookies of a session are refused.
     pub replay: Replay,
@@ -94,7 +94,7 @@ impl Config {
         self.sealed.keys_file.clone().unwrap_or_else(|| self.data_dir.join("sealed.keys"))
     }
 
-    /// Whether sessions are sealed, and the list of what was ended lives inside the server, out of every other process's reach.
+    /// Whether sessions are sealed, and the list of ends lives inside the server, out of every other process's reach.
     #[must_use]
     pub fn list_is_in_the_server(&self) -> bool {
         self.store.revocations().is_some_and(StoreUrl::is_in_the_server)

@@ -184,15 +184,15 @@ fn sealed(rest: &str) -> Result<StoreUrl, StoreUrlError> {
         inner
     };
     if inner.is_empty() {
-        return refused("names no place for the list of what was ended");
+        return refused("names no place for the list of ends");
     }
     list(&inner).map(|list| StoreUrl::Sealed { revocations: Some(Box::new(list)) })
 }
 
-/// Reads the address of a list of what was ended.
+/// Reads the address of a list of ends.
 fn list(text: &str) -> Result<StoreUrl, StoreUrlError> {
     let url = StoreUrl::parse(text).map_err(|error| StoreUrlError {
-        cause: format!("names a list of what was ended whose address {}", error.cause),
+        cause: format!("names a list of ends whose address {}", error.cause),
         remedy: match error.remedy == is_supported() {
             true => format!("this build keeps lists in {}", lists()),
             false => error.remedy,
@@ -202,9 +202,9 @@ fn list(text: &str) -> Result<StoreUrl, StoreUrlError> {
         |cause: &str, remedy: &str| Err(StoreUrlError { cause: cause.to_owned(), remedy: remedy.to_owned() });
     let lasting = "keep it in `sqlite:`, PostgreSQL, MySQL or Redis";
     match &url {
-        StoreUrl::Sealed { .. } => refused("keeps the list of what was ended in cookies", lasting),
+        StoreUrl::Sealed { .. } => refused("keeps the list of ends in cookies", lasting),
         StoreUrl::Remote(remote) if remote.kind() == StoreKind::Memcached => refused(
-            "keeps the list of what was ended in memcached, which may forget an end at any time: the session would live again",
+            "keeps the list of ends in memcached, which may forget an end at any time: the session would live again",
             lasting,
         ),
         StoreUrl::Memory { max_bytes: Some(_) } => refused(
@@ -230,7 +230,7 @@ fn is_supported() -> String {
     format!("this build supports {}", named(stores(|_| true).chain(sealed)))
 }
 
-/// The stores that are compiled in and can keep a list of what was ended.
+/// The stores that are compiled in and can keep a list of ends.
 fn lists() -> String {
     named(stores(|kind| kind != StoreKind::Memcached))
 }

@@ -483,11 +483,8 @@ fn what_lowers_the_security_of_sealed_sessions_is_a_warning() {
     let durable = "store = \"sealed:?revocations=sqlite:\"";
     assert_eq!(causes(durable), [""; 0]);
     for (text, warned) in [
-        ("store = \"sealed:\"", "store: no list of what was ended"),
-        (
-            "store = \"sealed:?revocations=memory:\"",
-            "store: the list of what was ended is in this server's memory",
-        ),
+        ("store = \"sealed:\"", "store: no list of ends"),
+        ("store = \"sealed:?revocations=memory:\"", "store: the list of ends is in this server's memory"),
         (
             "store = \"sealed:?revocations=sqlite:\"\n[sealed]\ndangerously_open_when_unreachable = true",
             "sealed.dangerously_open_when_unreachable: while the list",

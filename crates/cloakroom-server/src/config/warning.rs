@@ -114,14 +114,14 @@ fn sealed(config: &Config, warn: &mut impl FnMut(&'static str, String, &str)) {
     match revocations.as_deref() {
         None => warn(
             "store",
-            "no list of what was ended: whoever has a copy of a cookie stays signed in until its time is over, whatever \
+            "no list of ends: whoever has a copy of a cookie stays signed in until its time is over, whatever \
              happens: signing out, another password, a disabled account, an administrator's end reach nobody"
                 .into(),
             "name a place for the list: `store = \"sealed:?revocations=STORE-URL\"`",
         ),
         Some(StoreUrl::Memory { .. }) => warn(
             "store",
-            "the list of what was ended is in this server's memory: a restart forgets it, and everybody signs in again; another \
+            "the list of ends is in this server's memory: a restart forgets it, and everybody signs in again; another \
              server never knows of it"
                 .into(),
             "keep it in `sqlite:`, or for several servers in PostgreSQL, MySQL or Redis",
@@ -129,8 +129,7 @@ fn sealed(config: &Config, warn: &mut impl FnMut(&'static str, String, &str)) {
         Some(_) => {}
     }
     if config.sealed.dangerously_open_when_unreachable {
-        let cause =
-            "while the list of what was ended cannot be read, sessions are accepted that may have been ended";
+        let cause = "while the list of ends cannot be read, sessions are accepted that may have been ended";
         warn(
             "sealed.dangerously_open_when_unreachable",
             cause.into(),

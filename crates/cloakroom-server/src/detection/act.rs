@@ -17,7 +17,7 @@ pub(super) enum Matter {
     /// A finding, to be told.
     Told(Box<(Finding, Notice)>),
     /// An exchanged token was used again, and not by a request that was on its way.
-    Replayed(Replayed),
+    Replayed(Box<Replayed>),
 }
 
 /// An exchanged token that was used again.
@@ -61,7 +61,7 @@ impl<'a> Acting<'a> {
                     let (finding, notice) = *told;
                     self.tell(&finding, notice).await;
                 }
-                Some(Matter::Replayed(replayed)) => self.replayed(replayed).await,
+                Some(Matter::Replayed(replayed)) => self.replayed(*replayed).await,
                 None => break,
             }
         }

@@ -138,7 +138,7 @@ impl Detection {
             at: event.at,
             is_certain,
         };
-        if self.shared.queue.try_send(Matter::Replayed(replay)).is_err() {
+        if self.shared.queue.try_send(Matter::Replayed(Box::new(replay))).is_err() {
             metrics::counter!(DROPPED).increment(1);
         }
     }

@@ -91,7 +91,7 @@ fn of_list(config: &Config, list: &ListState) -> Vec<String> {
 
 fn without_list() -> Vec<String> {
     vec![
-        "There is no list of what was ended: NOTHING CAN BE ENDED before its time. Signing out removes the cookie from one \
+        "There is no list of ends: NOTHING CAN BE ENDED before its time. Signing out removes the cookie from one \
          browser. Another password, other roles and a disabled account reach nobody who is signed in, and neither does an \
          administrator."
             .to_owned(),

@@ -74,7 +74,7 @@ impl Refusal {
         Self::new(UNSUPPORTED_BY_STORE).detail("the store of this server cannot list sessions")
     }
 
-    /// What an end that did not come about is: where sessions are sealed without a list of what was ended, none does.
+    /// What an end that did not come about is: where sessions are sealed without a list of ends, none does.
     pub(super) fn of_end(error: StoreError) -> Self {
         if error.kind() == ErrorKind::Unsupported {
             Self::cannot_end()

@@ -230,13 +230,13 @@ fn ends_are_written_down_beside_a_server_and_take_no_key() {
 fn the_doctor_says_where_list_and_keys_are_and_what_is_lost() {
     let desk = Desk::configured(SEALED);
     let first = desk.run(&["doctor"]).stdout;
-    assert!(first.contains("There is no list of what was ended yet; `serve` will make sqlite:."), "{first}");
+    assert!(first.contains("There is no list of ends yet; `serve` will make sqlite:."), "{first}");
     assert!(first.contains("There are no keys to seal sessions yet"), "{first}");
     assert_eq!(desk.run(&["keys", "rotate"]).code, Some(0));
     assert_eq!(desk.run(&["store", "check"]).code, Some(0));
     let told = desk.run(&["doctor"]).stdout;
     for part in [
-        "The list of what was ended, sqlite:, answers in ",
+        "The list of ends, sqlite:, answers in ",
         "Sessions travel sealed in their cookies",
         "their ends are in the list: keep both, and move both",
         "What was ended is written down in sqlite:, for as long as any cookie may live: ",

@@ -1,4 +1,4 @@
-//! The list of what was ended of sessions that travel in their tokens.
+//! The list of ends of sessions that travel in their tokens.
 
 use cloakroom_core::Timestamp;
 use cloakroom_store::{CodecError, Place, Reading, RevocationEntry, decode_entry, encode_entry};

@@ -5,7 +5,7 @@ use std::time::Duration;
 use cloakroom_store::StoreError;
 
 /// The source of a [`StoreError`] of a call that a [`GuardedStore`](crate::GuardedStore) kept from the store, or of a sealed
-/// session that cannot be judged while the list of revocations cannot be read: nothing has changed.
+/// session that cannot be judged while the list of ends cannot be read: nothing has changed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 #[error("{why}")]
 pub struct Refused {
@@ -18,7 +18,7 @@ impl Refused {
         Self { why, retry_after }
     }
 
-    /// The list of revocations could not be read a moment ago.
+    /// The list of ends could not be read a moment ago.
     pub(crate) fn unread(retry_after: Duration) -> Self {
         Self::new(Why::Unread, retry_after)
     }
@@ -54,10 +54,10 @@ pub(super) enum Why {
     #[error("the store had no time for this before its deadline")]
     Waited,
     /// Nobody knows what was revoked: the list could not be read, and what is known of it is too old.
-    #[error("the list of revocations could not be read")]
+    #[error("the list of ends could not be read")]
     Unread,
     /// A token says more than can be so: this node's clock is behind, or another list is in use than when it was issued.
-    #[error("the token is ahead of this node's clock, or of the list of revocations")]
+    #[error("the token is ahead of this node's clock, or of the list of ends")]
     Ahead,
 }
 

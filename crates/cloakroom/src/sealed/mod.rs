@@ -1,7 +1,7 @@
 //! Sessions without a record: what is known of one travels, sealed, in its token, and can be ended all the same.
 //!
 //! Nothing is looked up here. A token is opened, judged by time, and held against this node's copy of the list of
-//! revocations ([`mirror`]), which costs memory and no round trip while the copy may be believed. What changes is sealed anew,
+//! ends ([`mirror`]), which costs memory and no round trip while the copy may be believed. What changes is sealed anew,
 //! and the session says what its client has to carry from now on ([`ActiveSession::replacement`]).
 //!
 //! What a store would promise and this cannot is said where it matters: nothing is listed, counted or limited; of changes made

@@ -23,7 +23,7 @@ pub struct SealedPolicy {
     longest_life: Duration,
 }
 
-/// What becomes of requests while the list of revocations cannot be read.
+/// What becomes of requests while the list of ends cannot be read.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
 pub enum WhenUnreachable {
     /// Once a lease has passed, they are answered with "unavailable".

@@ -116,7 +116,7 @@ impl Streams {
         self.with(|registry| registry.over(ended.session, StreamEnd::Ended(tombstone)));
     }
 
-    /// The list of revocations has entries of these scopes: sealed sessions that they may cover are looked at again.
+    /// The list of ends has entries of these scopes: sealed sessions that they may cover are looked at again.
     pub(crate) fn listed<'a>(&self, scopes: impl Iterator<Item = &'a Scope>) {
         if self.is_quiet() {
             return;

@@ -99,7 +99,7 @@ impl Registry {
         }
     }
 
-    /// The list of revocations has an entry of this scope.
+    /// The list of ends has an entry of this scope.
     pub(super) fn listed(&mut self, scope: &Scope) {
         match scope {
             Scope::Session(session) | Scope::Token { session, .. } | Scope::Floor { session, .. } => {

@@ -70,7 +70,7 @@ impl Sessions {
     /// Ends all streams that are open on this engine, as [unproven](StreamEnd::Unproven): their clients come again, if they may.
     ///
     /// For keys of sealed sessions that were revoked: requests with their tokens are refused, but a stream has passed the door
-    /// already, and the list of what was ended knows nothing of it.
+    /// already, and the list of ends knows nothing of it.
     ///
     /// # Cost
     /// A short lock, and a wake for each stream. None while no stream is open.

@@ -38,7 +38,7 @@ pub(crate) struct Node {
 pub(crate) enum Home {
     /// In a SQLite file.
     Store,
-    /// In their cookies, with a list of what was ended.
+    /// In their cookies, with a list of ends.
     Cookies,
 }
 

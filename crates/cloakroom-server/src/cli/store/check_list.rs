@@ -1,4 +1,4 @@
-//! `store check sealed:?revocations=…`: a quick trial of a list of what was ended, with the end of a session that nobody has.
+//! `store check sealed:?revocations=…`: a quick trial of a list of ends, with the end of a session that nobody has.
 
 use std::sync::Arc;
 use std::time::Duration;

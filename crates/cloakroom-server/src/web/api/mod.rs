@@ -112,6 +112,7 @@ fn object(active: &ActiveSession) -> SessionObject {
     SessionObject::live(active.record(), active.last_seen_at()).current()
 }
 
-const TOKEN_LIVES_ON: &str = "forget the token: this server keeps no list of what was ended, so a copy of it is good until its time is over";
-const OTHERS_LIVE_ON: &str = "the other sessions were not ended: this server keeps no list of what was ended, so they go on until \
+const TOKEN_LIVES_ON: &str =
+    "forget the token: this server keeps no list of ends, so a copy of it is good until its time is over";
+const OTHERS_LIVE_ON: &str = "the other sessions were not ended: this server keeps no list of ends, so they go on until \
                               their time is over";

@@ -144,7 +144,7 @@ impl Notice {
             ),
             "signed_out_here" => Self::bad(
                 "signed_out_here",
-                "This browser has forgotten your session. This server keeps no list of what was ended: if somebody copied the \
+                "This browser has forgotten your session. This server keeps no list of ends: if somebody copied the \
                  cookie, the copy works until its time is over.",
             ),
             "password_changed_alone" => Self::bad(

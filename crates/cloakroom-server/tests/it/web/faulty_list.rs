@@ -1,4 +1,4 @@
-//! A list of what was ended that can be cut off.
+//! A list of ends that can be cut off.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 

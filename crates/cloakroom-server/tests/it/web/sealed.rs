@@ -1,4 +1,4 @@
-//! Sessions that travel sealed in their cookies: what people, staff and programs see of it, with a list of what was ended and
+//! Sessions that travel sealed in their cookies: what people, staff and programs see of it, with a list of ends and
 //! without one.
 
 use std::time::Duration;

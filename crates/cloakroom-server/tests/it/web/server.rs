@@ -149,7 +149,7 @@ impl Server {
         Self::new().peopled().await
     }
 
-    /// The same, with sessions sealed in their cookies and a list of what was ended.
+    /// The same, with sessions sealed in their cookies and a list of ends.
     pub(super) async fn sealed() -> Self {
         Self::configured("store = \"sealed:?revocations=sqlite:\"").peopled().await
     }

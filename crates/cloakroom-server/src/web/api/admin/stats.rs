@@ -51,7 +51,7 @@ pub(in crate::web) struct StatsAnswer {
     accounts: &'static str,
     /// Whether sessions are answered from memory, and whether that is believed.
     near_cache: NearCacheObject,
-    /// How the list of what was ended stands, where sessions are sealed in their cookies and there is one.
+    /// How the list of ends stands, where sessions are sealed in their cookies and there is one.
     revocation_list: Option<RevocationListObject>,
     /// For each event and reason, the minutes in which it happened.
     series: Option<Vec<SeriesObject>>,
@@ -148,7 +148,7 @@ impl From<Reach> for NearCacheObject {
     }
 }
 
-/// The list of what was ended of sealed sessions, as the server that answers sees it.
+/// The list of ends of sealed sessions, as the server that answers sees it.
 #[derive(Serialize, ToSchema)]
 struct RevocationListObject {
     /// The kind of store it is kept in: `sqlite`, `postgres`, …

@@ -104,7 +104,7 @@ impl Change {
             Self::Password => "The present password does not hold any more.",
         };
         format!(
-            "{first} But this server keeps no list of what was ended: sessions under way cannot be ended, and go on as they \
+            "{first} But this server keeps no list of ends: sessions under way cannot be ended, and go on as they \
              are until their time is over."
         )
     }

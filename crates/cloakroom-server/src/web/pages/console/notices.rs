@@ -84,7 +84,7 @@ impl Done {
                 "It was ended. Every server refuses what was ended; how many sessions that was is not known.",
             ),
             Self::Ended(Sessions::LiveOn) => {
-                Notice::bad("ended", "Nothing was ended: this server keeps no list of what was ended.")
+                Notice::bad("ended", "Nothing was ended: this server keeps no list of ends.")
             }
             Self::NoneLeft => {
                 Notice::neutral("none_left", "Nothing was ended: there was no such session any more.")

@@ -114,7 +114,7 @@ fn memory(stats: &Stats) -> Check {
     Check { name: "near-cache", title, badge, facts }
 }
 
-/// This server's copy of the list of what was ended, where sessions are sealed.
+/// This server's copy of the list of ends, where sessions are sealed.
 fn revocations(state: SealedState) -> (Badge, Vec<Fact>) {
     let Some(list) = state.list else {
         let means = "sessions end by time alone: whoever has a copy of a cookie stays signed in until then";
