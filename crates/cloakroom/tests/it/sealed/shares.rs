@@ -185,8 +185,8 @@ async fn one_end_too_many_ends_all_of_a_principals_and_everybody_is_told_why() {
     let counted = snapshotter.snapshot().into_vec();
     for (name, times) in [("cloakroom_sealed_widened_total", 1), ("cloakroom_sessions_ended_total", 1)] {
         let series = counted.iter().find(|(key, ..)| {
-            let mut labels = key.key().labels().map(|label| label.value());
-            key.key().name() == name && labels.all(|value| value == "session_limit")
+            let mut labels = key.key().labels();
+            key.key().name() == name && labels.all(|label| label.value() == "session_limit")
         });
         assert_eq!(series.map(|(.., value)| value), Some(&DebugValue::Counter(times)), "{name}");
     }
