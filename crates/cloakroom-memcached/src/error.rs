@@ -76,8 +76,32 @@ impl Problem {
         }
     }
 
+    /// Whether somebody has to correct something: the address leads to something else.
+    fn is_for_good(&self) -> bool {
+        match self {
+            Self::Protocol { .. } => true,
+            Self::Away { source, .. } => source.is_for_good(),
+            _ => false,
+        }
+    }
+
+    /// Whether it is one server's: the others go on.
+    pub(crate) fn is_of_one_server(&self) -> bool {
+        matches!(
+            self,
+            Self::Unreachable { .. }
+                | Self::Silent { .. }
+                | Self::Away { .. }
+                | Self::Lost { .. }
+                | Self::Protocol { .. }
+                | Self::Refused { .. }
+                | Self::Overdue(_)
+        )
+    }
+
     pub(crate) fn into_error(self, verb: Verb) -> StoreError {
-        StoreError::new(self.kind(), NAME, verb).with_remedy_in_source(self.has_remedy()).caused_by(self)
+        let error = StoreError::new(self.kind(), NAME, verb).with_remedy_in_source(self.has_remedy());
+        error.for_good(self.is_for_good()).caused_by(self)
     }
 }
 

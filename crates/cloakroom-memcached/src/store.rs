@@ -66,7 +66,9 @@ impl MemcachedStore {
         let call = Call { servers: &self.servers, stake: &stake, now };
         let done = tokio::time::timeout(self.deadline, work(call)).await;
         done.unwrap_or(Err(Problem::Overdue(self.deadline))).map_err(|problem| {
-            let error = problem.into_error(verb);
+            // Lanes that know their server away answer at once: nobody waits for it twice.
+            let is_of_a_part = self.servers.count() > 1 && problem.is_of_one_server();
+            let error = problem.into_error(verb).of_a_part(is_of_a_part);
             if stake.applied() == Applied::No { error } else { error.maybe_applied() }
         })
     }

@@ -136,8 +136,24 @@ impl Problem {
         )
     }
 
+    /// Whether somebody has to correct something: who may enter, what there is, what it belongs to.
+    fn is_for_good(&self) -> bool {
+        match self {
+            Self::Authorities { .. }
+            | Self::NoAuthorities
+            | Self::Newer { .. }
+            | Self::Older { .. }
+            | Self::Foreign { .. } => true,
+            Self::Connect { code: Some(code), .. }
+            | Self::Server { code, .. }
+            | Self::Migration { code, .. } => REFUSALS.contains(code),
+            _ => false,
+        }
+    }
+
     pub(crate) fn into_error(self, verb: Verb, sent: Sent) -> StoreError {
         let error = StoreError::new(self.kind(), NAME, verb).with_remedy_in_source(self.has_remedy());
+        let error = error.for_good(self.is_for_good());
         match self.applied(sent) {
             Applied::No => error.caused_by(self),
             Applied::Unknown => error.maybe_applied().caused_by(self),
@@ -244,6 +260,8 @@ fn kind_of(code: u16) -> ErrorKind {
     }
 }
 
+/// A user, a password, a database or a right that the server does not have.
+const REFUSALS: [u16; 9] = [1044, 1045, 1049, 1142, 1143, 1227, 1370, 1419, 1698];
 const DUPLICATE_KEY: u16 = 1062;
 const DEADLOCK: u16 = 1213;
 const LOCK_WAIT_TIMEOUT: u16 = 1205;

@@ -164,8 +164,26 @@ impl Problem {
         )
     }
 
+    /// Whether somebody has to correct something: who may enter, what there is, what is set.
+    fn is_for_good(&self) -> bool {
+        match self {
+            Self::Authorities { .. }
+            | Self::NoAuthorities
+            | Self::Tls(_)
+            | Self::Newer { .. }
+            | Self::Older { .. }
+            | Self::Encoding(_)
+            | Self::Isolation(_)
+            | Self::OldServer(_) => true,
+            Self::Connect { error, .. } => error.code().is_some_and(is_refusal),
+            Self::Server { code, .. } | Self::Migration { code, .. } => is_refusal(code),
+            _ => false,
+        }
+    }
+
     pub(crate) fn into_error(self, verb: Verb, sent: Sent) -> StoreError {
         let error = StoreError::new(self.kind(), NAME, verb).with_remedy_in_source(self.has_remedy());
+        let error = error.for_good(self.is_for_good());
         match self.applied(sent) {
             Applied::No => error.caused_by(self),
             Applied::Unknown => error.maybe_applied().caused_by(self),
@@ -216,6 +234,11 @@ fn cause(error: &tokio_postgres::Error) -> String {
         innermost = source;
     }
     innermost.to_string()
+}
+
+/// Whether the server refuses for good: a user or a password, a database or a schema that is not there, a right.
+fn is_refusal(code: &SqlState) -> bool {
+    matches!(code.code(), "42501" | "3F000") || matches!(code.code().get(..2), Some("28" | "3D"))
 }
 
 fn kind_of(code: &SqlState) -> ErrorKind {

@@ -113,14 +113,19 @@ impl Client {
     ) -> Result<T, StoreError> {
         match tokio::time::timeout(self.deadline, work).await {
             Ok(Ok(answer)) => Ok(answer),
-            Ok(Err(problem)) => Err(progress.error(problem, verb)),
+            Ok(Err(problem)) => {
+                let is_of_a_part = self.topology.has_parts() && problem.is_of_one_server();
+                Err(progress.error(problem, verb).of_a_part(is_of_a_part))
+            }
             Err(_) => {
                 // Whoever does not answer may be stopped, or behind a link that was cut: the next call finds out.
-                for (node, lane, connection) in progress.waiting().drain(..) {
-                    node.link(lane).give_up(&connection);
-                    self.topology.lost(&node);
+                let silent: Vec<_> = progress.waiting().drain(..).collect();
+                for (node, lane, connection) in &silent {
+                    node.link(*lane).give_up(connection);
+                    self.topology.fell_silent(node);
                 }
-                Err(progress.error(Problem::Overdue(self.deadline), verb))
+                let error = progress.error(Problem::Overdue(self.deadline), verb);
+                Err(error.of_a_part(self.topology.has_parts() && !silent.is_empty()))
             }
         }
     }
@@ -181,7 +186,7 @@ impl Client {
                     }
                 }
                 Attempt::Unreachable(problem, node) => {
-                    self.topology.lost(&node);
+                    self.topology.fell_silent(&node);
                     losses += 1;
                     if losses > MOST_LOSSES || !self.topology.has_others() {
                         return Err(problem);
@@ -261,7 +266,7 @@ impl Client {
         let Some((_, first)) = calls.first() else { return Ok(None) };
         let link = node.link(first.lane);
         let Ok(mut connection) = link.connection().await else {
-            self.topology.lost(node);
+            self.topology.fell_silent(node);
             return Ok(None);
         };
         let mut pipeline = Pipeline::with_capacity(calls.len() + 2);
@@ -277,6 +282,7 @@ impl Client {
         progress.hears(&connection);
         match answer {
             Ok(mut values) => {
+                node.rest.end();
                 if first.lane == Lane::Durable {
                     self.check_wait(values.pop())?;
                     values.pop();
@@ -285,7 +291,7 @@ impl Client {
             }
             Err(error) => {
                 link.give_up(&connection);
-                self.topology.lost(node);
+                self.topology.fell_silent(node);
                 if calls.iter().any(|(_, call)| call.script.access == Access::Writes) {
                     return Err(link.problem(error));
                 }
@@ -326,6 +332,9 @@ impl Client {
             }
         };
         progress.hears(&connection);
+        if answer.as_ref().err().is_none_or(is_answer) {
+            node.rest.end();
+        }
         match answer {
             Ok(value) => Attempt::Answered(value, node),
             Err(error) if never_began(&error) => {
@@ -335,7 +344,7 @@ impl Client {
             Err(error) if is_answer(&error) => Attempt::Failed(link.problem(error)),
             Err(error) => {
                 link.give_up(&connection);
-                self.topology.lost(&node);
+                self.topology.fell_silent(&node);
                 Attempt::Lost(link.problem(error))
             }
         }

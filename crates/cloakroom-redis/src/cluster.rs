@@ -61,17 +61,18 @@ impl Cluster {
         }
     }
 
-    /// Who serves a bucket.
+    /// Who serves a bucket, unless that one was asked a moment ago and did not answer.
     pub(crate) async fn node(&self, bucket: Bucket) -> Result<Arc<Node>, Problem> {
         let edition = {
             let map = self.read();
             match map.owner(bucket) {
-                Some(node) if map.lost.is_none() => return Ok(node),
+                Some(node) if map.lost.is_none() => return admitted(node),
                 _ => map.edition,
             }
         };
         self.draw(edition).await?;
-        self.read().owner(bucket).ok_or_else(|| Problem::Uncovered { bucket: bucket.text() })
+        let owner = self.read().owner(bucket);
+        owner.ok_or_else(|| Problem::Uncovered { bucket: bucket.text() }).and_then(admitted)
     }
 
     /// Every node that serves a bucket.
@@ -255,6 +256,10 @@ impl Cluster {
     fn write(&self) -> std::sync::RwLockWriteGuard<'_, Map> {
         self.map.write().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn admitted(node: Arc<Node>) -> Result<Arc<Node>, Problem> {
+    if node.rest.admits() { Ok(node) } else { Err(Problem::Away { address: node.host.to_string() }) }
 }
 
 /// Slots next to each other that one primary serves.

@@ -22,6 +22,8 @@ pub(crate) enum Problem {
     Server { address: String, source: Cause },
     #[error("{address} is a replica: writes go to its primary")]
     Replica { address: String },
+    #[error("{address} is away; it is tried again in a moment")]
+    Away { address: String },
     #[error("no answer within {0:?}")]
     Overdue(Duration),
     #[error("{acknowledged} of {demanded} replicas acknowledged it in time")]
@@ -84,8 +86,37 @@ impl Problem {
         matches!(self, Self::Refused { .. } | Self::Uncovered { .. } | Self::Deaf { .. } | Self::Unusable(_))
     }
 
+    /// Whether somebody has to correct something: an address, a user, a file, a database's number.
+    fn is_for_good(&self) -> bool {
+        match self {
+            Self::Refused { .. } | Self::File { .. } | Self::Unusable(_) => true,
+            // What a server says to a new connection and does not take back.
+            Self::Connect { source: Cause(error), .. } => {
+                error.kind() == redis::ErrorKind::Server(redis::ServerErrorKind::ResponseError)
+                    && error.detail().is_some_and(|detail| detail.contains("DB index"))
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether it is one server's: in a Cluster the others go on.
+    pub(crate) fn is_of_one_server(&self) -> bool {
+        match self {
+            Self::Server { source: Cause(error), .. } => error.code() != Some("CLUSTERDOWN"),
+            Self::Connect { .. }
+            | Self::Refused { .. }
+            | Self::Broken { .. }
+            | Self::Away { .. }
+            | Self::Replica { .. }
+            | Self::Replicas { .. }
+            | Self::Uncovered { .. } => true,
+            _ => false,
+        }
+    }
+
     pub(crate) fn into_error(self, verb: Verb) -> StoreError {
-        StoreError::new(self.kind(), NAME, verb).with_remedy_in_source(self.has_remedy()).caused_by(self)
+        let error = StoreError::new(self.kind(), NAME, verb).with_remedy_in_source(self.has_remedy());
+        error.for_good(self.is_for_good()).caused_by(self)
     }
 }
 

@@ -121,6 +121,7 @@ mod neighbours;
 mod node;
 mod nonce;
 mod options;
+mod rest;
 mod script;
 mod sentinel;
 mod store;

@@ -12,7 +12,7 @@ use redis::{
 };
 
 use crate::error::Problem;
-use crate::options::{Credentials, Host, RedisOptions, Tls};
+use crate::options::{Credentials, Host, RedisOptions, Servers, Tls};
 
 /// How to reach any server of a store.
 #[derive(Clone)]
@@ -56,7 +56,12 @@ impl Dialer {
             // The driver asks the process for its cryptography; whoever has chosen one already keeps it.
             let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         }
-        Ok(Self { settings, tls, patience: options.deadline })
+        // In a Cluster the call that is refused a connection still tells that it is one node's: half of its time is left.
+        let patience = match options.servers {
+            Servers::Cluster => options.deadline / 2,
+            Servers::Standalone | Servers::Sentinel(_) => options.deadline,
+        };
+        Ok(Self { settings, tls, patience })
     }
 
     /// The server at `host`, not connected yet.

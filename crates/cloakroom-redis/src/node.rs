@@ -10,6 +10,7 @@ use crate::error::Problem;
 use crate::keys::Bucket;
 use crate::link::{Connection, Dialer, Link};
 use crate::options::{Host, RedisOptions, Servers};
+use crate::rest::Rest;
 use crate::sentinel::Sentinel;
 
 /// A server that keeps sessions.
@@ -19,6 +20,8 @@ pub(crate) struct Node {
     commands: Link,
     /// For calls that wait for replicas: whatever follows on their connection waits with them.
     durable: Link,
+    /// Used in a Cluster alone: elsewhere one server is all there is.
+    pub(crate) rest: Rest,
 }
 
 /// On which of a node's connections.
@@ -30,7 +33,12 @@ pub(crate) enum Lane {
 
 impl Node {
     pub(crate) fn new(dialer: &Dialer, host: Host) -> Result<Arc<Self>, Problem> {
-        Ok(Arc::new(Self { commands: dialer.link(&host)?, durable: dialer.link(&host)?, host }))
+        Ok(Arc::new(Self {
+            commands: dialer.link(&host)?,
+            durable: dialer.link(&host)?,
+            rest: Rest::default(),
+            host,
+        }))
     }
 
     pub(crate) fn link(&self, lane: Lane) -> &Link {
@@ -131,6 +139,19 @@ impl Topology {
             Self::Sentinel(sentinel) => sentinel.lost(node),
             Self::Cluster(cluster) => cluster.lost(node),
         }
+    }
+
+    /// The same where it did not answer: in a Cluster it is left alone for a moment.
+    pub(crate) fn fell_silent(&self, node: &Arc<Node>) {
+        if self.has_parts() {
+            node.rest.begin();
+        }
+        self.lost(node);
+    }
+
+    /// Whether a server that is away leaves others that serve their own sessions.
+    pub(crate) fn has_parts(&self) -> bool {
+        matches!(self, Self::Cluster(_))
     }
 
     /// Takes note that a bucket is served elsewhere; whether that can be followed.

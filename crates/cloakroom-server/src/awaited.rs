@@ -1,10 +1,10 @@
 //! What the server needs before it can begin, waited for: services that start together come up in any order.
 
-use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::accounts::{self, AccountStore};
+use crate::cli::with_sources;
 use crate::config::Config;
 use crate::serve::ServeError;
 use crate::stores::{self, Opened};
@@ -29,7 +29,7 @@ async fn open_store(config: &Config) -> Result<Opened, ServeError> {
             Ok(opened) => return Ok(opened),
             Err(error) => error,
         };
-        let cause = with_source(&error);
+        let cause = with_sources(&error);
         tries += 1;
         if !stores::may_come_up(&error) || tries >= TRIES {
             let url = config
@@ -54,7 +54,7 @@ async fn open_accounts(config: &Config) -> Result<Arc<dyn AccountStore>, ServeEr
             Ok(accounts) => return Ok(accounts),
             Err(error) => error,
         };
-        let cause = with_source(&error);
+        let cause = with_sources(&error);
         tries += 1;
         if !error.may_pass() || tries >= TRIES {
             return Err(ServeError::new(cause, error.remedy()));
@@ -62,10 +62,6 @@ async fn open_accounts(config: &Config) -> Result<Arc<dyn AccountStore>, ServeEr
         tracing::warn!(event = "accounts_awaited", accounts = %config.accounts, cause, "the accounts are not there yet");
         tokio::time::sleep(PAUSE).await;
     }
-}
-
-fn with_source(error: &dyn Error) -> String {
-    error.source().map_or_else(|| error.to_string(), |source| format!("{error}: {source}"))
 }
 
 /// How often what cannot be reached is tried before the start is given up, and the pause in between: half a minute and some,

@@ -252,10 +252,11 @@ pub async fn weaknesses(url: &StoreUrl) -> Result<Vec<Weakness>, StoreError> {
     }
 }
 
-/// Whether trying again to open a store may help: it could not be reached, or did not answer.
+/// Whether trying again to open a store may help: it could not be reached, or did not answer, and nobody has to correct
+/// anything first.
 #[must_use]
 pub fn may_come_up(error: &StoreError) -> bool {
-    matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::Timeout)
+    matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::Timeout) && !error.is_for_good()
 }
 
 async fn connect(url: &RemoteUrl) -> Result<Arc<dyn Store>, StoreError> {

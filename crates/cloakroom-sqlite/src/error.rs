@@ -106,8 +106,22 @@ impl Problem {
         )
     }
 
+    /// Whether somebody has to correct something: another file, another place, another version.
+    fn is_for_good(&self) -> bool {
+        match self {
+            Self::Foreign(_) | Self::Schema { .. } | Self::NoLog { .. } | Self::NoTriggers => true,
+            Self::Create { source, .. } => source.kind() == io::ErrorKind::PermissionDenied,
+            Self::Sql(error) => matches!(
+                error.sqlite_error_code(),
+                Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt | ErrorCode::PermissionDenied)
+            ),
+            _ => false,
+        }
+    }
+
     pub(crate) fn into_error(self, verb: Verb) -> StoreError {
-        StoreError::new(self.kind(), NAME, verb).with_remedy_in_source(self.has_remedy()).caused_by(self)
+        let error = StoreError::new(self.kind(), NAME, verb).with_remedy_in_source(self.has_remedy());
+        error.for_good(self.is_for_good()).caused_by(self)
     }
 
     /// One of several errors that a shared problem causes.

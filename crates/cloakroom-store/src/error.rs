@@ -8,12 +8,15 @@ use std::fmt;
 /// about the session, and must neither let anyone in nor sign anyone out.
 #[derive(Debug, thiserror::Error)]
 #[error("{store} store: {verb} failed: {kind}")]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts")]
 pub struct StoreError {
     kind: ErrorKind,
     store: &'static str,
     verb: Verb,
     applied: Applied,
     has_remedy: bool,
+    is_of_a_part: bool,
+    is_for_good: bool,
     #[source]
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
@@ -22,7 +25,16 @@ impl StoreError {
     /// An error of `kind` in `store` during `verb`, after which nothing has changed.
     #[must_use]
     pub fn new(kind: ErrorKind, store: &'static str, verb: Verb) -> Self {
-        Self { kind, store, verb, applied: Applied::No, has_remedy: false, source: None }
+        Self {
+            kind,
+            store,
+            verb,
+            applied: Applied::No,
+            has_remedy: false,
+            is_of_a_part: false,
+            is_for_good: false,
+            source: None,
+        }
     }
 
     /// The same error, caused by `source`.
@@ -47,6 +59,32 @@ impl StoreError {
     #[must_use]
     pub fn has_remedy(&self) -> bool {
         self.has_remedy
+    }
+
+    /// The same error, of a part of the store alone, or of the whole. One of several servers is a part: other sessions are
+    /// served as ever, and the store itself sees to it that nobody waits for that part again and again.
+    #[must_use]
+    pub fn of_a_part(self, is_of_a_part: bool) -> Self {
+        Self { is_of_a_part, ..self }
+    }
+
+    /// The same error, which waiting does not mend, or does: where a password is refused, a database or a right is missing, a
+    /// file is none of this store's, somebody has to correct it.
+    #[must_use]
+    pub fn for_good(self, is_for_good: bool) -> Self {
+        Self { is_for_good, ..self }
+    }
+
+    /// Whether it says nothing of the store as a whole.
+    #[must_use]
+    pub fn is_of_a_part(&self) -> bool {
+        self.is_of_a_part
+    }
+
+    /// Whether somebody has to correct something before the store can answer.
+    #[must_use]
+    pub fn is_for_good(&self) -> bool {
+        self.is_for_good
     }
 
     /// What kind of failure it was.

@@ -8,5 +8,6 @@ mod failover;
 mod guest;
 mod kills;
 mod moving;
+mod parts;
 mod sealed;
 mod stores;

@@ -153,7 +153,6 @@ impl Listening {
 
 /// By what a server proves who it is, and knows whom to believe.
 #[derive(Debug, Clone)]
-#[cfg_attr(not(feature = "tls"), expect(dead_code, reason = "only made where certificates are"))]
 struct Files {
     certificate: PathBuf,
     key: PathBuf,

@@ -56,7 +56,14 @@ struct Planned {
 struct Plan {
     script: VecDeque<(Verb, Fault)>,
     random: Option<Random>,
-    down: Option<ErrorKind>,
+    down: Option<Down>,
+}
+
+/// What every call meets.
+#[derive(Clone, Copy, Debug)]
+struct Down {
+    kind: ErrorKind,
+    is_of_a_part: bool,
 }
 
 #[derive(Debug)]
@@ -92,7 +99,12 @@ impl FaultyStore {
 
     /// From now on every call fails with `kind` and changes nothing.
     pub fn go_down(&self, kind: ErrorKind) {
-        self.plan.lock().down = Some(kind);
+        self.plan.lock().down = Some(Down { kind, is_of_a_part: false });
+    }
+
+    /// The same as calls meet it that concern a part of the store which is away.
+    pub fn lose_a_part(&self, kind: ErrorKind) {
+        self.plan.lock().down = Some(Down { kind, is_of_a_part: true });
     }
 
     /// From now on nothing fails.
@@ -166,8 +178,8 @@ impl Planned {
 
     fn next(&self, verb: Verb) -> Next {
         let plan = &mut *self.lock();
-        if let Some(kind) = plan.down {
-            return Next::Down(kind);
+        if let Some(down) = plan.down {
+            return Next::Down(down);
         }
         if let Some(position) = plan.script.iter().position(|(planned, _)| *planned == verb) {
             return plan.script.remove(position).map_or(Next::Pass, |(_, fault)| Next::Suffer(fault, 1));
@@ -191,7 +203,9 @@ impl Planned {
         let error = |kind| StoreError::new(kind, self.name, verb);
         match next {
             Next::Pass | Next::Suffer(Fault::StaleRead, _) => call(),
-            Next::Down(kind) => StoreFuture::ready(Err(error(kind))),
+            Next::Down(Down { kind, is_of_a_part }) => {
+                StoreFuture::ready(Err(error(kind).of_a_part(is_of_a_part)))
+            }
             Next::Suffer(Fault::FailBefore, _) => StoreFuture::ready(Err(error(ErrorKind::Unavailable))),
             Next::Suffer(Fault::FailAfterApply, _) => {
                 let lost = error(ErrorKind::Timeout).maybe_applied();
@@ -216,7 +230,7 @@ impl Planned {
 #[derive(Clone, Copy)]
 enum Next {
     Pass,
-    Down(ErrorKind),
+    Down(Down),
     Suffer(Fault, u64),
 }
 

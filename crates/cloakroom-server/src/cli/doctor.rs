@@ -79,11 +79,10 @@ pub(super) async fn run(loaded: &Loaded, global: &GlobalArgs, host: &mut Host<'_
 
 /// What is weak about the store, for programs.
 fn weakness_json(Weakness { cause, remedy }: &Weakness) -> Value {
-    let mut object = json!({ "key": "store", "cause": cause });
-    if let Some(remedy) = remedy {
-        object["remedy"] = json!(remedy);
+    match remedy {
+        Some(remedy) => json!({ "key": "store", "cause": cause, "remedy": remedy }),
+        None => json!({ "key": "store", "cause": cause }),
     }
-    object
 }
 
 /// Where the accounts are, and who shares them.

@@ -24,6 +24,7 @@ pub use args::{
     AuditCommand, AuditFormat, Cli, Command, ConfigCommand, ExportArgs, GlobalArgs, PasswordArgs, ServeArgs,
     SessionsCommand, SettlingArgs, StoreCommand, UsersCommand,
 };
+pub(crate) use error::with_sources;
 pub use error::{CliError, ExitCode};
 pub use host::{AskSecret, Host};
 #[cfg(feature = "sealed")]

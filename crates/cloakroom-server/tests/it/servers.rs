@@ -172,6 +172,38 @@ fn a_store_that_is_down_is_an_error_with_cause_and_remedy_and_without_its_passwo
 }
 
 #[test]
+fn what_waiting_cannot_mend_ends_serve_at_once_and_says_what_it_is() {
+    let guarded = Redis::start().unwrap();
+    guarded.command(&["CONFIG", "SET", "requirepass", "hunter2"]).unwrap();
+    let (redis, postgres, mariadb) =
+        (Redis::start().unwrap(), Postgres::start().unwrap(), Mariadb::start().unwrap());
+    let desk = Desk::new();
+    std::fs::write(desk.path("notes.db"), "no database, however long one waits ".repeat(99)).unwrap();
+    for (url, cause) in [
+        (format!("redis://:wrong@127.0.0.1:{}", guarded.port()), "refused the user or password"),
+        (format!("redis://127.0.0.1:{}/99", redis.port()), "DB index is out of range"),
+        (format!("postgres://cloakroom@127.0.0.1:{}/nowhere", postgres.port()), "does not exist"),
+        (format!("mysql://cloakroom@127.0.0.1:{}/nowhere", mariadb.port()), "Unknown database"),
+        (format!("mysql://nobody:wrong@127.0.0.1:{}/cloakroom", mariadb.port()), "Access denied"),
+        (format!("memcached://127.0.0.1:{}", redis.port()), "no memcached"),
+        ("sqlite:notes.db".to_owned(), "not a database"),
+    ] {
+        let run = desk.run(&["serve", "--listen", "127.0.0.1:0", "--store", &url]);
+        let said = format!("{}{}", run.stdout, run.stderr);
+        assert_eq!(run.code, Some(1), "{url}: {said}");
+        assert!(!said.contains("session_store_awaited"), "{url}: it was waited for: {said}");
+        assert!(said.contains(cause) && said.contains("help: ") && !said.contains("wrong@"), "{url}: {said}");
+    }
+    // What may come up is waited for.
+    let url = redis.url();
+    redis.kill();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let options = cloakroom_redis::RedisOptions::from_url(&url).unwrap();
+    let error = runtime.block_on(cloakroom_redis::RedisStore::connect(options)).unwrap_err();
+    assert!(cloakroom_server::stores::may_come_up(&error), "{error:?}");
+}
+
+#[test]
 fn what_is_weak_on_every_node_of_a_cluster_is_said_once_with_its_remedy() {
     let cluster = RedisCluster::start().unwrap();
     let desk = Desk::new();

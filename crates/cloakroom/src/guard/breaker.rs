@@ -304,8 +304,8 @@ impl Drop for Ticket<'_> {
 const FIRST_IN_FLIGHT: usize = 8;
 /// A store that answered for this long is well, however few asked it.
 const LONGEST_RECOVERY: Duration = Duration::from_secs(10);
-/// Failures among the last 64 calls that open the breaker even where some succeed: every second one. A store of which
-/// one part in three is down keeps serving the other two.
+/// Failures among the last 64 calls that open the breaker even where some succeed: every second one. Those of a part of
+/// the store are not among them, however many.
 const FAILURES_OF_64: u32 = 32;
 
 #[cfg(test)]

@@ -224,8 +224,12 @@ impl Drop for Flight<'_> {
     }
 }
 
-/// What an answer shows of the store. A list that takes too long shows that it was a long list.
+/// What an answer shows of the store. A list that takes too long shows that it was a long list; a part that is away shows
+/// nothing of the others.
 fn sign_of<T>(verb: Verb, answer: &Result<T, StoreError>) -> Option<Sign> {
+    if answer.as_ref().is_err_and(StoreError::is_of_a_part) {
+        return None;
+    }
     match answer.as_ref().map_err(StoreError::kind) {
         Err(ErrorKind::Timeout) if is_browsing(verb) => None,
         Err(ErrorKind::Unavailable | ErrorKind::Timeout) => Some(Sign::Failed),

@@ -121,6 +121,36 @@ async fn what_a_store_that_is_there_says_never_opens_the_breaker() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_part_that_is_away_takes_nobody_elses_sessions_along() {
+    let Guarded { faulty, counting, store } = guarded(patience());
+    for kind in [ErrorKind::Unavailable, ErrorKind::Timeout] {
+        for _ in 0..100 {
+            faulty.lose_a_part(kind);
+            let error = get(&store).await.unwrap_err();
+            assert!(error.is_of_a_part() && Refused::cause_of(&error).is_none(), "the store's own word");
+            faulty.heal();
+            assert_eq!(get(&store).await.unwrap(), Lookup::Unknown);
+        }
+        assert_eq!(store.state(), BreakerState::Closed);
+    }
+    assert_eq!(counting.take().len(), 400, "all of them reached the store");
+    // Nor does it hide that the whole is away, or keep it from being found again.
+    faulty.go_down(ErrorKind::Unavailable);
+    for _ in 0..3 {
+        get(&store).await.unwrap_err();
+    }
+    assert_eq!(store.state(), BreakerState::Open);
+    faulty.lose_a_part(ErrorKind::Unavailable);
+    tokio::time::advance(SECOND).await;
+    assert!(
+        get(&store).await.is_err_and(|error| error.is_of_a_part()),
+        "tried, and what it says is nobody's fault but its own"
+    );
+    faulty.heal();
+    assert_eq!(get(&store).await.unwrap(), Lookup::Unknown, "the next one tries at once");
+}
+
+#[tokio::test(start_paused = true)]
 async fn lists_that_take_too_long_keep_nobody_from_signing_in() {
     let Guarded { faulty, store, .. } = guarded(patience());
     faulty.go_down(ErrorKind::Timeout);
