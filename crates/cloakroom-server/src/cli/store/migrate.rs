@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use cloakroom::{Beginning, Carried, CarriedPage, MovingStore};
 use cloakroom_core::Timestamp;
-use cloakroom_store::{Counts, ExportCursor, ExportQuery, Store, StoreError};
+use cloakroom_store::{Counts, ExportCursor, ExportQuery, Store};
 use serde_json::json;
 
+use super::patience::{patiently, told};
 use super::progress::{BookmarkFile, ProgressLine};
 use crate::cli::output::counted;
 use crate::cli::{CliError, ExitCode, GlobalArgs, Host};
@@ -24,8 +25,9 @@ pub(super) async fn run(
     host: &mut Host<'_>,
 ) -> Result<ExitCode, CliError> {
     check_addresses(from, to, config)?;
-    let old = stores::open_bare(from, config).await?;
-    let new = stores::open_bare(to, config).await?;
+    let clock = Arc::clone(&host.clock);
+    let old = patiently(&*clock, host.stderr, || stores::open_bare(from, config)).await?;
+    let new = patiently(&*clock, host.stderr, || stores::open_bare(to, config)).await?;
     let file = BookmarkFile::new(&config.data_dir, from, to);
     let mut mover = Mover { both: MovingStore::new(Arc::clone(&old), Arc::clone(&new)), file, host };
     let since = mover.begin(to).await?;
@@ -33,10 +35,9 @@ pub(super) async fn run(
         return Wait::new(from, since, config, mover.host).write(global, mover.host);
     }
     let walked = mover.walk(&*old).await?;
-    let now = mover.host.clock.now();
-    let in_old = old.count(now).await?;
-    // Every session was looked at in the new store; where it cannot count them, that has to do.
-    let in_new = if new.capabilities().listing { Some(new.count(now).await?) } else { None };
+    // Every session was looked at in the new store: where they cannot be counted, that has to do.
+    let in_old = mover.count(&*old).await?;
+    let in_new = if new.capabilities().listing { mover.count(&*new).await? } else { None };
     mover.file.remove()?;
     Report { walked, in_old, in_new }.write(to, global, host).map(|()| ExitCode::Done)
 }
@@ -95,7 +96,9 @@ impl Mover<'_, '_> {
     /// Tells every server that moving has begun. Nobody waits until they have noticed: what a server files in the old store
     /// that has not, it brings over itself before it answers. Since when it has.
     async fn begin(&mut self, to: &StoreUrl) -> Result<Timestamp, CliError> {
-        match self.both.begin(self.host.clock.now()).await? {
+        let clock = Arc::clone(&self.host.clock);
+        let begin = || self.both.begin(clock.now());
+        match patiently(&*clock, self.host.stderr, begin).await? {
             Beginning::Begun { since } => Ok(since),
             Beginning::TargetWasLeft => {
                 let cause = format!("sessions were moved away from {to} before: it knows them as gone");
@@ -115,10 +118,11 @@ impl Mover<'_, '_> {
         let bookmark = self.file.read().and_then(|bookmark| bookmark.cursor);
         let after = bookmark.and_then(|cursor| ExportCursor::new(cursor).ok());
         let resumed = after.is_some();
-        let counts = old.count(self.host.clock.now()).await?;
-        let live = counts.anonymous.saturating_add(counts.signed_in);
-        // A session that has moved is met once more, as what is left of it.
-        let expected = live.saturating_mul(2).saturating_add(counts.tombstones);
+        let expected = self.count(old).await?.map(|counts| {
+            let live = counts.anonymous.saturating_add(counts.signed_in);
+            // A session that has moved is met once more, as what is left of it.
+            live.saturating_mul(2).saturating_add(counts.tombstones)
+        });
         let first = self.pass(after, expected).await?;
         self.verify(Walked { done: first, passes: 1, looked_at: first.seen(), resumed }).await
     }
@@ -132,7 +136,7 @@ impl Mover<'_, '_> {
                 // the passes shall not be used up before all have.
                 tokio::time::sleep(PAUSE_BETWEEN_PASSES).await;
             }
-            let again = self.pass(None, expected).await?;
+            let again = self.pass(None, Some(expected)).await?;
             walked.passes = walked.passes.saturating_add(1);
             walked.looked_at = walked.looked_at.saturating_add(again.seen());
             let mut all = walked.done.plus(again);
@@ -156,7 +160,11 @@ impl Mover<'_, '_> {
         ))
     }
 
-    async fn pass(&mut self, mut after: Option<ExportCursor>, expected: u64) -> Result<Carried, CliError> {
+    async fn pass(
+        &mut self,
+        mut after: Option<ExportCursor>,
+        expected: Option<u64>,
+    ) -> Result<Carried, CliError> {
         let mut line = ProgressLine::new(self.host.is_watched, expected, self.host.clock.monotonic());
         let mut done = Carried::default();
         loop {
@@ -172,25 +180,22 @@ impl Mover<'_, '_> {
         }
     }
 
-    /// One page, again where a store fails for a while.
-    async fn page(&mut self, after: Option<ExportCursor>) -> Result<CarriedPage, CliError> {
-        let query = ExportQuery::new(after, PAGE);
-        let mut tries = 0;
-        loop {
-            match self.both.carry(&query, self.host.clock.now()).await {
-                Ok(page) => return Ok(page),
-                Err(error) if tries < TRIES && stores::may_come_up(&error) => {
-                    tries += 1;
-                    writeln!(self.host.stderr, "note: {}; trying again", told(&error))?;
-                    tokio::time::sleep(PAUSE).await;
-                }
-                Err(error) => {
-                    return Err(
-                        CliError::from(error).after("some sessions have moved and the same call goes on")
-                    );
-                }
+    /// How many there are, to be told: a store of tens of millions may take too long to say, which is no reason not to move.
+    async fn count(&mut self, store: &dyn Store) -> Result<Option<Counts>, CliError> {
+        match store.count(self.host.clock.now()).await {
+            Ok(counts) => Ok(Some(counts)),
+            Err(error) => {
+                writeln!(self.host.stderr, "note: {}; going on without", told(&error))?;
+                Ok(None)
             }
         }
+    }
+
+    /// One page, again where a store fails for a while.
+    async fn page(&mut self, after: Option<ExportCursor>) -> Result<CarriedPage, CliError> {
+        let (query, clock) = (ExportQuery::new(after, PAGE), Arc::clone(&self.host.clock));
+        let page = patiently(&*clock, self.host.stderr, || self.both.carry(&query, clock.now())).await;
+        page.map_err(|error| error.after("some sessions have moved and the same call goes on"))
     }
 }
 
@@ -256,8 +261,8 @@ struct Walked {
 
 struct Report {
     walked: Walked,
-    in_old: Counts,
-    /// `None` where the new store cannot count.
+    /// `None` where a store cannot count, or took too long.
+    in_old: Option<Counts>,
     in_new: Option<Counts>,
 }
 
@@ -277,7 +282,7 @@ impl Report {
                 "ended_late": ended,
                 "there_already": settled,
                 "damaged": damaged,
-                "old": counts(&self.in_old),
+                "old": self.in_old.as_ref().map(counts),
                 "new": self.in_new.as_ref().map(counts),
             });
             writeln!(host.stdout, "{report:#}")?;
@@ -293,14 +298,12 @@ impl Report {
             counted(tombstones, "tombstone"),
             counted(retired, "exchanged token"),
         )?;
-        writeln!(
-            host.stdout,
-            "The old store has {} left, the new one {}.",
-            counted(live(&self.in_old), "live session"),
-            self.in_new
-                .as_ref()
-                .map_or_else(|| "cannot count its own".to_owned(), |own| counted(live(own), "live session")),
-        )?;
+        let told = |counts: &Option<Counts>, unknown: &str| {
+            counts.as_ref().map_or_else(|| unknown.to_owned(), |counts| counted(live(counts), "live session"))
+        };
+        let (old, new) =
+            (told(&self.in_old, "uncounted sessions"), told(&self.in_new, "cannot count its own"));
+        writeln!(host.stdout, "The old store has {old} left, the new one {new}.")?;
         if ended > 0 {
             writeln!(
                 host.stdout,
@@ -320,11 +323,6 @@ impl Report {
     }
 }
 
-fn told(error: &StoreError) -> String {
-    let source = std::error::Error::source(error).map(|source| format!(": {source}"));
-    format!("{error}{}", source.unwrap_or_default())
-}
-
 const FORGET: &str = "Now restart each server without `store_moving_from`.";
 /// What servers filed in the old store until they noticed, and clocks that differ.
 const MARGIN: Duration = Duration::from_secs(60);
@@ -333,6 +331,3 @@ const PAGE: NonZeroU16 = NonZeroU16::new(500).expect("not zero");
 const MAX_PASSES: u32 = 6;
 /// Together longer than a server takes to notice: it asks once a second.
 const PAUSE_BETWEEN_PASSES: Duration = Duration::from_secs(1);
-/// A store that fails is tried again for about half a minute.
-const TRIES: u32 = 15;
-const PAUSE: Duration = Duration::from_secs(2);

@@ -5,6 +5,7 @@ mod check;
 mod check_list;
 mod finding;
 mod migrate;
+mod patience;
 mod progress;
 
 use super::{CliError, ExitCode, GlobalArgs, Host, StoreCommand};

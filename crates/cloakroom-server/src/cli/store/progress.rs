@@ -67,14 +67,14 @@ impl BookmarkFile {
 #[derive(Debug)]
 pub(super) struct ProgressLine {
     is_watched: bool,
-    /// How many entries there are, about.
-    expected: u64,
+    /// How many entries there are, about, where that is known.
+    expected: Option<u64>,
     began: Duration,
     shown: Duration,
 }
 
 impl ProgressLine {
-    pub(super) fn new(is_watched: bool, expected: u64, now: Duration) -> Self {
+    pub(super) fn new(is_watched: bool, expected: Option<u64>, now: Duration) -> Self {
         Self { is_watched, expected, began: now, shown: now }
     }
 
@@ -96,12 +96,13 @@ impl ProgressLine {
     fn text(&self, seen: u64, now: Duration) -> String {
         let millis = u64::try_from(now.saturating_sub(self.began).as_millis()).unwrap_or(u64::MAX).max(1);
         let rate = seen.saturating_mul(1_000) / millis;
-        let left = self.expected.saturating_sub(seen);
+        let Some(expected) = self.expected else { return format!("{seen} entries, {rate} a second") };
+        let left = expected.saturating_sub(seen);
         let ahead = match left.checked_div(rate) {
             Some(seconds) if left > 0 => format!(", about {seconds} s to go"),
             _ => String::new(),
         };
-        format!("{seen} of about {} entries, {rate} a second{ahead}", self.expected.max(seen))
+        format!("{seen} of about {} entries, {rate} a second{ahead}", expected.max(seen))
     }
 }
 
@@ -113,13 +114,15 @@ mod tests {
 
     #[test]
     fn a_line_tells_how_many_how_fast_and_how_long() {
-        let line = ProgressLine::new(true, 10_000, Duration::from_secs(5));
+        let line = ProgressLine::new(true, Some(10_000), Duration::from_secs(5));
         assert_eq!(
             line.text(2_000, Duration::from_secs(7)),
             "2000 of about 10000 entries, 1000 a second, about 8 s to go"
         );
         assert_eq!(line.text(10_001, Duration::from_secs(6)), "10001 of about 10001 entries, 10001 a second");
         assert_eq!(line.text(0, Duration::from_secs(5)), "0 of about 10000 entries, 0 a second");
+        let line = ProgressLine::new(true, None, Duration::from_secs(5));
+        assert_eq!(line.text(2_000, Duration::from_secs(7)), "2000 entries, 1000 a second");
     }
 
     #[test]
