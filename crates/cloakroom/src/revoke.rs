@@ -220,7 +220,9 @@ impl Sessions {
             // Not named one by one: every open stream here has its session looked up, on stores without a feed too.
             self.streams().told(News::Anything(Parts::ALL));
         }
-        Ok(Revoked::counted(ending.ended, ending.swept_later))
+        // Who had run out of time by then is buried on this occasion, by some stores: told of, and not counted as put out.
+        let ended = ending.ended.into_iter().filter(|ended| ended.reason == reason).collect();
+        Ok(Revoked::counted(ended, ending.swept_later))
     }
 
     /// Returns once every node is known to refuse whatever had ended before this was called: for ends that came about

@@ -1,6 +1,14 @@
 //! What the operator does at the command line is in the audit log before it is said to be done.
 
+use std::sync::Arc;
+
+use cloakroom::{
+    Activity, AuthLevel, Authentication, EndReason, Issue, ManualClock, Method, Principal, PrincipalId,
+    Revocation, Selector, Sessions, Store, Validation,
+};
 use cloakroom_audit::names;
+use cloakroom_memory::MemoryStore;
+use cloakroom_sqlite::{SqliteOptions, SqliteStore};
 use serde_json::{Value, json};
 
 use super::cli::{Desk, issue};
@@ -115,4 +123,34 @@ async fn sessions_are_listed_by_state_and_text() {
     assert_eq!(principals(&["--text", &bob, "--state", "any"]), ["bob"]);
     assert!(principals(&["--ip", "203.0.113.77"]).is_empty());
     assert_eq!(desk.run(&["sessions", "list", "--ended", "--state", "any"]).code, Some(2));
+}
+
+#[tokio::test]
+async fn whose_time_was_up_before_is_not_counted_as_put_out() {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = Arc::new(ManualClock::default());
+    let file = SqliteStore::open(SqliteOptions::new(dir.path().join("sessions.db"))).unwrap();
+    let stores: [(&str, Arc<dyn Store>); 2] =
+        [("memory", Arc::new(MemoryStore::default())), ("sqlite", Arc::new(file))];
+    for (name, store) in stores {
+        let sessions = Sessions::builder_shared(store).clock(clock.clone()).build().unwrap();
+        let alice = PrincipalId::new("alice").unwrap();
+        let sign_in = async || {
+            let proof = Authentication::new(AuthLevel::One, Method::password(), sessions.now());
+            let wish = Issue::signed_in(Principal::new(alice.clone()), proof);
+            sessions.issue(wish).await.unwrap().expect_issued()
+        };
+        let idle = [sign_in().await, sign_in().await, sign_in().await];
+        clock.advance(sessions.policy().timeouts().idle);
+        sign_in().await;
+        let all = Selector::Principal { principal: alice.clone(), except: None };
+        let because = Revocation::by_system(EndReason::RevokedByAdmin);
+        let revoked = sessions.revoke(&all, because).await.unwrap();
+        assert_eq!(revoked.count(), 1, "{name}");
+        for one in idle {
+            let found = sessions.validate(&one.token, Activity::Ignored).await.unwrap();
+            let Validation::Ended(ended) = found else { panic!("{name}: {found:?}") };
+            assert_eq!(ended.reason, EndReason::IdleTimeout, "{name}");
+        }
+    }
 }
