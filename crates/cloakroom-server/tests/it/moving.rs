@@ -234,8 +234,8 @@ fn whoever_watches_a_move_sees_how_far_it_is_and_whoever_does_not_reads_no_line_
         })
         .collect();
     assert_eq!(first.len(), told.len(), "{told:?}");
-    // What was filed, what is left of each session that has moved, and the mark.
-    assert_eq!(first[..2], [(500, 2_400), (1_000, 2_400)], "page by page, of as many as there are: {told:?}");
+    // What was filed, what is left of each session that has moved, the mark, and the tombstone that shows that the stores are two.
+    assert_eq!(first[..2], [(500, 2_401), (1_000, 2_401)], "page by page, of as many as there are: {told:?}");
     assert!(told[0].ends_with("500 a second, about 3 s to go"), "{told:?}");
     assert!(
         first.iter().skip(2).any(|(seen, _)| *seen == 500),

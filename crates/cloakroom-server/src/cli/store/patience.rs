@@ -15,13 +15,15 @@ pub(super) async fn patiently<T>(
     stderr: &mut dyn Write,
     ask: impl AsyncFn() -> Result<T, StoreError>,
 ) -> Result<T, CliError> {
-    let began = clock.monotonic();
+    let mut failing_since = None;
     loop {
         let error = match ask().await {
             Ok(answer) => return Ok(answer),
             Err(error) => error,
         };
-        if !stores::may_come_up(&error) || clock.monotonic().saturating_sub(began) >= PATIENCE {
+        let now = clock.monotonic();
+        let since = *failing_since.get_or_insert(now);
+        if !stores::may_come_up(&error) || now.saturating_sub(since) >= PATIENCE {
             return Err(error.into());
         }
         writeln!(stderr, "note: {}; trying again", told(&error))?;
@@ -63,8 +65,8 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_store_is_asked_again_for_half_a_minute_however_long_each_answer_takes() {
         let never = u32::MAX;
-        assert_eq!(asked(Duration::from_secs(2), ErrorKind::Timeout, never).await, (15, false));
-        assert_eq!(asked(Duration::from_secs(12), ErrorKind::Unavailable, never).await, (3, false));
+        assert_eq!(asked(Duration::from_secs(2), ErrorKind::Timeout, never).await, (16, false));
+        assert_eq!(asked(Duration::from_secs(12), ErrorKind::Unavailable, never).await, (4, false));
         assert_eq!(asked(Duration::from_secs(2), ErrorKind::Unavailable, 4).await, (4, true));
     }
 
