@@ -8,6 +8,7 @@ use std::time::Duration;
 use cloakroom_store::{StoreError, Verb};
 use futures_util::future::join_all;
 use redis::{Pipeline, RedisError, Value};
+use tokio::time::Instant;
 
 use crate::answer::Answer;
 pub(crate) use crate::call::Call;
@@ -16,6 +17,7 @@ use crate::keys::Layout;
 use crate::link::{Connection, is_answer};
 use crate::node::{Lane, Node, Topology};
 use crate::options::{Host, RedisOptions, Replicas};
+use crate::rest::timer_now;
 use crate::script::Access;
 
 /// The servers of a store.
@@ -33,7 +35,16 @@ pub(crate) struct Progress {
     /// Changes that were sent and not refused.
     in_doubt: AtomicUsize,
     /// Whom it waits for.
-    waiting: Mutex<Vec<(Arc<Node>, Lane, Connection)>>,
+    waiting: Mutex<Vec<Waiting>>,
+}
+
+/// An answer that was not heard yet.
+#[derive(Debug)]
+struct Waiting {
+    node: Arc<Node>,
+    lane: Lane,
+    connection: Connection,
+    since: Instant,
 }
 
 impl Progress {
@@ -41,12 +52,13 @@ impl Progress {
         if call.script.access != Access::Reads {
             self.in_doubt.fetch_add(1, Ordering::AcqRel);
         }
-        self.waiting().push((Arc::clone(node), call.lane, connection.clone()));
+        let (node, connection) = (Arc::clone(node), connection.clone());
+        self.waiting().push(Waiting { node, lane: call.lane, connection, since: timer_now() });
     }
 
     /// The other end of a connection is there: whatever else may be waited for, it is not the connection's fault.
     fn hears(&self, connection: &Connection) {
-        self.waiting().retain(|(_, _, other)| !other.is(connection));
+        self.waiting().retain(|waiting| !waiting.connection.is(connection));
     }
 
     fn was_refused(&self, call: &Call) {
@@ -60,7 +72,7 @@ impl Progress {
         if self.in_doubt.load(Ordering::Acquire) > 0 { error.maybe_applied() } else { error }
     }
 
-    fn waiting(&self) -> std::sync::MutexGuard<'_, Vec<(Arc<Node>, Lane, Connection)>> {
+    fn waiting(&self) -> std::sync::MutexGuard<'_, Vec<Waiting>> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -120,9 +132,14 @@ impl Client {
             Err(_) => {
                 // Whoever does not answer may be stopped, or behind a link that was cut: the next call finds out.
                 let silent: Vec<_> = progress.waiting().drain(..).collect();
-                for (node, lane, connection) in &silent {
+                for Waiting { node, lane, connection, since } in &silent {
                     node.link(*lane).give_up(connection);
-                    self.topology.fell_silent(node);
+                    // Who was asked only just now, after others or again and again, is not the one that does not answer.
+                    if since.elapsed() >= self.deadline / 2 {
+                        self.topology.fell_silent(node);
+                    } else {
+                        self.topology.lost(node);
+                    }
                 }
                 let error = progress.error(Problem::Overdue(self.deadline), verb);
                 Err(error.of_a_part(self.topology.has_parts() && !silent.is_empty()))

@@ -61,7 +61,7 @@ impl Rest {
 
 /// How long a pause has lasted is no instant of a session's life: it is the runtime's time, not a clock's.
 #[expect(clippy::disallowed_methods, reason = "pauses are measured on the runtime's timer")]
-fn timer_now() -> Instant {
+pub(crate) fn timer_now() -> Instant {
     Instant::now()
 }
 

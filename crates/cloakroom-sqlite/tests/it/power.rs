@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use cloakroom_conformance::{Filing, Fixtures, Seeded, T0, at};
 use cloakroom_core::EndReason::SignedOut;
@@ -56,7 +57,9 @@ fn what_was_acknowledged_survives_a_cut_at_any_moment() {
             found.lost.extend(block_on(lost(&directory.path().join("sessions.db"), &known)));
         }
     }));
-    let store = SqliteStore::open(SqliteOptions::new(disk.database())).unwrap();
+    // A busy machine's disk may take its time; here that is no answer.
+    let options = SqliteOptions::new(disk.database()).with_answer_timeout(Duration::from_secs(60));
+    let store = SqliteStore::open(options).unwrap();
     block_on(come_and_go(Arc::new(store), &acknowledged));
     disk.stop_watching();
     let found = found.lock().unwrap();
