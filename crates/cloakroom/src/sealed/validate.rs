@@ -89,7 +89,10 @@ impl Sessions {
         let sight = opened.look(mirror);
         seals.metrics.validated.took(&**self.clock(), begun);
         match sight {
-            Sight::Covered(covered) => Answer::There(Ok(self.judged(opened, Some(covered)))),
+            // What this node wrote itself covers everybody until it is read: whoever knows more of the list may have come after it.
+            Sight::Covered(covered) if !opened.knows_more_than(mirror) => {
+                Answer::There(Ok(self.judged(opened, Some(covered))))
+            }
             Sight::Clear if by == By::Memory && !opened.knows_more_than(mirror) => {
                 Answer::There(Ok(self.judged(opened, None)))
             }
@@ -114,12 +117,14 @@ impl Sessions {
         if covered.is_none() && read.is_ok() && opened.knows_more_than(mirror) {
             return Err(opened.ahead());
         }
-        if let (None, Err(error)) = (&covered, read) {
+        if let Err(error) = read
+            && (covered.is_none() || opened.knows_more_than(mirror))
+        {
             if opened.seals.policy.when_unreachable() == WhenUnreachable::Closed {
                 opened.seals.metrics.validated.failed.increment(1);
                 return Err(SessionError::Store(error));
             }
-            mirror.metrics().unproven.increment(1);
+            mirror.metrics().unproven.increment(u64::from(covered.is_none()));
         }
         Ok(self.judged(opened, covered))
     }

@@ -93,7 +93,7 @@ pub(crate) struct Bounds {
 /// What the copy says of a token.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum Sight {
-    /// It is covered. That stays so, whatever can be read.
+    /// It is covered. That stays so, whatever can be read, unless its token knows more of the list than was read here.
     Covered(Covered),
     /// Nothing covers it.
     Clear,

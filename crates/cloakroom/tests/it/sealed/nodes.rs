@@ -81,6 +81,25 @@ async fn a_password_change_ends_all_other_sessions_and_whoever_signs_in_after_it
 }
 
 #[tokio::test]
+async fn whoever_signs_in_elsewhere_after_an_end_is_let_in_before_its_own_node_has_read_it() {
+    for everything in [false, true] {
+        let pair = Pair::new();
+        let before = pair.here.sign_in("alice").await;
+        pair.read().await;
+        if everything {
+            let because = Revocation::by_system(EndReason::Compromised);
+            pair.here.sessions.revoke(&Selector::All, because).await.unwrap();
+        } else {
+            end_all_of(&pair.here, "alice", None).await;
+        }
+        let after = pair.there.sign_in("alice").await;
+        assert!(!pair.here.is_active(&before.token).await, "where it was ended, at once");
+        assert!(pair.here.is_active(&after.token).await, "it came later, and knows of the end");
+        assert!(!pair.here.is_active(&before.token).await);
+    }
+}
+
+#[tokio::test]
 async fn several_ends_of_a_principal_leave_only_what_came_after_the_last() {
     let pair = Pair::new();
     let first = pair.here.sign_in("alice").await;

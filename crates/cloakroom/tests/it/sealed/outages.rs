@@ -42,6 +42,36 @@ async fn whoever_is_known_to_be_over_is_told_so_whatever_can_be_read() {
 }
 
 #[tokio::test]
+async fn while_an_end_cannot_be_read_back_whoever_may_have_come_after_it_is_not_signed_out_by_it() {
+    for open in [false, true] {
+        let pair = if open {
+            Pair::under(SealedPolicy::default().with_when_unreachable(WhenUnreachable::Open))
+        } else {
+            Pair::new()
+        };
+        let before = pair.here.sign_in("alice").await;
+        pair.read().await;
+        let everywhere = Selector::Principal { principal: crate::support::principal("alice"), except: None };
+        pair.here.sessions.revoke(&everywhere, Revocation::by_system(EndReason::Compromised)).await.unwrap();
+        let after = pair.there.sign_in("alice").await;
+        pair.wire.set(Fate::Cut);
+        assert_eq!(pair.here.end_reason(&before.token).await, EndReason::Compromised);
+        let answer = pair.here.sessions.validate(&after.token, cloakroom::Activity::Ignored).await;
+        if open {
+            assert!(
+                matches!(answer, Ok(Validation::Ended(_))),
+                "what was ended here is not let in: {answer:?}"
+            );
+        } else {
+            assert!(answer.unwrap_err().is_unavailable());
+        }
+        pair.wire.set(Fate::Answered);
+        pair.pass(LEASE);
+        assert!(pair.here.is_active(&after.token).await);
+    }
+}
+
+#[tokio::test]
 async fn after_one_try_has_failed_a_crowd_is_answered_without_another() {
     let pair = Pair::new();
     let issued = pair.here.sign_in("alice").await;
