@@ -74,6 +74,11 @@ impl Servers {
         self.list.len()
     }
 
+    /// Whether any of them can be asked, as far as is known.
+    pub(crate) fn is_any_up(&self) -> bool {
+        self.list.iter().any(Server::is_up)
+    }
+
     /// Positions of the servers in the order in which `route` prefers them: its home, then the rest.
     pub(crate) fn order(&self, route: Route) -> (usize, Vec<usize>) {
         let mut order = self.ring.order(route).into_iter();

@@ -67,7 +67,9 @@ impl MemcachedStore {
         let done = tokio::time::timeout(self.deadline, work(call)).await;
         done.unwrap_or(Err(Problem::Overdue(self.deadline))).map_err(|problem| {
             // Lanes that know their server away answer at once: nobody waits for it twice.
-            let is_of_a_part = self.servers.count() > 1 && problem.is_of_one_server();
+            // Where all are away, the store is.
+            let is_of_a_part =
+                self.servers.count() > 1 && problem.is_of_one_server() && self.servers.is_any_up();
             let error = problem.into_error(verb).of_a_part(is_of_a_part);
             if stake.applied() == Applied::No { error } else { error.maybe_applied() }
         })

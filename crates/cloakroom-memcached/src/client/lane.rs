@@ -36,6 +36,11 @@ impl Lane {
         Self { server, state, keeper }
     }
 
+    /// Whether it is connected, as far as is known.
+    pub(crate) fn is_up(&self) -> bool {
+        matches!(&*self.state.borrow(), State::Up(link) if !link.is_broken())
+    }
+
     /// The connection. Waits while one is being opened, not while the server is known to be away.
     pub(crate) async fn link(&self) -> Result<Arc<Link>, Problem> {
         let mut state = self.state.clone();

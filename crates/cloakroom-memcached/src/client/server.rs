@@ -28,6 +28,11 @@ impl Server {
         Self { lanes }
     }
 
+    /// Whether there is a connection to it, as far as is known.
+    pub(crate) fn is_up(&self) -> bool {
+        self.lanes.iter().any(Lane::is_up)
+    }
+
     /// The connection for everything of `route`: what is asked of one session arrives in the order it was asked.
     pub(crate) async fn link(&self, route: Route) -> Result<Arc<Link>, Problem> {
         let lanes = u64::try_from(self.lanes.len()).unwrap_or(u64::MAX);
