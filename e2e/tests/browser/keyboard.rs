@@ -1,8 +1,9 @@
 //! Without a mouse.
 
-use e2e::{Browser, Failure, Outcome, run};
+use e2e::{Browser, Failure, Outcome, eventually, run};
 use thirtyfour::Key;
 
+use crate::PATIENCE;
 use crate::people::{NAME, PASSWORD, cookie_of, set_up, sign_out};
 
 #[test]
@@ -13,7 +14,7 @@ fn signing_in_and_out_needs_no_mouse_and_the_focus_is_always_to_be_seen() {
         sign_out(&browser).await?;
 
         world.visit(&browser, "/sign-in").await?;
-        assert_eq!(focus(&browser).await?, "username", "typing can begin at once");
+        gets_focus(&browser, "username").await?;
         browser.keys(NAME).await?;
         tab_to(&browser, "password").await?;
         browser.keys(PASSWORD).await?;
@@ -49,9 +50,14 @@ pub(crate) async fn tab_to(browser: &Browser, stop: &str) -> Outcome {
     Err(Failure::new(format!("the tab key does not lead to `{stop}`, only to {seen:?}")))
 }
 
-async fn focus(browser: &Browser) -> Outcome<String> {
-    let name = browser.script("return document.activeElement.name || ''").await?;
-    Ok(name.as_str().unwrap_or_default().to_owned())
+/// Waits until the field called `name` has the focus, untouched: typing can begin at once. A page gives it when it is
+/// first drawn, which may be after it is complete (HTML, "flush autofocus candidates").
+async fn gets_focus(browser: &Browser, name: &str) -> Outcome {
+    eventually(&format!("the focus on `{name}`"), PATIENCE, async || {
+        let focus = browser.script("return document.activeElement.name || ''").await?;
+        Ok((focus == name).then_some(()))
+    })
+    .await
 }
 
 async fn is_focus_visible(browser: &Browser) -> Outcome<bool> {
