@@ -2,18 +2,21 @@
 
 use std::{
     collections::BTreeSet,
-    io::BufReader,
+    io::{self, BufReader, Write as _},
     path::{Path, PathBuf},
     process::{Command, Stdio},
 };
 
-use cargo_metadata::{Artifact, Message, Metadata, Package, TargetKind};
+use cargo_metadata::{Artifact, Message, Metadata, Package, TargetKind, diagnostic::DiagnosticLevel};
 
 use crate::{
     error::{Doing as _, Error},
     layers::Kind,
     process,
-    test::area::{Area, Origin, area_of, store_area},
+    test::{
+        area::{Area, Origin, area_of, store_area},
+        words::Words,
+    },
 };
 
 /// A built test program.
@@ -63,6 +66,8 @@ pub(crate) struct Build {
     pub(crate) selection: Vec<String>,
     /// Whether everything compiled.
     pub(crate) is_whole: bool,
+    /// What the compiler refused.
+    pub(crate) errors: Words,
 }
 
 /// Builds the test programs of `areas`.
@@ -77,7 +82,8 @@ pub(crate) fn build(metadata: &Metadata, areas: &[Area]) -> Result<Build, Error>
         cargo.arg("--tests");
     }
     let mut build = Build { selection, ..Build::default() };
-    build.is_whole = artifacts(&mut cargo, |artifact| {
+    let mut errors = Words::default();
+    build.is_whole = artifacts(&mut cargo, &mut errors, |artifact| {
         let Some(executable) = &artifact.executable else { return };
         if is_server(&artifact) {
             build.server = Some(executable.into());
@@ -85,16 +91,17 @@ pub(crate) fn build(metadata: &Metadata, areas: &[Area]) -> Result<Build, Error>
             build.programs.push(program);
         }
     })?;
+    build.errors = errors;
     build.programs.sort_by_key(Program::name);
     Ok(build)
 }
 
 /// Builds the server's binary alone, for areas whose own build does not contain it.
-pub(crate) fn build_server(root: &Path) -> Result<Option<PathBuf>, Error> {
+pub(crate) fn build_server(root: &Path, errors: &mut Words) -> Result<Option<PathBuf>, Error> {
     let mut cargo = process::cargo(root);
     cargo.args(["build", JSON, "--package", SERVER_PACKAGE, "--bin", SERVER_BINARY]);
     let mut server = None;
-    artifacts(&mut cargo, |artifact| {
+    artifacts(&mut cargo, errors, |artifact| {
         if is_server(&artifact) {
             server = artifact.executable.map(Into::into);
         }
@@ -144,14 +151,27 @@ fn serves(area: &Area, package: &str, kind: Option<Kind>) -> bool {
     }
 }
 
-/// Runs a cargo that speaks JSON, shows each artifact to `on_artifact`, and says whether everything was built.
-fn artifacts(cargo: &mut Command, mut on_artifact: impl FnMut(Artifact)) -> Result<bool, Error> {
+/// Runs a cargo that speaks JSON, shows each artifact to `on_artifact`, passes on what the compiler says, keeps what of
+/// it are `errors`, and says whether everything was built.
+fn artifacts(
+    cargo: &mut Command,
+    errors: &mut Words,
+    mut on_artifact: impl FnMut(Artifact),
+) -> Result<bool, Error> {
     let building = || "building the tests".to_owned();
     let mut child = cargo.stdout(Stdio::piped()).spawn().doing(building)?;
     if let Some(output) = child.stdout.take() {
         for message in Message::parse_stream(BufReader::new(output)) {
-            if let Message::CompilerArtifact(artifact) = message.doing(building)? {
-                on_artifact(artifact);
+            match message.doing(building)? {
+                Message::CompilerArtifact(artifact) => on_artifact(artifact),
+                Message::CompilerMessage(said) => {
+                    let text = said.message.rendered.as_deref().unwrap_or(&said.message.message);
+                    io::stderr().write_all(text.as_bytes()).doing(building)?;
+                    if said.message.level == DiagnosticLevel::Error {
+                        text.lines().for_each(|line| errors.add(line));
+                    }
+                }
+                _ => {}
             }
         }
     }
@@ -182,7 +202,7 @@ fn program(metadata: &Metadata, artifact: &Artifact, executable: &Path) -> Optio
 
 /// As cargo's own pattern.
 const EVERY_INTEGRATION_TEST: &str = "*";
-const JSON: &str = "--message-format=json-render-diagnostics";
+const JSON: &str = "--message-format=json";
 const SERVER_PACKAGE: &str = "cloakroom-server";
 const SERVER_BINARY: &str = "cloakroom";
 

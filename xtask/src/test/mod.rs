@@ -7,6 +7,7 @@ mod area;
 mod build;
 mod libtest;
 mod provision;
+mod words;
 
 use std::{
     collections::BTreeMap,
@@ -20,7 +21,11 @@ use std::{
 use cargo_metadata::Metadata;
 
 pub(crate) use self::area::Area;
-use self::{build::Build, libtest::Reading};
+use self::{
+    build::{Build, Program},
+    libtest::{Failed, Reading},
+    words::Words,
+};
 use crate::{
     error::{Doing as _, Error},
     layers,
@@ -43,10 +48,10 @@ pub(crate) fn run(metadata: &Metadata, only: &[Area]) -> Result<bool, Error> {
         println!("\n── {area} ──");
         let mut reading = Reading::default();
         match blocked.get(area) {
-            Some(why) => reading.fail(why.clone()),
+            Some(why) => reading.fail(why),
             None => {
                 if let Err(error) = session.run_area(area, &build, &mut reading) {
-                    reading.fail(error.to_string());
+                    reading.fail(&error.to_string());
                 }
             }
         }
@@ -104,16 +109,15 @@ impl Session<'_> {
         let mut build = build::build(self.metadata, &runnable)?;
         let mut reading = Reading::default();
         if !build.is_whole {
-            reading.fail("not everything compiles, see above".to_owned());
+            reading.fail_with("not everything compiles", build.errors.clone());
         }
         let end_to_end =
             [Area::Faults, Area::Telemetry, Area::Browser].iter().any(|area| runnable.contains(area));
         if end_to_end && build.server.is_none() {
-            build.server = build::build_server(self.root())?;
+            let mut errors = Words::default();
+            build.server = build::build_server(self.root(), &mut errors)?;
             if build.server.is_none() {
-                reading.fail(
-                    "there is no server to test from outside: it does not compile, see above".to_owned(),
-                );
+                reading.fail_with("there is no server to test from outside: it does not compile", errors);
             }
         }
         if !build.programs.is_empty() {
@@ -141,7 +145,7 @@ impl Session<'_> {
             self.run_documentation(build, reading)?;
         }
         if reading.tally == Tally::default() {
-            reading.fail("there is no test of this area".to_owned());
+            reading.fail("there is no test of this area");
         }
         Ok(())
     }
@@ -150,7 +154,8 @@ impl Session<'_> {
         for program in &build.programs {
             if program.area() == *area {
                 println!("\n{}", program.name());
-                self.run_harness(&program.name(), &mut program.command(), build, reading)?;
+                let has = || tests_of(program);
+                self.run_harness(&program.name(), &mut program.command(), has, build, reading)?;
             }
         }
         Ok(())
@@ -160,13 +165,14 @@ impl Session<'_> {
     fn run_documentation(&self, build: &Build, reading: &mut Reading) -> Result<(), Error> {
         let mut cargo = process::cargo(self.root());
         cargo.args(["test", "--doc", "--no-fail-fast"]).args(&build.selection);
-        self.run_harness("documentation examples", &mut cargo, build, reading)
+        self.run_harness("documentation examples", &mut cargo, Vec::new, build, reading)
     }
 
     fn run_harness(
         &self,
         name: &str,
         command: &mut Command,
+        has: impl FnOnce() -> Vec<String>,
         build: &Build,
         reading: &mut Reading,
     ) -> Result<(), Error> {
@@ -181,14 +187,12 @@ impl Session<'_> {
             own.line(String::from_utf8_lossy(line).trim_end());
             io::stdout().write_all(line).doing(|| "writing to standard output".to_owned())
         })?;
-        own.close(
-            name,
-            match ending {
-                Ending::Exited(status) => (!status.success()).then(|| status.to_string()),
-                Ending::TimedOut => Some(format!("still ran after {} s", LONGEST_PROGRAM.as_secs())),
-            },
-        );
-        reading.append(own);
+        let trouble = match ending {
+            Ending::Exited(status) => (!status.success()).then(|| status.to_string()),
+            Ending::TimedOut => Some(format!("still ran after {} s", LONGEST_PROGRAM.as_secs())),
+        };
+        own.close(trouble, has);
+        reading.append(name, own);
         Ok(())
     }
 
@@ -201,26 +205,105 @@ impl Session<'_> {
 fn count(checks: &[Check], reading: &mut Reading) {
     reading.tally.add_checks(checks);
     let broken = checks.iter().filter(|check| !check.findings.is_empty());
-    reading.failed.extend(broken.map(|check| check.name.clone()));
+    reading.failed.extend(broken.map(|check| Failed::new(&check.name, check.findings.iter().collect())));
+}
+
+/// The names of all tests of `program`; none if it does not say.
+fn tests_of(program: &Program) -> Vec<String> {
+    let mut answer = String::new();
+    let mut asking = program.command();
+    let asked = process::stream(asking.args(["--list", "--format", "terse"]), LONGEST_LIST, |line| {
+        answer.push_str(&String::from_utf8_lossy(line));
+        Ok(())
+    });
+    asked.map(|_| libtest::listed(&answer)).unwrap_or_default()
 }
 
 /// Repeats what went wrong, and ends with the sum: the last line that is ever printed.
 fn conclude(results: &[(String, Reading)], watch: &Stopwatch) -> bool {
-    let mut sum = Tally::default();
-    println!();
-    for (area, reading) in results {
-        sum.add(reading.tally);
-        for name in &reading.failed {
-            println!("FAILED   {area}: {name}");
-        }
-        for name in &reading.ignored {
-            println!("SKIPPED  {area}: {name}");
-        }
-    }
-    println!("finished in {:.0} s", watch.elapsed().as_secs_f64());
+    let (report, sum) = conclusion(results);
+    println!("\n{report}finished in {:.0} s", watch.elapsed().as_secs_f64());
     println!("{sum}");
     sum.is_good()
 }
 
+/// What failed, with what it said, and what was skipped; and the sum.
+fn conclusion(results: &[(String, Reading)]) -> (String, Tally) {
+    let (mut report, mut sum, mut left) = (String::new(), Tally::default(), MOST_WORDS);
+    let mut tell = |line: String| {
+        report.push_str(&line);
+        report.push('\n');
+    };
+    for (area, reading) in results {
+        sum.add(reading.tally);
+        for failed in &reading.failed {
+            tell(format!("FAILED   {area}: {}", failed.name));
+            let words = failed.words.lines(left.max(FEW_WORDS));
+            left = left.saturating_sub(words.len());
+            words.iter().for_each(|line| tell(format!("         {line}").trim_end().to_owned()));
+        }
+        reading.ignored.iter().for_each(|name| tell(format!("SKIPPED  {area}: {name}")));
+    }
+    (report, sum)
+}
+
+/// How many lines of what failed tests said are repeated in all: a log that repeated itself whole would be no help.
+const MOST_WORDS: usize = 600;
+
+/// How many lines of each are repeated when those are used up: the place and the message.
+const FEW_WORDS: usize = 3;
+
+/// Longer than any test program takes to name its tests.
+const LONGEST_LIST: Duration = Duration::from_secs(20);
+
 /// Longer than any test program takes on a slow machine; one that takes longer hangs.
 const LONGEST_PROGRAM: Duration = Duration::from_secs(20 * 60);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a harness prints whose tests `0..tests` have all failed, saying so in two lines.
+    fn failed(tests: usize) -> Reading {
+        let mut own = Reading::default();
+        (0..tests).for_each(|test| own.line(&format!("test t{test} ... FAILED")));
+        own.line("failures:");
+        for test in 0..tests {
+            own.line(&format!("---- t{test} stdout ----"));
+            own.line(&format!("thread 't{test}' (1) panicked at src/t.rs:{test}:1:"));
+            (0..9).for_each(|line| own.line(&format!("said {line}")));
+        }
+        own.line("failures:");
+        own.line(&format!("test result: FAILED. 0 passed; {tests} failed; 0 ignored; 0 measured"));
+        let mut reading = Reading::default();
+        reading.append("store tests/it", own);
+        reading
+    }
+
+    #[test]
+    fn what_failed_is_repeated_with_its_place_and_its_words() {
+        let mut ignored = Reading::default();
+        ignored.line("test moon ... ignored");
+        let (report, sum) = conclusion(&[("http".to_owned(), failed(1)), ("faults".to_owned(), ignored)]);
+        let mut lines = report.lines();
+        assert_eq!(lines.next(), Some("FAILED   http: store tests/it: t0"));
+        assert_eq!(lines.next(), Some("         thread 't0' (1) panicked at src/t.rs:0:1:"));
+        assert_eq!(lines.next(), Some("         said 0"));
+        assert_eq!(lines.next_back(), Some("SKIPPED  faults: moon"));
+        assert_eq!(lines.next_back(), Some("         said 8"));
+        assert_eq!(sum, Tally { passed: 0, failed: 1, skipped: 0 });
+    }
+
+    #[test]
+    fn where_everything_fails_each_is_named_with_its_place_and_the_report_stays_short() {
+        const TESTS: usize = 1_000;
+        let (report, sum) = conclusion(&[("http".to_owned(), failed(TESTS))]);
+        for test in 0..TESTS {
+            assert!(report.contains(&format!("FAILED   http: store tests/it: t{test}\n")), "{test}");
+            assert!(report.contains(&format!("panicked at src/t.rs:{test}:1:\n")), "{test}");
+        }
+        // Its name, and its words with the line that says how many of them were left out.
+        assert!(report.lines().count() < MOST_WORDS + TESTS * (1 + FEW_WORDS + 1));
+        assert_eq!(sum.failed, TESTS);
+    }
+}
