@@ -33,7 +33,7 @@
 //!
 //! Here are also the stores that tests of the engine wrap around a good one: one that fails by plan or by seed
 //! ([`FaultyStore`]), one that waits to be let through ([`GatedStore`]), one that counts ([`CountingStore`]), one whose news are held and lost
-//! ([`SwitchedStore`]); and sessions in every state, which an upgrade must leave as they were ([`Residents`]).
+//! ([`SwitchedStore`]), one that cannot list ([`UnlistedStore`]); and sessions in every state, which an upgrade must leave as they were ([`Residents`]).
 
 mod case;
 mod cases;
@@ -57,4 +57,6 @@ pub use records::{instants, records};
 pub use residents::Residents;
 pub use suite::{Failure, Suite, SuiteOf, run, run_suites};
 pub use surroundings::{Fullness, ServerClock, ServerDisk, check_clock, check_full_disk};
-pub use wrappers::{CountingStore, Fault, FaultyStore, Gate, GatedStore, Moment, SwitchedStore};
+pub use wrappers::{
+    CountingStore, Fault, FaultyStore, Gate, GatedStore, Moment, SwitchedStore, UnlistedStore,
+};

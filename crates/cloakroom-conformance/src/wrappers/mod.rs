@@ -4,11 +4,13 @@ mod counting;
 mod faulty;
 mod gated;
 mod switched;
+mod unlisted;
 
 pub use counting::CountingStore;
 pub use faulty::{Fault, FaultyStore};
 pub use gated::{Gate, GatedStore, Moment};
 pub use switched::SwitchedStore;
+pub use unlisted::UnlistedStore;
 
 /// Implements `Store` for a type that has `inner` and `around`, which is given each verb and how to ask it of the inner
 /// store, as often as it likes. `get` goes through `around_get`, which is also told the digest; `watch` through

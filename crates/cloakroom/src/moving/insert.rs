@@ -14,19 +14,17 @@ use super::{MovingStore, maybe};
 impl MovingStore {
     /// Files a new session in the new store, and makes room for it in both.
     ///
-    /// Whoever files a session in the old store from now on brings it over and keeps the limit [then](Self::insert_in_old). So the room that its sessions take only shrinks: what is left of
-    /// the limit is decided by the new store, atomically. A session that moves in between is counted in both for a moment,
-    /// which may end one more or refuse one, and never allows one too many.
+    /// Whoever files a session in the old store from now on brings it over and keeps the limit
+    /// [then](Self::insert_in_old). So the room that its sessions take only shrinks: what is left of the limit is decided by
+    /// the new store, atomically. A session that moves in between is counted in both for a moment, which may end one more or
+    /// refuse one, and never allows one too many.
     pub(super) async fn insert_in_new(&self, request: InsertRequest<'_>) -> Result<Inserted, StoreError> {
-        let principal = request.record.principal.as_ref().map(|principal| principal.id().clone());
-        let (limit, mut ended) = match (request.limit, principal) {
-            (Some(limit), Some(principal)) if self.old.capabilities().listing => {
-                match self.make_room(&request, limit, principal).await? {
-                    Some(room) => room,
-                    None => return Ok(Inserted::LimitReached),
-                }
-            }
-            (limit, _) => (limit, Vec::new()),
+        let (limit, mut ended) = match self.limited(&request) {
+            Some((limit, principal)) => match self.make_room(&request, limit, principal).await? {
+                Some(room) => room,
+                None => return Ok(Inserted::LimitReached),
+            },
+            None => (request.limit, Vec::new()),
         };
         let answer = self.new.insert(InsertRequest { limit, ..request }).await;
         // Sessions that ended for it in the old store stay ended, whatever comes now.
@@ -48,6 +46,12 @@ impl MovingStore {
         }
     }
 
+    /// Whose sessions are limited across both stores, and to how many: where the old store can say what it has.
+    pub(super) fn limited(&self, request: &InsertRequest<'_>) -> Option<(SessionLimit, PrincipalId)> {
+        let principal = request.record.principal.as_ref().filter(|_| self.old.capabilities().listing)?;
+        Some((request.limit?, principal.id().clone()))
+    }
+
     /// What the old store leaves of the limit, and what ended there for it; `None` where nothing is left and nothing may
     /// end.
     async fn make_room(
@@ -60,7 +64,11 @@ impl MovingStore {
         if in_old.is_empty() {
             return Ok(Some((Some(limit), Vec::new())));
         }
-        let in_new = self.live_of(&*self.new, &principal, request).await?;
+        // A new store that cannot list makes room of what is left to it by itself, whoever is older in the other one.
+        let in_new = match self.new.capabilities().listing {
+            true => self.live_of(&*self.new, &principal, request).await?,
+            false => Vec::new(),
+        };
         let moved: HashSet<SessionId> = in_new.iter().map(|live| live.record.id).collect();
         in_old.retain(|live| !moved.contains(&live.record.id));
         let max = usize::try_from(limit.max.get()).unwrap_or(usize::MAX);

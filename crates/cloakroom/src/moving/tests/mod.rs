@@ -3,6 +3,7 @@
 mod conformance;
 mod interleaved;
 mod late;
+mod limits;
 mod random;
 
 use std::num::NonZeroU16;
