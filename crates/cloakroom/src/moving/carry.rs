@@ -127,21 +127,22 @@ impl MovingStore {
         match &filed.entry {
             Entry::Live(live) => self.carry_live(digest, live, now).await,
             Entry::Ended { tombstone, .. } if tombstone.reason == MOVED => Ok(Step::Settled),
-            Entry::Ended { tombstone, created_at, kept_until } => {
-                let entry = Entry::Ended {
-                    tombstone: tombstone.clone(),
-                    created_at: *created_at,
-                    kept_until: *kept_until,
-                };
+            // Nobody would keep it. What it decided holds all the same.
+            Entry::Ended { tombstone, kept_until, .. } if *kept_until <= now => {
+                self.carry_end(tombstone, now).await
+            }
+            Entry::Ended { tombstone, .. } => {
                 // One that ended while it was on its way is known by the digest that its client has.
                 let own = sealed(digest);
                 let left = matches!(self.old.get(own, now).await?, Lookup::Retired(retired) if retired.session == tombstone.session);
-                let filed = Filed { digest: if left { own } else { digest }, entry };
+                let filed = Filed { digest: if left { own } else { digest }, entry: filed.entry.clone() };
                 match self.new.import(&filed, now).await? {
                     Imported::Done => Ok(Step::Tombstone),
                     Imported::AlreadyExists => self.carry_end(tombstone, now).await,
                 }
             }
+            // A session that left under it and has not arrived is filed under its seal.
+            Entry::Retired { kept_until, .. } if *kept_until <= now => Ok(Step::Settled),
             Entry::Retired { .. } => self.carry_retired(filed, now).await,
         }
     }

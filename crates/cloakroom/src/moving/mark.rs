@@ -1,7 +1,8 @@
 //! How nodes learn that moving has begun: a mark in the stores themselves.
 //!
-//! The old store's mark is filed first. So its "no" is a "no": what was done in the old store before it is there for every
-//! pass of the mover, which begins after both marks. What the new store says is asked along for an old store that forgets.
+//! The old store's mark decides: what was done there before it is there for every pass of the mover, which begins after it.
+//! Only for an old store that forgets what it is told the new one has a mark too, filed second; only then is it asked. What a
+//! new store remembers of another move begins none.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -94,8 +95,8 @@ impl Stage {
         new: &dyn Store,
         now: Timestamp,
     ) -> Result<bool, StoreError> {
-        let leaving = if old.capabilities().listing {
-            is_mark(&Ok(old.get(Mark::Leaving.digest(), now).await?), Mark::Leaving)
+        let leaving = if keeps_what_it_is_told(old) {
+            written_at(&old.get(Mark::Leaving.digest(), now).await?, Mark::Leaving).is_some()
         } else {
             known_or_error(read(old, new, now).await, old, Verb::Get)?
         };
@@ -129,7 +130,7 @@ impl Stage {
         }
     }
 
-    /// Leaves a mark in each store: either is enough, and one of them may forget. The old store's comes first.
+    /// Leaves a mark in the old store, and then one in the new store where the old one may forget its own.
     pub(super) async fn begin(
         &self,
         old: &dyn Store,
@@ -139,11 +140,13 @@ impl Stage {
         if are_the_same(old, new, now).await? {
             return Ok(Beginning::SameStore);
         }
-        if is_mark(&Ok(new.get(Mark::Leaving.digest(), now).await?), Mark::Leaving) {
+        if written_at(&new.get(Mark::Leaving.digest(), now).await?, Mark::Leaving).is_some() {
             return Ok(Beginning::TargetWasLeft);
         }
         old.import(&Mark::Leaving.filed(now), now).await?;
-        new.import(&Mark::Arriving.filed(now), now).await?;
+        if !keeps_what_it_is_told(old) {
+            new.import(&Mark::Arriving.filed(now), now).await?;
+        }
         self.begun.store(true, Ordering::Release);
         let since = begun_at(old, new, now).await?.unwrap_or(now);
         Ok(Beginning::Begun { since })
@@ -157,25 +160,43 @@ impl Stage {
     }
 }
 
-/// Asks both stores for their marks. Either is enough, as soon as it is read.
+/// Asks for the marks.
 async fn read(old: &dyn Store, new: &dyn Store, now: Timestamp) -> Answer {
     let in_old = old.get(Mark::Leaving.digest(), now);
-    let in_new = new.get(Mark::Arriving.digest(), now);
+    if keeps_what_it_is_told(old) {
+        return match in_old.await {
+            Ok(lookup) if written_at(&lookup, Mark::Leaving).is_some() => Answer::Begun,
+            Ok(_) => Answer::NotYet,
+            Err(_) => Answer::Unknown,
+        };
+    }
+    // Either is enough, as soon as it is read.
+    let in_new = Box::pin(arrived_at(new, now));
     let (in_old, in_new) = match select(in_old, in_new).await {
         Either::Left((in_old, _)) if is_mark(&in_old, Mark::Leaving) => return Answer::Begun,
         Either::Left((in_old, in_new)) => (in_old, in_new.await),
-        Either::Right((in_new, _)) if is_mark(&in_new, Mark::Arriving) => return Answer::Begun,
+        Either::Right((Ok(Some(_)), _)) => return Answer::Begun,
         Either::Right((in_new, in_old)) => (in_old.await, in_new),
     };
-    if is_mark(&in_old, Mark::Leaving) || is_mark(&in_new, Mark::Arriving) {
-        return Answer::Begun;
-    }
     match (in_old, in_new) {
-        (Ok(_), Ok(_)) => Answer::NotYet,
-        // It keeps what it is told, so this mark would be there.
-        (Ok(_), Err(_)) if old.capabilities().listing => Answer::NotYet,
-        (Ok(_), Err(_)) | (Err(_), _) => Answer::Unknown,
+        (_, Ok(Some(_))) => Answer::Begun,
+        (in_old, _) if is_mark(&in_old, Mark::Leaving) => Answer::Begun,
+        (Ok(_), Ok(None)) => Answer::NotYet,
+        (Ok(_) | Err(_), _) => Answer::Unknown,
     }
+}
+
+/// Since when the new store has been the target of a move, which is this one unless it was left later.
+async fn arrived_at(new: &dyn Store, now: Timestamp) -> Result<Option<Timestamp>, StoreError> {
+    let (arriving, leaving) =
+        tokio::join!(new.get(Mark::Arriving.digest(), now), new.get(Mark::Leaving.digest(), now));
+    let is_left = written_at(&leaving?, Mark::Leaving).is_some();
+    Ok(written_at(&arriving?, Mark::Arriving).filter(|_| !is_left))
+}
+
+/// Whether the mark in the old store stays there.
+fn keeps_what_it_is_told(old: &dyn Store) -> bool {
+    old.capabilities().listing
 }
 
 fn known_or_error(answer: Answer, old: &dyn Store, verb: Verb) -> Result<bool, StoreError> {
@@ -208,16 +229,19 @@ async fn are_the_same(old: &dyn Store, new: &dyn Store, now: Timestamp) -> Resul
     Ok(matches!(found, Lookup::Ended(tombstone) if tombstone.session == session))
 }
 
-/// Since when sessions have been moving. Where the marks differ, one is of another move, or was forgotten and written again: the
-/// later one counts, since before it some server may have filed in the old store.
+/// Since when sessions have been moving. Where the marks of a store that forgets and of the new one differ, one is of another
+/// move, or was forgotten and written again: the later one counts, since before it some server may have filed in the old store.
 pub(super) async fn begun_at(
     old: &dyn Store,
     new: &dyn Store,
     now: Timestamp,
 ) -> Result<Option<Timestamp>, StoreError> {
-    let (arriving, leaving) = (Mark::Arriving.digest(), Mark::Leaving.digest());
-    let (in_new, in_old) = tokio::join!(new.get(arriving, now), old.get(leaving, now));
-    Ok(written_at(&in_new?, Mark::Arriving).max(written_at(&in_old?, Mark::Leaving)))
+    let left = async { Ok(written_at(&old.get(Mark::Leaving.digest(), now).await?, Mark::Leaving)) };
+    if keeps_what_it_is_told(old) {
+        return left.await;
+    }
+    let (left, arrived) = tokio::join!(left, arrived_at(new, now));
+    Ok(left?.max(arrived?))
 }
 
 /// What came of the wish to begin.

@@ -4,6 +4,7 @@ mod conformance;
 mod interleaved;
 mod late;
 mod limits;
+mod marks;
 mod random;
 
 use std::num::NonZeroU16;
