@@ -33,10 +33,13 @@
 //!
 //! Here are also the stores that tests of the engine wrap around a good one: one that fails by plan or by seed
 //! ([`FaultyStore`]), one that waits to be let through ([`GatedStore`]), one that counts ([`CountingStore`]), one whose news are held and lost
-//! ([`SwitchedStore`]), one that cannot list ([`UnlistedStore`]); and sessions in every state, which an upgrade must leave as they were ([`Residents`]).
+//! ([`SwitchedStore`]), one that cannot list ([`UnlistedStore`]); sessions in every state, which an upgrade must leave as they
+//! were ([`Residents`]); and what a test program with a `main` of its own needs to say where a test panicked
+//! ([`caught`](fn@caught)).
 
 mod case;
 mod cases;
+mod caught;
 mod fixtures;
 mod golden;
 mod harness;
@@ -49,6 +52,7 @@ mod suite;
 mod surroundings;
 mod wrappers;
 
+pub use caught::caught;
 pub use fixtures::{Filing, Fixtures, IDLE, LIFE, RETENTION, Seeded, T0, at, principal_id};
 pub use golden::{Golden, golden_records};
 pub use harness::{Corruption, Effort, Harness};

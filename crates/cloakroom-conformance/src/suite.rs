@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::marker::PhantomData;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -11,6 +10,7 @@ use libtest_mimic::{Arguments, Trial};
 use tokio::runtime::{Handle, Runtime};
 
 use crate::case::{Context, Tested};
+use crate::caught;
 use crate::harness::{AnyHarness, Harness};
 
 /// The `main` of a store's `tests/conformance.rs`: runs every case as a test of its own, with the command line of
@@ -124,15 +124,6 @@ impl<T: ?Sized> fmt::Debug for SuiteOf<T> {
     }
 }
 
-/// Runs a case. One that panicked leaves nothing behind that another one would see: its store and its place are its own.
-fn caught(case: impl FnOnce()) -> Result<(), Failure> {
-    catch_unwind(AssertUnwindSafe(case)).map_err(|panic| {
-        let text = panic.downcast_ref::<String>().map(String::as_str);
-        let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
-        Failure::new(text.unwrap_or("the case panicked").to_owned())
-    })
-}
-
 /// Threads to run cases on.
 fn runtime() -> Runtime {
     tokio::runtime::Builder::new_multi_thread()
@@ -149,7 +140,7 @@ pub struct Failure {
 }
 
 impl Failure {
-    fn new(message: String) -> Self {
+    pub(crate) fn new(message: String) -> Self {
         Self { message }
     }
 }

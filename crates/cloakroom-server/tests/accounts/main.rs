@@ -13,11 +13,11 @@ mod faults;
 mod places;
 mod sabotage;
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
 
 use cloakroom_audit::suite;
-use libtest_mimic::{Arguments, Failed, Trial};
+use cloakroom_conformance::caught;
+use libtest_mimic::{Arguments, Trial};
 
 use places::{Kind, Place};
 
@@ -54,13 +54,7 @@ fn main() -> ExitCode {
 }
 
 fn trial(name: String, test: impl FnOnce() + Send + 'static) -> Trial {
-    Trial::test(name, move || {
-        catch_unwind(AssertUnwindSafe(test)).map_err(|panic| {
-            let text = panic.downcast_ref::<String>().map(String::as_str);
-            let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
-            Failed::from(text.unwrap_or("the test panicked"))
-        })
-    })
+    Trial::test(name, move || Ok(caught(test)?))
 }
 
 fn runtime() -> tokio::runtime::Runtime {

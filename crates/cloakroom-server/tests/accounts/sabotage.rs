@@ -1,10 +1,10 @@
 //! Databases that are wrong in one way each: the suite has to notice.
 
 use std::num::NonZeroU16;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use cloakroom::Timestamp;
+use cloakroom_conformance::caught;
 use cloakroom_server::accounts::{
     Account, AccountChange, AccountFuture, AccountKey, AccountStore, Added, Credentials, Guard, NewAccount,
     PasswordSet, Place as Where, Remaining, Roles, SetupDigest, SetupUsed, StoredHash,
@@ -64,7 +64,7 @@ pub(crate) fn is_noticed(flaw: Flaw, case: &str) {
     let sound = Place::new(Kind::Sqlite);
     runtime().block_on((case.run)(sound));
     let flawed = Place::new(Kind::Sqlite).wrapped(flaw.wrap());
-    let outcome = catch_unwind(AssertUnwindSafe(|| runtime().block_on((case.run)(flawed))));
+    let outcome = caught(|| runtime().block_on((case.run)(flawed)));
     assert!(outcome.is_err(), "{} passed over {flaw:?}", case.name);
 }
 
