@@ -8,6 +8,7 @@
 //! What a test leaves behind lies under the test output ([`Output`]): screenshots, the server's data and logs, and the
 //! secrets it used, so that `cargo xtask test` can search the former for the latter.
 
+mod aftermath;
 mod axe;
 mod browser;
 mod clock;

@@ -9,7 +9,10 @@ use futures_util::FutureExt as _;
 use tokio::runtime::Builder;
 use tokio::select;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::time::timeout;
 
+use crate::aftermath::last_lines;
+use crate::clock::PATIENCE;
 use crate::process::kill_all;
 use crate::{Browser, Cookie, Failure, Outcome, Output, Profile, Scripts, Server};
 
@@ -68,11 +71,11 @@ async fn play(
     match result {
         Ok(Ok(())) => world.finish().await,
         Ok(Err(failure)) => {
-            world.photograph_failure().await;
+            world.tell_of_failure().await;
             Err(failure)
         }
         Err(panic) => {
-            world.photograph_failure().await;
+            world.tell_of_failure().await;
             drop(world);
             resume_unwind(panic)
         }
@@ -158,14 +161,20 @@ impl World {
         Ok(())
     }
 
-    /// Shows what each browser showed when the test failed. Nothing here may hide the failure itself.
-    async fn photograph_failure(&self) {
-        for (number, browser) in self.browsers.iter().enumerate() {
-            if let Ok(png) = browser.photograph().await {
-                let name = format!("FAILED-{}-{}.png", self.test, number + 1);
+    /// Keeps what each browser showed when the test failed, as a picture and in words, and what the servers said last.
+    /// Nothing here may hide the failure itself.
+    #[expect(clippy::print_stdout, reason = "libtest shows what a failed test has printed")]
+    async fn tell_of_failure(&self) {
+        for (browser, number) in self.browsers.iter().zip(1..) {
+            let told = timeout(PATIENCE, browser.testify()).await;
+            let told = told.unwrap_or_else(|_| Err(Failure::new("it does not answer")));
+            println!("── browser {number} ──\n{}", told.unwrap_or_else(|failure| failure.to_string()));
+            if let Ok(Ok(png)) = timeout(PATIENCE, browser.photograph()).await {
+                let name = format!("FAILED-{}-{number}.png", self.test);
                 let _ = fs::write(self.output.screenshots().join(name), png);
             }
         }
+        print!("{}", last_lines(self.output.artifacts()));
     }
 }
 
