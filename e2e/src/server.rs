@@ -3,16 +3,17 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufRead as _, BufReader, Write as _};
-use std::net::{Ipv4Addr, TcpListener};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{ChildStdout, Command, Stdio};
 use std::sync::Arc;
 
+use cloakroom_servers::Port;
 use reqwest::{Client, Method, StatusCode, header};
 use serde_json::Value;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::time::timeout;
 
+use crate::aftermath::last_words;
 use crate::clock::PATIENCE;
 use crate::output::Output;
 use crate::process::Process;
@@ -23,7 +24,8 @@ use crate::{Errand, Failure, Outcome, eventually, programs};
 pub struct Server {
     /// What its logs are called.
     name: &'static str,
-    port: u16,
+    /// Held while the server is down, too: its clients go on calling it.
+    port: Port,
     output: Arc<Output>,
     client: Client,
     starts: u32,
@@ -76,7 +78,7 @@ impl Server {
         let arguments = arguments.iter().map(|&argument| argument.to_owned()).collect();
         let mut server = Self {
             name,
-            port: free_port()?,
+            port: Port::free()?,
             output,
             client,
             starts: 0,
@@ -91,13 +93,13 @@ impl Server {
     /// The address of `path` as people type it.
     #[must_use]
     pub fn url(&self, path: &str) -> String {
-        format!("http://localhost:{}{path}", self.port)
+        format!("http://localhost:{}{path}", self.port.number())
     }
 
     /// Where it listens.
     #[must_use]
     pub fn address(&self) -> String {
-        format!("127.0.0.1:{}", self.port)
+        format!("127.0.0.1:{}", self.port.number())
     }
 
     /// The set-up link, which is printed when the server starts and nobody can sign in yet.
@@ -317,7 +319,7 @@ impl Server {
         let log = File::create(&told)?;
         let mut command = Command::new(programs::cloakroom()?);
         command
-            .args(["serve", "--listen", &format!("127.0.0.1:{}", self.port), "--public-url", &self.url("")])
+            .args(["serve", "--listen", &self.address(), "--public-url", &self.url("")])
             .arg("--data-dir")
             .arg(self.data())
             .args(&self.arguments)
@@ -328,11 +330,14 @@ impl Server {
         let mut process = Process::start(&mut command)?;
         let stdout = process.child().stdout.take().ok_or_else(|| Failure::new("a pipe is gone"))?;
         let lines = read_lines(stdout, log);
+        let (client, ready) = (&self.client, self.url("/readyz"));
         let running = self.running.insert(Running { process, lines });
-        let (client, ready) = (&self.client, format!("http://localhost:{}/readyz", self.port));
         eventually("the server to be ready", PATIENCE, async || {
             if let Some(status) = running.process.ended()? {
-                return Err(Failure::new(format!("the server ended with {status}: {}", last_words(&told))));
+                return Err(Failure::new(format!(
+                    "the server ended with {status}: {}",
+                    last_words(&told, LAST_WORDS)
+                )));
             }
             // Refused until it listens.
             let reply = client.get(&ready).send().await;
@@ -340,11 +345,6 @@ impl Server {
         })
         .await
     }
-}
-
-/// A port that was free a moment ago.
-fn free_port() -> Outcome<u16> {
-    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
 }
 
 /// Passes on what the server prints for people, and adds it to the log: without the key that it prints on purpose.
@@ -368,12 +368,6 @@ fn link_in(line: &str) -> Option<&str> {
 /// The secret part of a set-up link: its last word of letters.
 fn key_of(link: &str) -> &str {
     link.rsplit(['/', '=', '#']).next().unwrap_or(link)
-}
-
-fn last_words(log: &Path) -> String {
-    let text = std::fs::read_to_string(log).unwrap_or_default();
-    let lines: Vec<&str> = text.lines().collect();
-    lines.get(lines.len().saturating_sub(LAST_WORDS)..).unwrap_or_default().join("\n")
 }
 
 /// Lines of a log that a failure repeats.

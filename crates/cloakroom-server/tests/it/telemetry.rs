@@ -1,7 +1,6 @@
 //! Traces and metrics as a collector gets them: the real binary, a real store, OTLP decoded.
 
 use std::io::{BufRead as _, BufReader, Read as _};
-use std::net::TcpListener as Listener;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
@@ -383,13 +382,14 @@ fn a_collector_that_is_away_costs_a_log_line_and_is_told_again_when_it_is_back()
 
 #[test]
 fn a_collector_that_is_nowhere_holds_nobody_up() {
-    // Taken and let go: nobody listens there.
-    let port = Listener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    // Held and not listened on: nobody else does, either.
+    let nowhere = cloakroom_servers::Port::free().unwrap();
     let desk = Desk::new();
     let mut server = Server::start(
         &desk,
         &format!(
-            "[telemetry]\notlp_endpoint = \"http://127.0.0.1:{port}\"\ntraces_sample_ratio = 1\nmetrics_interval = \"1s\""
+            "[telemetry]\notlp_endpoint = \"http://127.0.0.1:{}\"\ntraces_sample_ratio = 1\nmetrics_interval = \"1s\"",
+            nowhere.number()
         ),
     );
     for _ in 0..20 {

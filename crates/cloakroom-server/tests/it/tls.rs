@@ -1,10 +1,11 @@
 //! TLS of the server's own, over real sockets.
 
 use std::io::{BufRead as _, BufReader, Read, Write};
-use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, TcpStream};
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::Arc;
 
+use cloakroom_servers::Port;
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use tempfile::TempDir;
@@ -13,7 +14,7 @@ use tempfile::TempDir;
 struct Server {
     child: Child,
     port: u16,
-    redirect_port: u16,
+    redirect_port: Port,
     client: Arc<ClientConfig>,
     /// Kept open: a server whose words nobody can hear does not start.
     _stdout: BufReader<ChildStdout>,
@@ -35,10 +36,11 @@ impl Server {
         let (cert, key) = (dir.path().join("cert.pem"), dir.path().join("key.pem"));
         std::fs::write(&cert, certified.cert.pem()).unwrap();
         std::fs::write(&key, certified.signing_key.serialize_pem()).unwrap();
-        let redirect_port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port();
+        let redirect_port = Port::free().unwrap();
         let text = format!(
             "listen = \"127.0.0.1:0\"\n[tls]\ncert_file = {cert:?}\nkey_file = {key:?}\n\
-             redirect_listen = \"127.0.0.1:{redirect_port}\"\n"
+             redirect_listen = \"127.0.0.1:{}\"\n",
+            redirect_port.number()
         );
         std::fs::write(dir.path().join("cloakroom.toml"), text).unwrap();
         let mut child = Command::new(env!("CARGO_BIN_EXE_cloakroom"))
@@ -75,7 +77,10 @@ impl Server {
     }
 
     fn ask_in_clear(&self, request: &str) -> String {
-        exchange(&mut TcpStream::connect((Ipv4Addr::LOCALHOST, self.redirect_port)).unwrap(), request)
+        exchange(
+            &mut TcpStream::connect((Ipv4Addr::LOCALHOST, self.redirect_port.number())).unwrap(),
+            request,
+        )
     }
 }
 
