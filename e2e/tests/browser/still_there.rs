@@ -1,6 +1,7 @@
 //! Before a session ends by itself, the page asks whether anybody is there.
 
 use std::io::Write as _;
+use std::time::Duration;
 
 use e2e::{Browser, Outcome, World, eventually, run};
 use serde_json::Value;
@@ -12,8 +13,8 @@ use crate::people::{cookie_of, look, set_up};
 fn a_page_asks_before_the_idle_end_and_looking_does_not_extend() {
     let mut config = tempfile::NamedTempFile::new().expect("a temporary file can be made");
     // Roles and remembered sessions have their own: only what is set here decides.
-    let text = "[session]\nidle_timeout = \"18s\"\ntouch_interval = \"1s\"\n[session.remember_me]\nenabled = false\n\
-                [session.roles.admin]\nidle_timeout = \"18s\"\n";
+    let text = "[session]\nidle_timeout = \"30s\"\ntouch_interval = \"1s\"\n[session.remember_me]\nenabled = false\n\
+                [session.roles.admin]\nidle_timeout = \"30s\"\n";
     config.write_all(text.as_bytes()).expect("a temporary file can be written");
     let path = config.path().to_str().expect("temporary files have plain names").to_owned();
     run("still_there", &["--config", &path], async |world| {
@@ -28,9 +29,9 @@ async fn whoever_answers_stays(world: &mut World, desk: &Browser) -> Outcome {
     let token = cookie_of(world, desk).await?.value;
     let first = ends_at(world, &token).await?;
     is_asked(desk).await?;
-    world.photograph(desk, "still-there").await?;
     let left = desk.text("#still-there-left").await?;
-    assert!(left.starts_with("0:0"), "the time that is left is told: {left}");
+    let seconds = left.strip_prefix("0:").and_then(|seconds| seconds.parse::<u64>().ok());
+    assert!(seconds.is_some_and(|seconds| seconds <= WARNED_BEFORE), "the time that is left is told: {left}");
     assert_eq!(ends_at(world, &token).await?, first, "asking did not extend the session");
     desk.press("stay").await?;
     eventually("the dialog to close", PATIENCE, async || {
@@ -42,9 +43,16 @@ async fn whoever_answers_stays(world: &mut World, desk: &Browser) -> Outcome {
 }
 
 async fn whoever_does_not_is_signed_out_and_told_why(world: &mut World, desk: &Browser) -> Outcome {
-    is_asked(desk).await?;
     desk.expect_refusal("/v1/session");
-    desk.find("[data-notice='idle_timeout']").await?;
+    is_asked(desk).await?;
+    // A picture takes its time, on a busy machine more than is left: the page's clock stands still for as long.
+    desk.script("Date.running = Date.now; const now = Date.now(); Date.now = () => now").await?;
+    world.photograph(desk, "still-there").await?;
+    desk.script("Date.now = Date.running ?? Date.now").await?;
+    eventually("the page to tell that the session has ended", LONG, async || {
+        Ok((desk.count("[data-notice='idle_timeout']").await? == 1).then_some(()))
+    })
+    .await?;
     desk.arrives_at("/sign-in").await?;
     let told = desk.text("[data-notice='idle_timeout']").await?;
     assert!(told.contains("nothing happened for less than a minute"), "{told}");
@@ -52,7 +60,7 @@ async fn whoever_does_not_is_signed_out_and_told_why(world: &mut World, desk: &B
 }
 
 async fn is_asked(desk: &Browser) -> Outcome {
-    eventually("the page to ask", PATIENCE, async || {
+    eventually("the page to ask", LONG, async || {
         Ok((desk.count("#still-there[open]").await? == 1).then_some(()))
     })
     .await
@@ -64,3 +72,9 @@ async fn ends_at(world: &World, token: &str) -> Outcome<Value> {
     assert_eq!(status, 200, "{body}");
     Ok(body.pointer("/session/idle_expires_at").cloned().unwrap_or_default())
 }
+
+/// How many seconds before the end the page asks: a third of the time that a session may be idle.
+const WARNED_BEFORE: u64 = 10;
+
+/// Longer than a session may be idle, by as much as a busy machine may take.
+const LONG: Duration = Duration::from_secs(90);
