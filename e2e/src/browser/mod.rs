@@ -13,7 +13,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use thirtyfour::error::WebDriverErrorInner;
+use thirtyfour::error::{WebDriverErrorInner, WebDriverResult};
 use thirtyfour::{By, Key, WebDriver, WebElement};
 
 use self::driver::Driver;
@@ -157,8 +157,10 @@ impl Browser {
     /// Where none appears.
     #[track_caller]
     pub fn text(&self, css: &str) -> impl Future<Output = Outcome<String>> {
-        let found = self.find(css);
-        from_here(async move { Ok(found.await?.text().await?) })
+        let what = format!("the text of `{css}`");
+        from_here(
+            async move { self.of_whatever_is_there(css, &what, async |element| element.text().await).await },
+        )
     }
 
     /// Types `text` into the field called `name`, in place of what is there.
@@ -167,10 +169,14 @@ impl Browser {
     /// Where there is no such field.
     #[track_caller]
     pub fn fill(&self, name: &str, text: &str) -> impl Future<Output = Outcome> {
+        let what = format!("the field `{name}` to be filled in");
+        let css = format!("input[name='{name}']:not([readonly])");
         from_here(async move {
-            let field = self.find(&format!("input[name='{name}']:not([readonly])")).await?;
-            field.clear().await?;
-            Ok(field.send_keys(text).await?)
+            self.of_whatever_is_there(&css, &what, async |field| {
+                field.clear().await?;
+                field.send_keys(text).await
+            })
+            .await
         })
     }
 
@@ -183,7 +189,7 @@ impl Browser {
         from_here(async move { self.click(&format!("[data-test='{mark}']")).await })
     }
 
-    /// Clicks the first element that `css` selects. A page may draw it anew at any moment: then the new one is clicked.
+    /// Clicks the first element that `css` selects.
     ///
     /// # Errors
     /// Where there is none, or it cannot be clicked.
@@ -191,13 +197,24 @@ impl Browser {
     pub fn click(&self, css: &str) -> impl Future<Output = Outcome> {
         let what = format!("`{css}` to be clicked");
         from_here(async move {
-            eventually(&what, PATIENCE, async || match self.find(css).await?.click().await {
-                Ok(()) => Ok(Some(())),
-                Err(error) if matches!(*error, WebDriverErrorInner::StaleElementReference(_)) => Ok(None),
-                Err(error) => Err(error.into()),
-            })
-            .await
+            self.of_whatever_is_there(css, &what, async |element| element.click().await).await
         })
+    }
+
+    /// Does something with the first element that `css` selects, once it is displayed. A page may draw it anew at any
+    /// moment: then it is done with the new one.
+    async fn of_whatever_is_there<T>(
+        &self,
+        css: &str,
+        what: &str,
+        act: impl AsyncFn(&WebElement) -> WebDriverResult<T>,
+    ) -> Outcome<T> {
+        eventually(what, PATIENCE, async || match act(&self.find(css).await?).await {
+            Ok(done) => Ok(Some(done)),
+            Err(error) if matches!(*error, WebDriverErrorInner::StaleElementReference(_)) => Ok(None),
+            Err(error) => Err(error.into()),
+        })
+        .await
     }
 
     /// Presses keys wherever the focus is.
