@@ -1,6 +1,7 @@
 //! Processes that do not outlive their test.
 
 use std::collections::BTreeSet;
+use std::fs;
 use std::os::unix::process::CommandExt as _;
 use std::process::{Child, Command, ExitStatus};
 use std::sync::{Mutex, PoisonError};
@@ -52,6 +53,33 @@ impl Process {
             kill_process_group(self.group, Signal::TERM)?;
         }
         eventually("a process to end after SIGTERM", patience, async || self.ended()).await
+    }
+
+    /// Waits until it is the last of its group: what it started has ended, and let go of its files.
+    pub(crate) async fn outlives_its_children(&self, patience: Duration) -> Outcome {
+        eventually("the children of a process to end", patience, async || {
+            Ok(self.children_alive()?.is_empty().then_some(()))
+        })
+        .await
+    }
+
+    /// Who else of its group is alive; nobody, where the system does not tell in files.
+    fn children_alive(&self) -> Outcome<Vec<String>> {
+        let group = self.group.as_raw_nonzero().to_string();
+        let mut alive = Vec::new();
+        for process in fs::read_dir("/proc").into_iter().flatten() {
+            // One that has ended meanwhile has no file any more.
+            let Ok(stat) = fs::read_to_string(process?.path().join("stat")) else { continue };
+            // `PID (NAME) STATE PARENT GROUP …`, where a name may hold anything.
+            let Some((start, rest)) = stat.rsplit_once(") ") else { continue };
+            let mut words = rest.split(' ');
+            let (state, of) = (words.next(), words.nth(1));
+            let is_itself = start.split(' ').next() == Some(&*group);
+            if of == Some(&*group) && !is_itself && state != Some("Z") {
+                alive.push(start.to_owned());
+            }
+        }
+        Ok(alive)
     }
 
     /// Ends it and its children at once, as a power cut would.

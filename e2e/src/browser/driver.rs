@@ -17,7 +17,7 @@ use crate::{Failure, Outcome, Scripts, programs};
 /// A Chromium and its own driver, in one process group: dropping this kills both.
 pub(super) struct Driver {
     web: WebDriver,
-    _process: Process,
+    process: Process,
 }
 
 impl Drop for Driver {
@@ -35,7 +35,7 @@ impl Driver {
         let port = port_of(&mut process).await?;
         let web = WebDriver::new(format!("http://127.0.0.1:{port}"), capabilities(profile, scripts)?).await;
         let web = web.map_err(|error| Failure::from(error).while_doing("starting Chromium"))?;
-        Ok(Self { web, _process: process })
+        Ok(Self { web, process })
     }
 
     pub(super) fn web(&self) -> &WebDriver {
@@ -44,7 +44,9 @@ impl Driver {
 
     /// Closes the browser as its owner would: what its profile remembers is written down.
     pub(super) async fn quit(&self) -> Outcome {
-        Ok(self.web.clone().quit().await?)
+        self.web.clone().quit().await?;
+        // Its profile may be opened again at once, and what still writes to it would have it locked.
+        self.process.outlives_its_children(PATIENCE).await
     }
 }
 
