@@ -1,8 +1,9 @@
 //! Accounts, from the day they are added to the day they are closed.
 
-use e2e::run;
+use e2e::{Browser, Outcome, eventually, run};
 
 use super::{is_over, notice, stranger};
+use crate::PATIENCE;
 use crate::people::{PASSWORD, set_up, try_sign_in_as};
 
 #[test]
@@ -12,6 +13,7 @@ fn an_account_is_added_given_roles_and_a_password_disabled_and_enabled() {
         set_up(world, &admin).await?;
         world.visit(&admin, "/admin/accounts").await?;
         admin.press("add-account").await?;
+        admin.find("[data-test='confirm-add']").await?;
         world.examine(&admin, "console-account-new").await?;
         admin.expect_refusal("/admin/accounts/new");
         admin.fill("name", "margaret").await?;
@@ -39,7 +41,9 @@ fn an_account_is_added_given_roles_and_a_password_disabled_and_enabled() {
         try_sign_in_as(world, &visitor, "ada", &made).await?;
         visitor.find("[data-test='principal']").await?;
         world.session_cookie(&visitor).await?;
+        has_news(&admin, 1).await?;
         admin.press("change-roles").await?;
+        admin.find("[data-test='confirm-change']").await?;
         world.examine(&admin, "console-account-roles").await?;
         admin.click("input[name='role_support']").await?;
         admin.press("confirm-change").await?;
@@ -54,6 +58,7 @@ fn an_account_is_added_given_roles_and_a_password_disabled_and_enabled() {
         admin.press("confirm-change").await?;
         notice(&admin, "password").await?;
         let one = stranger(world, "ada", "curl/8").await?;
+        has_news(&admin, 1).await?;
         admin.press("disable").await?;
         let consequence = admin.text("[data-test='consequence']").await?;
         assert!(consequence.contains("its one session ends"), "{consequence}");
@@ -79,4 +84,13 @@ fn an_account_is_added_given_roles_and_a_password_disabled_and_enabled() {
         assert_eq!(admin.count("[data-test='disable']").await?, 0, "nobody locks themselves out");
         Ok(())
     });
+}
+
+/// Waits until the page of a person shows this many sessions that live: it draws itself anew for each, and whoever clicks
+/// meanwhile may hit something else.
+async fn has_news(browser: &Browser, sessions: usize) -> Outcome {
+    eventually("the sessions to be shown", PATIENCE, async || {
+        Ok((browser.count("tr[data-session][data-alive='true']").await? == sessions).then_some(()))
+    })
+    .await
 }

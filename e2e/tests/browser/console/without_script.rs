@@ -40,6 +40,7 @@ fn everything_in_the_console_works_without_script() {
             admin.click(&format!("tr[data-session='{}'] [data-test='pick']", one.id)).await?;
         }
         admin.press("end-picked").await?;
+        admin.arrives_at("/admin/sessions/end").await?;
         assert_eq!(admin.count("[data-test='to-end'] li").await?, 2);
         confirm(&admin, "two").await?;
         notice(&admin, "ended").await?;
