@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use cloakroom_conformance::{Corruption, ListHarness};
 use cloakroom_sqlite::{SqliteOptions, SqliteRevocations};
@@ -19,6 +20,8 @@ impl ListHarness for Sqlite {
 
     async fn open(&self, place: &TempDir) -> Arc<dyn RevocationList> {
         let options = SqliteOptions::new(place.path().join("sessions.db"));
+        // Rules are not about waiting, and the disk may be busy with everything else.
+        let options = options.with_answer_timeout(Duration::from_secs(60));
         Arc::new(SqliteRevocations::open(options).expect("a directory of one's own can hold a list"))
     }
 

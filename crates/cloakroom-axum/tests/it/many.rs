@@ -76,7 +76,10 @@ async fn people(sessions: &Sessions, count: usize) -> Vec<Issued> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn ten_thousand_streams_and_hundreds_of_sockets_hang_on_one_feed_and_end_when_they_have_to() {
     let directory = tempfile::tempdir().unwrap();
-    let file = || SqliteStore::open(SqliteOptions::new(directory.path().join("sessions.db"))).unwrap();
+    // Thousands of commits, on a disk that may be busy with everything else.
+    let options = SqliteOptions::new(directory.path().join("sessions.db"));
+    let options = options.with_answer_timeout(Duration::from_secs(60));
+    let file = || SqliteStore::open(options.clone()).unwrap();
     let calls = Arc::new(CountingStore::new(Arc::new(file())));
     let store: Arc<dyn Store> = Arc::<CountingStore>::clone(&calls);
     let here = Sessions::builder_shared(store).build().unwrap();

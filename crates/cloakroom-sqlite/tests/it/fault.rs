@@ -12,7 +12,7 @@ use cloakroom_store::{
 };
 
 use crate::disk::{Disk, Mood};
-use crate::{Test, block_on, tests};
+use crate::{Test, block_on, patient, tests};
 
 pub(crate) const TESTS: &[Test] = tests!("fault";
     a_full_disk_refuses_without_a_trace_and_is_written_to_again_once_there_is_room,
@@ -68,7 +68,7 @@ fn a_failed_sync_is_unknown_and_the_store_goes_on() {
 
 fn a_hanging_disk_keeps_nobody_waiting_for_ever() {
     let disk = Disk::new();
-    let options = SqliteOptions::new(disk.database()).with_answer_timeout(Duration::from_millis(80));
+    let options = SqliteOptions::new(disk.database()).with_answer_timeout(Duration::from_secs(2));
     let store = SqliteStore::open(options).unwrap();
     let [first, second] = two();
     block_on(async {
@@ -204,7 +204,7 @@ fn a_log_that_fills_the_disk_begins_again_and_ends_go_on() {
 /// whole transaction.
 fn a_full_disk_is_the_reason_for_everybody_in_the_group_it_failed() {
     let disk = Disk::new();
-    let store = Arc::new(SqliteStore::open(SqliteOptions::new(disk.database()).with_cache_bytes(0)).unwrap());
+    let store = Arc::new(SqliteStore::open(patient(disk.database()).with_cache_bytes(0)).unwrap());
     let mut fixtures = Fixtures::new(1);
     let first = fixtures.anonymous();
     let large = fixtures.signed_in("alice").with_attribute("cart", vec![7; 4_000_000]);
@@ -240,7 +240,7 @@ fn a_full_disk_is_the_reason_for_everybody_in_the_group_it_failed() {
 
 fn a_locked_file_is_a_timeout_for_all_who_wait() {
     let disk = Disk::new();
-    let options = SqliteOptions::new(disk.database()).with_busy_timeout(Duration::from_millis(50));
+    let options = patient(disk.database()).with_busy_timeout(Duration::from_millis(50));
     let store = SqliteStore::open(options).unwrap();
     let [first, second] = two();
     let other = rusqlite::Connection::open(disk.database()).unwrap();
@@ -282,13 +282,13 @@ fn reads_are_answered_while_nothing_can_be_written() {
 
 fn opened() -> (Arc<Disk>, SqliteStore) {
     let disk = Disk::new();
-    let store = SqliteStore::open(SqliteOptions::new(disk.database())).unwrap();
+    let store = SqliteStore::open(patient(disk.database())).unwrap();
     (disk, store)
 }
 
 fn reopened(disk: &Disk, store: SqliteStore) -> SqliteStore {
     drop(store);
-    SqliteStore::open(SqliteOptions::new(disk.database())).unwrap()
+    SqliteStore::open(patient(disk.database())).unwrap()
 }
 
 fn two() -> [Filing; 2] {

@@ -18,7 +18,7 @@ use rusqlite::{Connection, params};
 use tempfile::TempDir;
 
 use crate::disk::{Disk, Mood};
-use crate::{Test, block_on, kill, tests};
+use crate::{Test, block_on, kill, patient, tests};
 
 pub(crate) const TESTS: &[Test] = tests!("feed";
     whoever_watches_is_told_before_whoever_asked_has_their_answer,
@@ -73,7 +73,7 @@ impl Scene {
     }
 
     fn at(directory: TempDir) -> Self {
-        let store = SqliteStore::open(SqliteOptions::new(directory.path().join("sessions.db"))).unwrap();
+        let store = SqliteStore::open(patient(directory.path().join("sessions.db"))).unwrap();
         let ear = Arc::new(Ear::default());
         let feed = block_on(store.watch(ear.clone())).unwrap();
         Self { store, feed, ear, directory }

@@ -7,11 +7,11 @@ use std::path::Path;
 
 use cloakroom_conformance::{Filing, Fixtures, T0};
 use cloakroom_core::{SessionId, Timestamp};
-use cloakroom_sqlite::{SqliteOptions, SqliteStore};
+use cloakroom_sqlite::SqliteStore;
 use cloakroom_store::{Applied, ErrorKind, InsertRequest, Lookup, Store, StoreError, Verb};
 use tempfile::TempDir;
 
-use crate::{Test, block_on, tests};
+use crate::{Test, block_on, patient, tests};
 
 pub(crate) const TESTS: &[Test] = tests!("file";
     only_its_owner_can_read_what_is_kept,
@@ -40,7 +40,7 @@ fn only_its_owner_can_read_what_is_kept() {
 fn a_missing_directory_is_named() {
     let directory = tempfile::tempdir().unwrap();
     let missing = directory.path().join("not").join("there");
-    let error = SqliteStore::open(SqliteOptions::new(missing.join("sessions.db"))).unwrap_err();
+    let error = SqliteStore::open(patient(missing.join("sessions.db"))).unwrap_err();
     assert_eq!((error.kind(), error.verb()), (ErrorKind::Unavailable, Verb::Open));
     let cause = cause(&error);
     assert!(
@@ -53,10 +53,10 @@ fn a_file_of_another_program_is_refused() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("invoices.db");
     connection(&path).execute_batch("CREATE TABLE invoice (number INTEGER)").unwrap();
-    let error = SqliteStore::open(SqliteOptions::new(&path)).unwrap_err();
+    let error = SqliteStore::open(patient(&path)).unwrap_err();
     assert!(cause(&error).contains("another program"), "{error:?}");
     fs::write(directory.path().join("notes.txt"), [b'x'; 5_000]).unwrap();
-    let error = SqliteStore::open(SqliteOptions::new(directory.path().join("notes.txt"))).unwrap_err();
+    let error = SqliteStore::open(patient(directory.path().join("notes.txt"))).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unavailable);
 }
 
@@ -69,7 +69,7 @@ fn a_file_of_a_later_version_is_refused_also_when_the_upgrade_happens_meanwhile(
     let refused = [
         block_on(insert(&store, &bob())).unwrap_err(),
         block_on(store.get(filing.digest, T0)).unwrap_err(),
-        SqliteStore::open(SqliteOptions::new(database(&directory))).unwrap_err(),
+        SqliteStore::open(patient(database(&directory))).unwrap_err(),
     ];
     for error in refused {
         assert_eq!((error.kind(), error.applied()), (ErrorKind::Unavailable, Applied::No));
@@ -81,7 +81,7 @@ fn many_can_open_a_new_file_at_once() {
     let directory = tempfile::tempdir().unwrap();
     let path = database(&directory);
     let stores: Vec<SqliteStore> = std::thread::scope(|scope| {
-        let open = || SqliteStore::open(SqliteOptions::new(&path)).unwrap();
+        let open = || SqliteStore::open(patient(&path)).unwrap();
         let openings: Vec<_> = (0..8).map(|_| scope.spawn(open)).collect();
         openings.into_iter().map(|opening| opening.join().unwrap()).collect()
     });
@@ -145,7 +145,7 @@ fn a_closed_store_has_kept_everything_and_answers_errors() {
     ] {
         assert_eq!((error.kind(), error.applied()), (ErrorKind::Unavailable, Applied::No));
     }
-    let again = SqliteStore::open(SqliteOptions::new(database(&directory))).unwrap();
+    let again = SqliteStore::open(patient(database(&directory))).unwrap();
     assert_eq!(block_on(again.get(filing.digest, T0)).unwrap(), Lookup::Live(filing.live()));
 }
 
@@ -197,7 +197,7 @@ fn a_row_that_has_ended_cannot_be_revived_by_hand() {
 
 fn opened() -> (TempDir, SqliteStore) {
     let directory = tempfile::tempdir().unwrap();
-    let store = SqliteStore::open(SqliteOptions::new(database(&directory))).unwrap();
+    let store = SqliteStore::open(patient(database(&directory))).unwrap();
     (directory, store)
 }
 

@@ -8,10 +8,10 @@ use std::sync::Arc;
 
 use cloakroom_conformance::{Filing, Fixtures, T0, at};
 use cloakroom_core::EndReason::SignedOut;
-use cloakroom_sqlite::{SqliteOptions, SqliteStore};
+use cloakroom_sqlite::SqliteStore;
 use cloakroom_store::{EndRequest, InsertRequest, Lookup, Selector, Store};
 
-use crate::{Test, block_on, tests};
+use crate::{Test, block_on, patient, tests};
 
 pub(crate) const TESTS: &[Test] = tests!("kill";
     what_was_acknowledged_survives_kill_9_under_load,
@@ -26,7 +26,7 @@ pub(crate) fn child(mut words: impl Iterator<Item = OsString>) -> ExitCode {
     let path = PathBuf::from(words.next().expect("the file is named"));
     let first: u64 =
         words.next().and_then(|word| word.to_str()?.parse().ok()).expect("the first number is named");
-    let store = Arc::new(SqliteStore::open(SqliteOptions::new(path)).expect("the directory is there"));
+    let store = Arc::new(SqliteStore::open(patient(path)).expect("the directory is there"));
     block_on(async {
         let tasks = (0..TASKS).map(|task| tokio::spawn(file_and_end(Arc::clone(&store), first + task)));
         for task in tasks.collect::<Vec<_>>() {
@@ -67,7 +67,7 @@ fn what_was_acknowledged_survives_kill_9_under_load() {
 fn a_process_killed_beside_another_harms_only_itself() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("sessions.db");
-    let store = SqliteStore::open(SqliteOptions::new(&path)).unwrap();
+    let store = SqliteStore::open(patient(&path)).unwrap();
     let mut said = Vec::new();
     for round in 0..2 {
         let mut child = start(&path, round * APART);
@@ -98,7 +98,7 @@ fn kill_after(child: &mut Child, lines: usize) -> Vec<String> {
 
 /// Every acknowledgement holds.
 fn check(path: &Path, said: &[String]) {
-    let store = SqliteStore::open(SqliteOptions::new(path)).unwrap();
+    let store = SqliteStore::open(patient(path)).unwrap();
     let numbers = |what: &str| -> Vec<u64> {
         said.iter().filter_map(|line| line.strip_prefix(what)?.strip_prefix(' ')?.parse().ok()).collect()
     };

@@ -13,7 +13,7 @@ use cloakroom_store::{Applied, ErrorKind, Place, Reading, RevocationEntry, Revoc
 use rusqlite::Connection;
 
 use crate::disk::{Disk, Mood};
-use crate::{Test, block_on, tests};
+use crate::{Test, block_on, patient, tests};
 
 pub(crate) const TESTS: &[Test] = tests!("lists";
     what_was_acknowledged_survives_kill_9_and_whoever_followed_from_another_process_follows_on,
@@ -57,7 +57,7 @@ fn batch(seed: u64) -> Vec<RevocationEntry> {
 }
 
 fn open(path: &Path) -> SqliteRevocations {
-    SqliteRevocations::open(SqliteOptions::new(path)).unwrap()
+    SqliteRevocations::open(patient(path)).unwrap()
 }
 
 fn what_was_acknowledged_survives_kill_9_and_whoever_followed_from_another_process_follows_on() {
@@ -154,7 +154,7 @@ fn a_failed_sync_leaves_an_end_in_doubt_and_the_list_goes_on() {
 
 fn a_hanging_disk_keeps_nobody_waiting_for_ever_and_reads_go_on() {
     let disk = Disk::new();
-    let options = SqliteOptions::new(disk.database()).with_answer_timeout(Duration::from_millis(80));
+    let options = SqliteOptions::new(disk.database()).with_answer_timeout(Duration::from_secs(2));
     let list = SqliteRevocations::open(options).unwrap();
     let [first, second, third] = [batch(1), batch(2), batch(3)];
     block_on(async {

@@ -17,9 +17,13 @@ mod power;
 mod upgrade;
 mod vfs;
 
+use std::path::Path;
 use std::process::ExitCode;
+use std::time::Duration;
 
-use libtest_mimic::{Arguments, Failed, Trial};
+use cloakroom_conformance::caught;
+use cloakroom_sqlite::SqliteOptions;
+use libtest_mimic::{Arguments, Trial};
 
 #[expect(clippy::disallowed_methods, reason = "a process started to be killed is told so by its arguments")]
 fn main() -> ExitCode {
@@ -41,14 +45,7 @@ fn main() -> ExitCode {
 type Test = (&'static str, fn());
 
 fn trial((name, test): Test) -> Trial {
-    Trial::test(name, move || {
-        std::panic::catch_unwind(test).map_err(|panic| {
-            let text = panic.downcast_ref::<String>().map(String::as_str);
-            Failed::from(
-                text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("the test panicked"),
-            )
-        })
-    })
+    Trial::test(name, move || Ok(caught(test)?))
 }
 
 /// `tests!("group"; function, …)`: the functions as tests `group::function`.
@@ -58,6 +55,12 @@ macro_rules! tests {
     };
 }
 pub(crate) use tests;
+
+/// Options for what is not about waiting: the disk may be busy with everything else.
+pub(crate) fn patient(path: impl AsRef<Path>) -> SqliteOptions {
+    let options = SqliteOptions::new(path.as_ref());
+    options.with_answer_timeout(Duration::from_secs(60)).with_busy_timeout(Duration::from_secs(30))
+}
 
 /// Runs a test that awaits.
 pub(crate) fn block_on<T>(test: impl Future<Output = T>) -> T {

@@ -11,7 +11,7 @@ use cloakroom_sqlite::{SqliteOptions, SqliteStore};
 use cloakroom_store::{EndRequest, InsertRequest, Lookup, RekeyRequest, Selector, Store, Version};
 
 use crate::disk::Disk;
-use crate::{Test, block_on, tests};
+use crate::{Test, block_on, patient, tests};
 
 pub(crate) const TESTS: &[Test] = tests!("power";
     what_was_acknowledged_survives_a_cut_at_any_moment,
@@ -129,7 +129,7 @@ async fn one(store: &SqliteStore, acknowledged: &Mutex<Acknowledged>, number: u6
 
 /// Which acknowledgements do not hold in this file.
 async fn lost(path: &Path, acknowledged: &Acknowledged) -> Vec<String> {
-    let store = match SqliteStore::open(SqliteOptions::new(path)) {
+    let store = match SqliteStore::open(patient(path)) {
         Ok(store) => store,
         Err(error) => return vec![format!("everything: {error:?}")],
     };

@@ -4,11 +4,11 @@ use std::path::Path;
 use std::sync::Arc;
 
 use cloakroom_conformance::{Ends, Residents};
-use cloakroom_sqlite::{SqliteOptions, SqliteRevocations, SqliteStore};
+use cloakroom_sqlite::{SqliteRevocations, SqliteStore};
 use cloakroom_store::{Place, Reading, RevocationList, Store};
 use rusqlite::Connection;
 
-use crate::{Test, block_on, tests};
+use crate::{Test, block_on, patient, tests};
 
 pub(crate) const TESTS: &[Test] = tests!("upgrade";
     who_was_filed_before_an_upgrade_lives_or_has_ended_as_before_from_every_version,
@@ -63,13 +63,13 @@ fn who_was_filed_before_an_upgrade_lives_or_has_ended_as_before_from_every_versi
     for version in 1..FILES.len() {
         let directory = tempfile::tempdir().unwrap();
         let (path, today) = (directory.path().join("sessions.db"), directory.path().join("today.db"));
-        let elsewhere: Arc<dyn Store> = Arc::new(SqliteStore::open(SqliteOptions::new(&today)).unwrap());
+        let elsewhere: Arc<dyn Store> = Arc::new(SqliteStore::open(patient(&today)).unwrap());
         let residents = block_on(Residents::move_in(&elsewhere));
         drop(elsewhere);
         take_in(&file_of(version, &path), version, &today);
 
         let stores: Vec<Arc<dyn Store>> = std::thread::scope(|scope| {
-            let open = || SqliteStore::open(SqliteOptions::new(&path)).unwrap();
+            let open = || SqliteStore::open(patient(&path)).unwrap();
             let openings: Vec<_> = (0..4).map(|_| scope.spawn(open)).collect();
             let stores = openings.into_iter().map(|opening| Arc::new(opening.join().unwrap()));
             stores.map(|store| -> Arc<dyn Store> { store }).collect()
@@ -89,13 +89,13 @@ fn a_list_of_ends_is_told_as_before_after_its_file_was_upgraded() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("sessions.db");
     drop(file_of(4, &path));
-    let store: Arc<dyn Store> = Arc::new(SqliteStore::open(SqliteOptions::new(&path)).unwrap());
+    let store: Arc<dyn Store> = Arc::new(SqliteStore::open(patient(&path)).unwrap());
     let residents = block_on(Residents::move_in(&store));
     let ends = Ends::new(1).of_every_kind();
-    let list = SqliteRevocations::open(SqliteOptions::new(&path)).unwrap();
+    let list = SqliteRevocations::open(patient(&path)).unwrap();
     block_on(list.add(&ends)).unwrap();
     drop(list);
-    let list = SqliteRevocations::open(SqliteOptions::new(&path)).unwrap();
+    let list = SqliteRevocations::open(patient(&path)).unwrap();
     let Reading::Entries { entries, .. } = block_on(list.read(Place::START, 100)).unwrap() else {
         panic!("a short list is one page")
     };
