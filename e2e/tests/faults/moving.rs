@@ -11,7 +11,7 @@ use cloakroom::{
     Renewed, Revocation, Selector, Sessions,
 };
 use cloakroom_postgres::{PostgresOptions, PostgresStore};
-use cloakroom_servers::{Postgres, Redis, RedisCluster};
+use cloakroom_servers::{Look, Postgres, Redis, RedisCluster, until};
 use cloakroom_sqlite::{SqliteOptions, SqliteStore};
 use e2e::{Failure, Outcome, Server, World, eventually, run};
 use futures_util::future::try_join_all;
@@ -90,15 +90,23 @@ async fn migrate(world: &World, config: &str, people: &mut People) -> Outcome<Va
     let call = &["store", "migrate", "--json", "--config", config];
     let mut killed = world.server.begin("migrate-1", call)?;
     let bookmark = world.server.data().join("store-migration.json");
-    eventually("a page to have moved", PATIENCE, async || {
-        if killed.has_ended()? {
-            return killed.done(PATIENCE).await.and(Err(Failure::new("it was through before it was killed")));
-        }
-        Ok(is_in_its_first_pass(&bookmark).then_some(()))
-    })
-    .await?;
-    killed.kill();
-    if !is_in_its_first_pass(&bookmark) {
+    // By a thread of its own: on this one are those who are at work, and a page has moved before it is this one's turn.
+    let killing = tokio::task::spawn_blocking(move || {
+        let seen = until("a page to have moved", PATIENCE, || match killed.has_ended() {
+            Ok(false) if is_in_its_first_pass(&bookmark) => Look::Done(Ok(())),
+            Ok(false) => Look::NotYet("no bookmark in the first pass".to_owned()),
+            Ok(true) => Look::Done(Err(Failure::new("it was through before it was killed"))),
+            Err(failure) => Look::Done(Err(failure)),
+        });
+        killed.kill();
+        let is_in_the_middle = is_in_its_first_pass(&bookmark);
+        (seen, is_in_the_middle, killed)
+    });
+    let (seen, is_in_the_middle, mut killed) = killing.await?;
+    if let Err(failure) = seen? {
+        return killed.done(PATIENCE).await.and(Err(failure));
+    }
+    if !is_in_the_middle {
         return Err(Failure::new("it was through its first pass before it was killed"));
     }
     people.go_on("between two runs").await?;
