@@ -1,10 +1,12 @@
 //! Refusals, and failures to find out.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::response::{IntoResponse, Response};
-use cloakroom::{EndReason, SealError, SessionError, StoreError, Tombstone};
+use cloakroom::{EndReason, Refused, SealError, SessionError, StoreError, Tombstone};
 use cloakroom_http::{CrossSite, Problem, ProblemCode, Refusal};
+use http::StatusCode;
 
 /// Why a request is not served, or a question about its session not answered.
 ///
@@ -57,6 +59,13 @@ pub enum Rejection {
     /// The cookie would be larger than browsers keep. Nothing was changed, and the client keeps the cookie it has.
     #[error("{0}")]
     CookieTooLarge(SealError),
+    /// So much of the principal's sessions was ended, exchanged or changed lately that there is no room for more before so long. Nothing
+    /// was changed; only [sealed](cloakroom::Sessions::sealed) sessions have such shares.
+    #[error("too much of the principal's sessions was ended or exchanged lately")]
+    TooManyEnds {
+        /// When another try may succeed.
+        retry_after: Duration,
+    },
     /// Sessions cannot be looked up or changed at the moment. Nobody is signed out for it, and nobody let in.
     #[error("sessions are unavailable")]
     Unavailable(#[source] SessionError),
@@ -103,6 +112,9 @@ impl Rejection {
                 Problem::new(ProblemCode::ATTRIBUTES_TOO_LARGE).with("bytes", *size).with("max_bytes", *limit)
             }
             Self::CookieTooLarge(error) => too_large(error),
+            Self::TooManyEnds { retry_after } => {
+                Problem::new(TOO_MANY_ENDS).with_retry_after(retry_after.as_secs() + 1)
+            }
             Self::Unavailable(error) => {
                 // Rounded up, and one more: a store is tried at that moment, and answers a little later.
                 let seconds = error.retry_after().map_or(RETRY_AFTER_SECONDS, |wait| wait.as_secs() + 2);
@@ -120,7 +132,14 @@ impl Rejection {
 
     /// Whether something could not be done, rather than may not be.
     pub(crate) fn is_failure(&self) -> bool {
-        matches!(self, Self::CookieTooLarge(_) | Self::Unavailable(_) | Self::Failed(_) | Self::Misused(_))
+        matches!(
+            self,
+            Self::CookieTooLarge(_)
+                | Self::TooManyEnds { .. }
+                | Self::Unavailable(_)
+                | Self::Failed(_)
+                | Self::Misused(_)
+        )
     }
 
     /// Why the session ended, where it did.
@@ -138,6 +157,7 @@ impl From<SessionError> for Rejection {
         match error {
             SessionError::AttributesTooLarge { size, limit } => Self::AttributesTooLarge { size, limit },
             SessionError::Seal(error @ SealError::TooLarge { .. }) => Self::CookieTooLarge(error),
+            SessionError::Store(error) => Self::from(error),
             error if error.is_unavailable() => Self::Unavailable(error),
             error => Self::Failed(error),
         }
@@ -146,7 +166,12 @@ impl From<SessionError> for Rejection {
 
 impl From<StoreError> for Rejection {
     fn from(error: StoreError) -> Self {
-        Self::Unavailable(SessionError::Store(error))
+        match Refused::cause_of(&error) {
+            Some(refused) if refused.is_of_share() => {
+                Self::TooManyEnds { retry_after: refused.retry_after() }
+            }
+            _ => Self::Unavailable(SessionError::Store(error)),
+        }
     }
 }
 
@@ -185,6 +210,11 @@ fn too_large(error: &SealError) -> Problem {
 #[derive(Clone, Debug)]
 pub(crate) struct Rejected(pub(crate) Arc<Rejection>);
 
+const TOO_MANY_ENDS: ProblemCode = ProblemCode::new(
+    "too_many_ends",
+    StatusCode::TOO_MANY_REQUESTS,
+    "Too much of your sessions was ended or exchanged just now",
+);
 /// A store that comes back is worth asking again this soon.
 const RETRY_AFTER_SECONDS: u64 = 2;
 
@@ -215,6 +245,7 @@ mod tests {
             (Rejection::WrongCsrfToken, 403, "cross_site"),
             (Rejection::Changed, 409, "session_changed"),
             (Rejection::AttributesTooLarge { size: 2, limit: 1 }, 413, "attributes_too_large"),
+            (Rejection::TooManyEnds { retry_after: Duration::from_secs(60) }, 429, "too_many_ends"),
             (Rejection::CookieTooLarge(too_large()), 413, "attributes_too_large"),
             (Rejection::Unavailable(SessionError::Contended { attempts: 1 }), 503, "store_unavailable"),
             (Rejection::Misused(Misuse::NoLayer), 500, "internal_error"),

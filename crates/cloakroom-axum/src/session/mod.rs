@@ -210,7 +210,7 @@ impl Session {
     /// the token, and that is all: whoever has a copy has the session.
     ///
     /// # Errors
-    /// [`Rejection::Unavailable`], and nobody is signed out: pass it on, or the user will believe it.
+    /// [`Rejection::Unavailable`], or [`Rejection::TooManyEnds`], and nobody is signed out: pass it on, or the user will believe it.
     pub async fn sign_out(&self) -> Result<(), Rejection> {
         let mut state = self.loaded_unproven().await?;
         state.sign_out(&self.shared).await

@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use cloakroom_store::StoreError;
 
-/// The source of a [`StoreError`] of a call that a [`GuardedStore`](crate::GuardedStore) kept from the store, or of a sealed
-/// session that cannot be judged while the list of ends cannot be read: nothing has changed.
+/// The source of a [`StoreError`] of a call that a [`GuardedStore`](crate::GuardedStore) kept from the store, of a sealed
+/// session that cannot be judged while the list of ends cannot be read, or of what one principal had done too often: nothing has
+/// changed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 #[error("{why}")]
 pub struct Refused {
@@ -26,6 +27,18 @@ impl Refused {
     /// A sealed token is from a future that this node does not know.
     pub(crate) fn ahead(retry_after: Duration) -> Self {
         Self::new(Why::Ahead, retry_after)
+    }
+
+    /// One principal's share of the list of ends is full.
+    pub(crate) fn of_share(retry_after: Duration) -> Self {
+        Self::new(Why::Share, retry_after)
+    }
+
+    /// Whether it is one principal's doing, and concerns nobody else: so much of theirs was ended, exchanged or changed that there is
+    /// no room for more before [so long](Self::retry_after).
+    #[must_use]
+    pub fn is_of_share(&self) -> bool {
+        self.why == Why::Share
     }
 
     /// When another try may succeed.
@@ -59,6 +72,9 @@ pub(super) enum Why {
     /// A token says more than can be so: this node's clock is behind, or another list is in use than when it was issued.
     #[error("the token is ahead of this node's clock, or of the list of ends")]
     Ahead,
+    /// What one principal ends, exchanges or changes is written down so often and no more.
+    #[error("too much of this principal's sessions was ended, exchanged or changed lately")]
+    Share,
 }
 
 impl Why {
@@ -73,6 +89,7 @@ impl Why {
             Self::Waited => "waited",
             Self::Unread => "unread",
             Self::Ahead => "ahead",
+            Self::Share => "share",
         }
     }
 }

@@ -6,9 +6,10 @@ use cloakroom_store::{Applied, Ended, Ending, Selector, StoreError, Verb};
 use super::Seals;
 use super::entries::{Asked, Plan};
 use super::store::unsupported;
+use super::tally::{Cause, Room};
 use crate::event::Masked;
 use crate::revoke::Known;
-use crate::{Actor, Event, EventKind, Revocation, Revoked, Sessions};
+use crate::{Event, EventKind, Revocation, Revoked, Sessions};
 
 /// What became of an end.
 #[derive(Debug, Default)]
@@ -31,12 +32,13 @@ impl Seals {
         {
             return Ok(Entered::default());
         }
-        let Some(Plan { entries, room, widened }) = self.plan_of_end(mirror, &asked)? else {
+        let Some(Plan { entries, mut room, widened }) = self.plan_of_end(mirror, &asked)? else {
             return Ok(Entered::default());
         };
+        room.iter_mut().for_each(Room::keep);
         if let Err(error) = mirror.write(&entries).await {
             if let (Applied::No, Some(room)) = (error.applied(), room) {
-                self.unwritten(room);
+                room.give_back();
             }
             return Err(error);
         }
@@ -59,7 +61,7 @@ impl Seals {
 
     /// Forgets what no token can meet any more as of `now`.
     pub(super) async fn forget_over(&self, now: Timestamp) {
-        self.tally.forget_over(now);
+        self.tally.forget_over(now).await;
         if let Some(mirror) = self.mirror() {
             mirror.forget_over(now).await;
         }
@@ -76,8 +78,8 @@ impl Sessions {
         now: Timestamp,
     ) -> Result<Revoked, StoreError> {
         let Revocation { reason, actor, known, is_again } = revocation;
-        let by_user = matches!(actor, Actor::User(_));
-        let asked = Asked { selector, known: known.as_ref(), newcomer: None, by_user, reason, now };
+        let cause = Cause::of(&actor, reason);
+        let asked = Asked { selector, known: known.as_ref(), newcomer: None, cause, is_again, reason, now };
         let Entered { ending, widened } = self.ask(Verb::End, seals.end(asked)).await?;
         for ended in &ending.ended {
             self.report_end(ended, &actor);

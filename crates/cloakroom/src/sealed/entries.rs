@@ -8,10 +8,10 @@ use cloakroom_store::{
 };
 
 use super::seal::CoreName;
-use super::tally::{Kind, PRINCIPAL_EXCHANGES_APART, Room};
+use super::tally::{Cause, Kind, PRINCIPAL_EXCHANGES_APART, Room};
 use super::{Mirror, SealedStore, Seals, WhenUnreachable};
-use crate::SessionError;
 use crate::revoke::Known;
+use crate::{Actor, Refused, SessionError};
 
 /// An end that is asked for.
 #[derive(Clone, Copy)]
@@ -20,8 +20,10 @@ pub(super) struct Asked<'a> {
     pub(super) known: Option<&'a Known>,
     /// The session that is begun in the place of the one that ends.
     pub(super) newcomer: Option<SessionId>,
-    /// Whether it is for somebody's own sessions, and they ask themselves.
-    pub(super) by_user: bool,
+    /// Whose room it takes, where it takes any: staff's ends are not counted.
+    pub(super) cause: Option<Cause>,
+    /// It was decided, and told, before this.
+    pub(super) is_again: bool,
     pub(super) reason: EndReason,
     pub(super) now: Timestamp,
 }
@@ -35,11 +37,23 @@ pub(super) struct Plan {
     pub(super) widened: Option<PrincipalId>,
 }
 
+impl Cause {
+    /// For whom something ends that `actor` ends for this reason.
+    pub(super) fn of(actor: &Actor, reason: EndReason) -> Option<Self> {
+        match (actor, reason) {
+            (Actor::User(_), EndReason::PasswordChanged) => Some(Self::Password),
+            (Actor::User(_), _) => Some(Self::User),
+            (Actor::System, _) => Some(Self::System),
+            _ => None,
+        }
+    }
+}
+
 impl Seals {
     /// What is written for an end, or `None` where it is left to time.
     ///
     /// # Errors
-    /// [`ErrorKind::Full`] where one principal ends everything of theirs so often that the list would be theirs.
+    /// [`ErrorKind::Full`] where one principal ends everything of theirs so often that the list would be theirs; with how long to wait.
     pub(super) fn plan_of_end(&self, mirror: &Mirror, asked: &Asked<'_>) -> Result<Option<Plan>, StoreError> {
         let (now, longest) = (asked.now, asked.now.plus(self.longest_life));
         let known = |session: &SessionId| asked.known.filter(|known| known.session == *session);
@@ -47,13 +61,15 @@ impl Seals {
         let (scope, until) = match asked.selector {
             Selector::One(session) => match known(session) {
                 None => (Scope::Session(*session), longest),
-                Some(known @ Known { principal: Some(principal), .. }) => {
-                    return self.plan_of_one(mirror, asked, known, principal).map(Some);
-                }
+                Some(known @ Known { principal: Some(principal), lifetime, .. }) => match asked.cause {
+                    Some(cause) => return self.plan_of_one(mirror, asked, known, principal, cause).map(Some),
+                    None => (Scope::Session(*session), lifetime.absolute_expires_at),
+                },
                 Some(Known { principal: None, lifetime, .. }) => {
                     let until = lifetime.absolute_expires_at;
                     let is_crowded = mirror.entries() >= ENTRIES_MAX;
-                    room = (!is_crowded).then(|| self.tally.take(Kind::End, None, until, now)).flatten();
+                    let end = Kind::End(Cause::User);
+                    room = (!is_crowded).then(|| self.tally.take(end, None, until, now).ok()).flatten();
                     if room.is_none() {
                         mirror.metrics().left_to_time.increment(1);
                         return Ok(None);
@@ -62,8 +78,14 @@ impl Seals {
                 }
             },
             Selector::Principal { principal, except } => {
-                if asked.by_user {
-                    room = Some(self.room_for_all(principal, longest, now)?);
+                // What the product ends of all that somebody has, an application has decided.
+                if let Some(cause @ (Cause::User | Cause::Password)) = asked.cause {
+                    let taken = self.tally.take(Kind::Wide(cause), Some(principal), longest, now);
+                    // Once more for what was decided a moment ago, and had room then.
+                    room = match taken {
+                        Err(_) if asked.is_again => None,
+                        taken => Some(taken.map_err(|wait| full(Verb::End, wait))?),
+                    };
                 }
                 (all_of(principal, *except), longest)
             }
@@ -79,26 +101,39 @@ impl Seals {
     ///
     /// Where this principal has ended so many sessions one by one that their ends would crowd every node's memory, this one ends all
     /// of theirs but the one that is begun in its place. The others are told of the limit. The one that was meant is told why it
-    /// ended, for as long as answers to its client may be on their way.
+    /// ended, for as long as answers to its client may be on their way. Where too much of that is in the list, and all of theirs ended
+    /// within a minute, what began since then ends by itself.
     fn plan_of_one(
         &self,
         mirror: &Mirror,
         asked: &Asked<'_>,
         known: &Known,
         principal: &PrincipalId,
+        cause: Cause,
     ) -> Result<Plan, StoreError> {
         let now = asked.now;
         let own = Scope::Session(known.session);
         let whole = known.lifetime.absolute_expires_at;
         let brief = self.until_idle(mirror, &known.lifetime, known.last_seen_at, now);
-        for (kind, until) in [(Kind::End, whole), (Kind::BriefEnd, brief)] {
-            if let Some(room) = self.tally.take(kind, Some(principal), until, now) {
-                let entries = vec![entry(mirror, own, asked, until)?];
-                return Ok(Plan { entries, room: Some(room), widened: None });
-            }
-        }
         let longest = now.plus(self.longest_life);
-        let room = self.room_for_all(principal, longest, now)?;
+        let take = |kind, until| self.tally.take(kind, Some(principal), until, now);
+        let alone = |room, until| {
+            let entries = vec![entry(mirror, own.clone(), asked, until)?];
+            Ok(Plan { entries, room: Some(room), widened: None })
+        };
+        if let Ok(room) = take(Kind::End(cause), whole) {
+            return alone(room, whole);
+        }
+        if let Ok(room) = take(Kind::BriefEnd(cause), brief) {
+            return alone(room, brief);
+        }
+        let room = match take(Kind::Wide(cause), longest) {
+            Ok(room) => room,
+            Err(wait) => {
+                let room = take(Kind::LastEnd(cause), brief).map_err(|_| full(Verb::End, wait))?;
+                return alone(room, brief);
+            }
+        };
         let others = Asked { reason: EndReason::SessionLimit, ..*asked };
         let a_while = now.plus(mirror.lease()).plus(CLOCKS_APART_MAX);
         let entries = vec![
@@ -106,15 +141,6 @@ impl Seals {
             entry(mirror, all_of(principal, asked.newcomer), &others, longest)?,
         ];
         Ok(Plan { entries, room: Some(room), widened: Some(principal.clone()) })
-    }
-
-    fn room_for_all(
-        &self,
-        principal: &PrincipalId,
-        until: Timestamp,
-        now: Timestamp,
-    ) -> Result<Room, StoreError> {
-        self.tally.take(Kind::Wide, Some(principal), until, now).ok_or_else(|| full(Verb::End))
     }
 
     /// How a token of `old` is exchanged for another, under which version, and the room that this takes.
@@ -158,12 +184,7 @@ impl Seals {
         let until = self.until_idle(mirror, &old.record.lifetime, old.last_seen_at, now);
         let principal = old.record.principal.as_ref().map(|principal| principal.id());
         let verb = if kind == Kind::Change { Verb::Replace } else { Verb::Rekey };
-        self.tally.take(kind, principal, until, now).ok_or_else(|| full(verb))
-    }
-
-    /// An entry that was to be written was refused: nothing of it is in the list.
-    pub(super) fn unwritten(&self, room: Room) {
-        self.tally.give_back(room);
+        self.tally.take(kind, principal, until, now).map_err(|wait| full(verb, wait))
     }
 
     /// The version after a change; `None` where the next exchange of the token has to come first.
@@ -225,9 +246,14 @@ pub(super) fn core_name(binding: &SessionToken) -> CoreName {
     *name
 }
 
-/// There is no room for one more entry.
-pub(super) fn full(verb: Verb) -> StoreError {
-    StoreError::new(ErrorKind::Full, SealedStore::NAME, verb)
+/// There is no room for one more entry of one principal before so long.
+fn full(verb: Verb, wait: Duration) -> StoreError {
+    StoreError::new(ErrorKind::Full, SealedStore::NAME, verb).caused_by(Refused::of_share(wait))
+}
+
+/// There is no version after this one.
+pub(super) fn used_up() -> StoreError {
+    StoreError::new(ErrorKind::Full, SealedStore::NAME, Verb::Replace)
 }
 
 fn all_of(principal: &PrincipalId, except: Option<SessionId>) -> Scope {
@@ -236,6 +262,7 @@ fn all_of(principal: &PrincipalId, except: Option<SessionId>) -> Scope {
 
 /// Entries stay for so long after the instant at which no token can meet them any more: as far as two nodes' clocks may differ.
 pub(super) const CLOCKS_APART_MAX: Duration = Duration::from_secs(600);
+
 /// The part of a version that changes of a session leave as it is: only an exchange of its token by a floor begins another.
 const fn era(version: Version) -> u64 {
     version.as_u64() >> ERA_BITS
@@ -246,5 +273,6 @@ const ERA_BITS: u32 = 32;
 /// Exchanged tokens of one session that are kept apart. Beyond them a floor stands for all.
 const EXCHANGES_APART: usize = 16;
 /// Entries in every node's memory beyond which ends of strangers are left to time, and exchanges are floors: a hundred megabytes where
-/// all are ends, three hundred where each is the first exchanged token of a session, which has room for four. Nobody's end is refused or widened because others crowd: each principal has a share.
+/// all are ends, three hundred where each is the first exchanged token of a session, which has room for four. Nobody's end is refused or
+/// widened because others crowd: each principal has a share.
 const ENTRIES_MAX: usize = 1 << 20;

@@ -8,6 +8,7 @@ use cloakroom_store::{Ended, Live, SealedContents, Selector, StoreError, Verb, V
 use super::end::Entered;
 use super::entries::Asked;
 use super::seal::Seal;
+use super::tally::Cause;
 use super::{Need, Seals, WhenUnreachable};
 use crate::revoke::Known;
 use crate::{ActiveSession, Issue, IssueOutcome, Issued, SessionError, Sessions};
@@ -97,7 +98,8 @@ impl Sessions {
         }
         let selector = Selector::One(old.session);
         let (known, newcomer, reason) = (Some(old), Some(newcomer), EndReason::Replaced);
-        let asked = Asked { selector: &selector, known, newcomer, by_user: true, reason, now };
+        let (cause, is_again) = (Some(Cause::User), false);
+        let asked = Asked { selector: &selector, known, newcomer, cause, is_again, reason, now };
         let Entered { ending, widened } = self.ask(Verb::End, seals.end(asked)).await?;
         self.report_widened(seals, widened, now);
         Ok(ending.ended)

@@ -63,7 +63,8 @@ impl Store for SealedStore {
 
     fn end<'a>(&'a self, request: EndRequest<'a>) -> StoreFuture<'a, Ending> {
         let EndRequest { selector, reason, now } = request;
-        let asked = Asked { selector, known: None, newcomer: None, by_user: false, reason, now };
+        let asked =
+            Asked { selector, known: None, newcomer: None, cause: None, is_again: false, reason, now };
         StoreFuture::waiting(async move { Ok(self.0.end(asked).await?.ending) })
     }
 

@@ -6,7 +6,7 @@ use cloakroom_core::{SessionRecord, Timestamp};
 use cloakroom_store::{Applied, Live, RevocationEntry, Scope, SealedContents, StoreError, Verb};
 
 use super::doubts::Exchange;
-use super::entries::{core_name, full};
+use super::entries::{core_name, used_up};
 use super::mirror::Covered;
 use super::seal::{Claim, Seal};
 use super::tally::{Kind, Room};
@@ -46,7 +46,7 @@ impl Sessions {
         self.check_size(record.attributes.size())?;
         let is_signed_in = record.principal.is_some();
         let Some(version) = Seals::changed(before.version) else {
-            return Err(SessionError::Store(full(Verb::Replace)));
+            return Err(SessionError::Store(used_up()));
         };
         let contents = SealedContents { record: Arc::new(record), version, ..before.clone() };
         let token = seals.seal(&contents, now)?;
@@ -101,13 +101,7 @@ impl Sessions {
             known: before.known,
             core: seals.new_core()?,
         };
-        let token = match seals.seal(&contents, now) {
-            Ok(token) => token,
-            Err(error) => {
-                scope.into_iter().for_each(|(.., room)| seals.unwritten(room));
-                return Err(error);
-            }
-        };
+        let token = seals.seal(&contents, now)?;
         let seal = Seal::of(&contents, None);
         let exchange = self.streams().exchanging(session.id(), session.digest(), seal.binding.digest());
         if let Some((mirror, scope, room)) = scope {
@@ -142,16 +136,17 @@ impl Sessions {
         seals: &Seals,
         mirror: &Mirror,
         entry: RevocationEntry,
-        room: Room,
+        mut room: Room,
     ) -> Result<(), StoreError> {
         let entries = [entry];
+        room.keep();
         let mut may_fail = seals.policy.when_unreachable() == WhenUnreachable::Closed;
         for _ in 0..TRIES {
             match self.ask(Verb::End, mirror.write(&entries)).await {
                 Ok(()) => return Ok(()),
                 Err(error) if error.applied() == Applied::Unknown => may_fail = false,
                 Err(error) if may_fail => {
-                    seals.unwritten(room);
+                    room.give_back();
                     return Err(error);
                 }
                 Err(_) => break,

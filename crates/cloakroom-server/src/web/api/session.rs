@@ -51,6 +51,7 @@ pub(in crate::web) async fn show(
     (status = 204, description = "The token is worthless from now on; with `settled=true`, on every server already"),
     (status = 400, description = "`malformed_request`"),
     (status = 401, description = "Why there is no session"),
+    (status = 429, description = "`too_many_ends`, with `Retry-After`: sessions are sealed, all of this account ended within the last minute for want of room, and this one began since then; still signed in"),
     (status = 503, description = "`store_unavailable`: still signed in")))]
 pub(in crate::web) async fn sign_out(
     State(app): State<App>,
@@ -101,7 +102,7 @@ pub(in crate::web) async fn attributes(
 #[utoipa::path(post, path = "/v1/session/rotate", tag = "session", responses(
     (status = 200, description = "The old token is dead", body = SessionAnswer),
     (status = 401, description = "Why there is no session"),
-    (status = 429, description = "`too_many_renewals`, with `Retry-After`: 20 at once, and then one a minute")))]
+    (status = 429, description = "`too_many_renewals`, with `Retry-After`: 20 at once, and then one a minute; `too_many_ends` where sessions are sealed and this account's share is full")))]
 pub(in crate::web) async fn rotate(State(app): State<App>, session: Session) -> Result<Response, Refusal> {
     let active = session.require_signed_in().await?;
     app.admit_renewal(&active)?;

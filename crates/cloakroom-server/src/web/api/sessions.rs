@@ -114,7 +114,7 @@ pub(in crate::web) async fn end_one(
     (status = 400, description = "`malformed_request`"),
     (status = 401, description = "Why there is no session"),
     (status = 403, description = "`reauthentication_required`"),
-    (status = 429, description = "`too_many_renewals`, with `Retry-After`: 20 at once, and then one a minute"),
+    (status = 429, description = "`too_many_renewals`, with `Retry-After`: 20 at once, and then one a minute; `too_many_ends`: sessions are sealed, and this account's share of the list of ends is full"),
     (status = 501, description = "`unsupported_by_store`: sessions are sealed, and no list says what was ended")))]
 pub(in crate::web) async fn end_many(
     State(app): State<App>,

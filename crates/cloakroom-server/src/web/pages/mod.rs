@@ -117,6 +117,9 @@ fn sentence(code: ProblemCode) -> &'static str {
             StatusCode::NOT_FOUND => "There is nothing at this address. It may have moved, or been mistyped.",
             StatusCode::METHOD_NOT_ALLOWED => "This page cannot be used like this.",
             StatusCode::PAYLOAD_TOO_LARGE => "What was sent is too large.",
+            StatusCode::TOO_MANY_REQUESTS => {
+                "This was done too often just now. Wait a minute, then try again."
+            }
             StatusCode::SERVICE_UNAVAILABLE => "This is not available at the moment. Try again shortly.",
             StatusCode::FORBIDDEN => "This was refused.",
             StatusCode::BAD_REQUEST

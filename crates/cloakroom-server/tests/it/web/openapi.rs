@@ -121,6 +121,7 @@ fn a_description_names_what_the_contract_names() {
         "too_many_streams",
         "too_many_renewals",
         "too_many_looks",
+        "too_many_ends",
     ] {
         assert!(text.contains(code), "{code}");
     }

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use cloakroom::EndReason;
+use cloakroom::{Activity, Actor, EndReason, PrincipalId, Revocation, Selector, SessionToken, Validation};
 use cloakroom_store::Scope;
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
@@ -309,6 +309,51 @@ async fn whoever_ends_everything_of_theirs_in_a_loop_is_told_to_wait_and_the_lis
     server.advance(1);
     let ended = bob.ask(Method::DELETE, "/v1/sessions?except=current").await;
     assert_eq!(ended.status, StatusCode::OK);
+}
+
+/// What somebody does who has bob's password and wants to use up whatever there is of room for his ends: ends all of his, and signs
+/// in and out, so often each.
+async fn crowd(server: &Server, times: usize) {
+    let bob = || Actor::User(Some(PrincipalId::new("bob").unwrap()));
+    let all = Selector::Principal { principal: PrincipalId::new("bob").unwrap(), except: None };
+    for _ in 0..times {
+        let _ = server.sessions.revoke(&all, Revocation::new(EndReason::RevokedByUser, bob())).await;
+    }
+    for _ in 0..times {
+        let planted = server.plant("bob").await;
+        let token = SessionToken::parse(planted.token.as_bytes()).unwrap();
+        let found = server.sessions.validate(&token, Activity::Ignored).await.unwrap();
+        let Validation::Active(session) = found else { continue };
+        let because = Revocation::new(EndReason::SignedOut, bob()).of(&session);
+        let _ = server.sessions.revoke(&Selector::One(planted.id), because).await;
+    }
+}
+
+#[tokio::test]
+async fn whoever_has_a_persons_password_cannot_keep_them_from_changing_it_nor_from_signing_out() {
+    let server = Server::sealed().await;
+    crowd(&server, 5_000).await;
+    let mut bob = signed_in(&server, "bob").await;
+    let other = server.plant("bob").await;
+    let change = json!({ "current": PASSWORD, "new": BETTER });
+    let changed = bob.json(Method::POST, "/v1/password", &change).await;
+    assert_eq!(changed.status, StatusCode::NO_CONTENT, "{changed:?}");
+    assert!(!server.is_live(&other.token).await, "the others are over");
+    assert_eq!(server.browser().sign_in("bob", PASSWORD).await.gist(), "401 invalid_credentials");
+    let other = server.plant("bob").await;
+    let refused = bob.ask(Method::DELETE, "/v1/sessions?except=current").await;
+    assert_eq!((refused.gist().as_str(), refused.header("retry-after")), ("429 too_many_ends", "61"));
+    assert!(server.is_live(&other.token).await);
+    let kept = bob.token.clone().unwrap();
+    assert_eq!(bob.ask(Method::DELETE, "/v1/session").await.status, StatusCode::NO_CONTENT);
+    assert!(!server.is_live(&kept).await);
+    assert!(server.is_live(&other.token).await, "a sign-out ends what it is asked to end");
+    server.advance(1);
+    let mut bob = server.browser();
+    assert_eq!(bob.sign_in("bob", BETTER).await.status, StatusCode::SEE_OTHER);
+    let ended = bob.ask(Method::DELETE, "/v1/sessions?except=current").await;
+    assert_eq!(ended.status, StatusCode::OK, "there is room for one in a minute, whatever there was");
+    assert!(!server.is_live(&other.token).await);
 }
 
 #[tokio::test]

@@ -4,8 +4,8 @@ use std::future::IntoFuture as _;
 use std::time::Duration;
 
 use cloakroom::{
-    Actor, Attribute, Changes, EndReason, ErrorKind, Event, EventKind, Renewal, Replay, Revocation,
-    SealedPolicy, Selector, SessionError, SessionToken, Validation, Written,
+    ActiveSession, Actor, Attribute, Changes, EndReason, ErrorKind, Event, EventKind, Refused, Renewal,
+    Replay, Revocation, SealedPolicy, Selector, SessionError, SessionToken, StoreError, Validation, Written,
 };
 use cloakroom_store::{Applied, Scope};
 use metrics_util::debugging::{DebugValue, DebuggingRecorder};
@@ -54,7 +54,7 @@ async fn the_end_of_a_session_by_a_token_that_was_exchanged_is_remembered_no_lon
 async fn whoever_signs_in_exchanges_and_replays_all_day_fills_neither_the_list_nor_any_memory() {
     let pair = Pair::new();
     let mut refused = 0;
-    for _ in 0..ENDS_AT_MOST + WIDE_AT_MOST + 50 {
+    for _ in 0..ENDS_AT_MOST + WIDE_AT_MOST + 1 + LAST_AT_MOST + 50 {
         let issued = pair.here.sign_in("alice").await;
         exchanged(&pair.here, &issued.session, 1).await;
         pair.here.look(&issued.token).await;
@@ -64,7 +64,7 @@ async fn whoever_signs_in_exchanges_and_replays_all_day_fills_neither_the_list_n
         match pair.here.sessions.revoke(&Selector::One(issued.session.id()), because).await {
             Ok(_) => {}
             Err(error) => {
-                assert_eq!(error.kind(), ErrorKind::Full);
+                assert_eq!(share(&error), Some(MINUTE));
                 refused += 1;
             }
         }
@@ -72,39 +72,109 @@ async fn whoever_signs_in_exchanges_and_replays_all_day_fills_neither_the_list_n
     assert_eq!(refused, 50);
     let entries = pair.wire.entries().await;
     let of = |holds: fn(&Scope) -> bool| entries.iter().filter(|entry| holds(&entry.scope)).count();
-    assert_eq!(of(|scope| matches!(scope, Scope::Principal { .. })), WIDE_AT_MOST);
-    assert_eq!(of(|scope| matches!(scope, Scope::Session(_))), ENDS_AT_MOST + WIDE_AT_MOST);
+    assert_eq!(of(|scope| matches!(scope, Scope::Principal { .. })), WIDE_AT_MOST + 1);
+    let ends = of(|scope| matches!(scope, Scope::Session(_)));
+    assert_eq!(ends, ENDS_AT_MOST + WIDE_AT_MOST + 1 + LAST_AT_MOST);
     let bob = pair.here.sign_in("bob").await;
     sign_out(&pair.here, &bob.session).await;
     assert!(!pair.here.is_active(&bob.token).await, "others are not concerned");
+    // Nobody whose session is in wrong hands waits for longer than a minute.
+    let stolen = pair.here.sign_in("alice").await;
+    let because = || Revocation::by_system(EndReason::Compromised).of(&stolen.session);
+    let selector = Selector::One(stolen.session.id());
+    pair.here.sessions.revoke(&selector, because()).await.unwrap_err();
+    pair.pass(MINUTE);
+    pair.here.sessions.revoke(&selector, because()).await.unwrap();
+    assert!(!pair.here.is_active(&stolen.token).await);
     // What is left after a while: what is over takes no room.
     pair.pass(ABSOLUTE + Duration::from_secs(1_300));
     while pair.here.sessions.sweep().await.unwrap().more {}
     assert!(entries_of(&pair.here) <= 2, "{} entries", entries_of(&pair.here));
-    assert!(pair.wire.entries().await.len() <= WIDE_AT_MOST + 1, "{}", pair.wire.entries().await.len());
+    assert!(pair.wire.entries().await.len() <= WIDE_AT_MOST + 3, "{}", pair.wire.entries().await.len());
+}
+
+/// How long whoever was refused is to wait, where that is because of a share.
+fn share(error: &StoreError) -> Option<Duration> {
+    assert_eq!((error.kind(), error.applied()), (ErrorKind::Full, Applied::No));
+    Refused::cause_of(error).filter(|refused| refused.is_of_share()).map(Refused::retry_after)
 }
 
 #[tokio::test]
-async fn whoever_ends_everything_of_theirs_in_a_loop_has_a_share_of_the_list_and_staff_ends_it_all_the_same()
-{
+async fn whoever_ends_everything_of_theirs_in_a_loop_has_room_for_one_in_a_minute_and_nothing_else_waits_for_it()
+ {
     let pair = Pair::new();
     let issued = pair.here.sign_in("alice").await;
     let others = Selector::Principal { principal: principal("alice"), except: Some(issued.session.id()) };
-    let by = |actor: Actor| Revocation::new(EndReason::RevokedByUser, actor);
-    let asked =
-        || pair.here.sessions.revoke(&others, by(Actor::User(Some(principal("alice"))))).into_future();
-    for _ in 0..WIDE_AT_MOST {
-        asked().await.unwrap();
+    let alice = || Actor::User(Some(principal("alice")));
+    let asked = |reason| pair.here.sessions.revoke(&others, Revocation::new(reason, alice())).into_future();
+    let (by_user, password) = (EndReason::RevokedByUser, EndReason::PasswordChanged);
+    for _ in 0..WIDE_AT_MOST + 1 {
+        asked(by_user).await.unwrap();
     }
-    let error = asked().await.unwrap_err();
-    assert_eq!((error.kind(), error.applied()), (ErrorKind::Full, Applied::No));
-    assert_eq!(pair.wire.entries().await.len(), WIDE_AT_MOST);
+    assert_eq!(share(&asked(by_user).await.unwrap_err()), Some(MINUTE));
+    for round in 0..5 {
+        pair.pass(MINUTE);
+        asked(by_user).await.unwrap();
+        assert_eq!(share(&asked(by_user).await.unwrap_err()), Some(MINUTE), "{round}");
+    }
+    assert_eq!(pair.wire.entries().await.len(), WIDE_AT_MOST + 1 + 5);
     pair.read().await;
     assert!(entries_of(&pair.here) <= 2, "{} entries", entries_of(&pair.here));
     assert!(pair.here.is_active(&issued.token).await);
+
+    // The password: before and after, also where that is full.
+    let device = pair.here.sign_in("alice").await;
+    asked(password).await.unwrap();
+    assert!(!pair.here.is_active(&device.token).await);
+    while asked(password).await.is_ok() {}
+    pair.pass(MINUTE);
+    asked(password).await.unwrap();
+    let device = pair.here.sign_in("alice").await;
+    let again = Revocation::new(password, alice()).again();
+    pair.here.sessions.revoke(&others, again).await.unwrap();
+    assert!(!pair.here.is_active(&device.token).await, "what was decided a moment ago is done");
+
+    // Nor does staff wait, or whatever watches.
+    let device = pair.here.sign_in("alice").await;
+    let because = Revocation::by_system(EndReason::Compromised).of(&device.session);
+    pair.here.sessions.revoke(&Selector::One(device.session.id()), because).await.unwrap();
+    assert!(!pair.here.is_active(&device.token).await && pair.here.is_active(&issued.token).await);
     let everywhere = Selector::Principal { principal: principal("alice"), except: None };
-    pair.here.sessions.revoke(&everywhere, by(Actor::Operator)).await.unwrap();
+    pair.here.sessions.revoke(&everywhere, Revocation::new(by_user, Actor::Operator)).await.unwrap();
     assert!(!pair.here.is_active(&issued.token).await);
+}
+
+/// Ends a session as its user does who signs out.
+async fn user_signs_out(node: &World, session: &ActiveSession) -> Result<(), StoreError> {
+    let because = Revocation::new(EndReason::SignedOut, Actor::User(None)).of(session);
+    node.sessions.revoke(&Selector::One(session.id()), because).await.map(drop)
+}
+
+#[tokio::test]
+async fn a_sign_out_finds_room_beyond_every_share() {
+    let pair = Pair::new();
+    let node = &pair.here;
+    for _ in 0..ENDS_AT_MOST + WIDE_AT_MOST + 1 {
+        let issued = node.sign_in("alice").await;
+        user_signs_out(node, &issued.session).await.unwrap();
+    }
+    for round in 0..LAST_AT_MOST {
+        let (one, other) = (pair.here.sign_in("alice").await, pair.here.sign_in("alice").await);
+        user_signs_out(node, &one.session).await.unwrap();
+        if round % 512 == 0 {
+            assert!(!pair.here.is_active(&one.token).await && pair.here.is_active(&other.token).await);
+        }
+    }
+    let last = pair.here.sign_in("alice").await;
+    let error = user_signs_out(node, &last.session).await.unwrap_err();
+    assert_eq!(
+        share(&error),
+        Some(MINUTE),
+        "only for what began within a minute since all of theirs had ended"
+    );
+    pair.pass(MINUTE);
+    user_signs_out(node, &last.session).await.unwrap();
+    assert!(!pair.here.is_active(&last.token).await);
 }
 
 #[tokio::test]
@@ -113,7 +183,7 @@ async fn where_older_copies_are_refused_one_principals_changes_have_a_share_of_t
     let issued = pair.here.sign_in("alice").await;
     let mut current = issued.session.clone();
     let mut refused = 0;
-    for number in 0..CHANGES_AT_MOST + 5 {
+    for number in 0..CHANGES_AT_MOST + 1 + 5 {
         if number.is_multiple_of(1_000) {
             pair.read().await;
         }
@@ -121,14 +191,14 @@ async fn where_older_copies_are_refused_one_principals_changes_have_a_share_of_t
         match pair.here.sessions.apply(&current, changes).await {
             Ok(Written::Done(session)) => current = session,
             Err(SessionError::Store(error)) => {
-                assert_eq!(error.kind(), ErrorKind::Full, "{error}");
+                assert_eq!(share(&error), Some(MINUTE));
                 refused += 1;
             }
             other => panic!("it lives: {other:?}"),
         }
     }
     assert_eq!(refused, 5);
-    assert_eq!(pair.wire.entries().await.len(), CHANGES_AT_MOST);
+    assert_eq!(pair.wire.entries().await.len(), CHANGES_AT_MOST + 1);
     assert!(pair.here.is_active(current.replacement().unwrap()).await, "the session goes on");
     sign_out(&pair.here, &current).await;
     assert!(!pair.here.is_active(current.replacement().unwrap()).await, "and can be ended");
@@ -170,7 +240,7 @@ async fn one_end_too_many_ends_all_of_a_principals_and_everybody_is_told_why() {
     let device = pair.here.sign_in("alice").await;
     for _ in 0..ENDS_AT_MOST {
         let issued = pair.here.sign_in("alice").await;
-        sign_out(&pair.here, &issued.session).await;
+        user_signs_out(&pair.here, &issued.session).await.unwrap();
     }
     assert!(pair.here.is_active(&device.token).await);
     let last = pair.here.sign_in("alice").await;
@@ -225,5 +295,8 @@ async fn whatever_signs_in_and_out_all_day_long_ends_nothing_but_what_it_signed_
 const ENDS_AT_MOST: usize = 256 + 768;
 /// Ends of everything that one principal has, as in the engine.
 const WIDE_AT_MOST: usize = 4_096;
+/// Ends of sessions that began since all of their principal's had ended for want of room, as in the engine.
+const LAST_AT_MOST: usize = 4_096;
+const MINUTE: Duration = Duration::from_secs(60);
 /// Changes of one principal's sessions, as in the engine.
 const CHANGES_AT_MOST: usize = 65_536;
