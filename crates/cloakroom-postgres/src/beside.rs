@@ -13,9 +13,9 @@ use crate::connect::Connector;
 use crate::connections::Connections;
 use crate::database::Parameters;
 use crate::error::{Problem, Sent};
-use crate::options::{Migrate, PostgresOptions};
+use crate::options::PostgresOptions;
 use crate::patience::Patience;
-use crate::schema::{self, MIGRATION_PATIENCE, PostgresPlan, localized};
+use crate::schema::{self, PostgresPlan, localized};
 
 /// Connections for tables of one's own, under the rules that hold for sessions: everything answers within the deadline of
 /// the options, connections heal by themselves, and an error says whether a change is in doubt.
@@ -45,12 +45,7 @@ impl PostgresPool {
         let overdue = || Problem::Overdue(options.deadline());
         let mut patience = Patience::new(options.deadline());
         let connection = patience.within(connector.open()).await.ok_or_else(overdue)??;
-        let mut patience = Patience::new(match options.migrate {
-            Migrate::On => options.deadline() + MIGRATION_PATIENCE,
-            Migrate::Off => options.deadline(),
-        });
-        let prepared = schema::prepare(&connection.client, options, plan);
-        patience.within(prepared).await.ok_or_else(overdue)??;
+        schema::prepare(&connection.client, options, plan).await?;
         let millis = options.deadline().as_millis().max(1);
         // A node that is stopped inside a transaction is thrown out: others wait for its locks.
         let begin = format!("BEGIN; SET LOCAL idle_in_transaction_session_timeout = {millis}");

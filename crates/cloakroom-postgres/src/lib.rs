@@ -48,6 +48,7 @@ mod ears;
 mod error;
 mod facts;
 mod feed;
+mod indexes;
 mod lanes;
 mod map;
 mod options;

@@ -15,9 +15,9 @@ use crate::database::Database;
 use crate::error::{Problem, Sent};
 use crate::facts::{self, PostgresFacts, Way};
 use crate::feed::{Hints, PostgresFeed, Source};
-use crate::options::{Migrate, PostgresOptions, TlsMode};
+use crate::options::{PostgresOptions, TlsMode};
 use crate::patience::Patience;
-use crate::schema::{self, MIGRATION_PATIENCE};
+use crate::schema;
 use crate::verb::{self, Change, Changed, Statements};
 
 /// Sessions in a PostgreSQL database.
@@ -81,11 +81,8 @@ impl PostgresStore {
         let mut patience = Patience::new(options.deadline());
         let overdue = || Problem::Overdue(options.deadline());
         let connection = patience.within(connector.open()).await.ok_or_else(overdue)??;
-        let mut patience = Patience::new(match options.migrate {
-            Migrate::On => options.deadline() + MIGRATION_PATIENCE,
-            Migrate::Off => options.deadline(),
-        });
-        let handle = patience.within(prepare(&connection, &options)).await.ok_or_else(overdue)??;
+        schema::prepare(&connection.client, &options, &schema::SESSIONS).await?;
+        let handle = schema::within(options.deadline(), name_of_a_handle(&connection)).await?;
         let look_up = Statements::look_up(options.schema());
         let source = Source::new(&options, connector.clone());
         let database = Arc::new(Database::new(&options, connector, look_up)?);
@@ -100,9 +97,8 @@ impl PostgresStore {
     }
 }
 
-/// Brings the schema up to date; a name that no other handle has.
-async fn prepare(connection: &Connection, options: &PostgresOptions) -> Result<String, Problem> {
-    schema::prepare(&connection.client, options, &schema::SESSIONS).await?;
+/// A name that no other handle has.
+async fn name_of_a_handle(connection: &Connection) -> Result<String, Problem> {
     Ok(connection.client.query_one("SELECT gen_random_uuid()::text", &[]).await?.get(0))
 }
 

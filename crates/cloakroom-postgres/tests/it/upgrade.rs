@@ -10,6 +10,7 @@ use cloakroom_store::{Place, Reading, RevocationEntry, RevocationList, Selector,
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use crate::locks::operator;
 use crate::support::{change, end, file, is_live, open, options, runtime, shared};
 
 /// The files of all versions.
@@ -152,6 +153,79 @@ fn a_server_of_the_version_before_goes_on_while_others_migrate_and_afterwards() 
             assert!(!is_live(&old, &one).await && !is_live(node, &other).await);
         }
     });
+}
+
+/// Somebody has a transaction open, so that the index takes as long as that: nobody else waits for either.
+#[test]
+fn people_sign_in_and_out_for_as_long_as_an_index_takes_and_a_node_that_dies_over_it_is_no_harm() {
+    runtime().block_on(async {
+        let url = database_of(3, "indexed");
+        let old = server_of(3, "indexed", &url).await;
+        let mut fixtures = Fixtures::new(8);
+        let held = fixtures.signed_in("bob");
+        file(&old, &held).await;
+        let (operator, watcher) = (operator(&url).await, operator(&url).await);
+        let hold = "BEGIN; UPDATE cloakroom.session SET device = 'held' WHERE principal = 'bob'";
+        operator.batch_execute(hold).await.unwrap();
+        // The first one dies while it builds; what it began goes on in the server, or is given up there.
+        let dies = tokio::spawn({
+            let url = url.clone();
+            async move { open(&url).await }
+        });
+        builds(&watcher).await;
+        dies.abort();
+        let nodes = tokio::spawn({
+            let url = url.clone();
+            async move { start_at_once(&url).await }
+        });
+        let stopped = Arc::new(AtomicBool::new(false));
+        let (rounds, mut counted) = watch::channel(0);
+        let work = tokio::spawn(works_on(Arc::clone(&old), rounds, Arc::clone(&stopped)));
+        counted.wait_for(|rounds| *rounds >= 5).await.expect("nobody waits for an index");
+        assert!(!nodes.is_finished());
+        operator.batch_execute("ROLLBACK").await.unwrap();
+        for node in nodes.await.unwrap() {
+            assert!(is_live(&node, &held).await);
+        }
+        stopped.store(true, Ordering::SeqCst);
+        work.await.expect("the old server was never refused");
+        is_of_today("indexed");
+        assert!(is_index_complete(&watcher).await);
+    });
+}
+
+#[test]
+fn what_is_left_of_an_index_whose_build_was_broken_off_is_built_anew() {
+    runtime().block_on(async {
+        let url = database_of(3, "halfway");
+        let operator = operator(&url).await;
+        let half = "CREATE INDEX session_ip ON cloakroom.session (ip);
+            UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'cloakroom.session_ip'::regclass";
+        operator.batch_execute(half).await.unwrap();
+        start_at_once(&url).await;
+        is_of_today("halfway");
+        assert!(is_index_complete(&operator).await);
+        let columns =
+            "SELECT indnatts::integer FROM pg_index WHERE indexrelid = 'cloakroom.session_ip'::regclass";
+        assert_eq!(operator.query_one(columns, &[]).await.unwrap().get::<_, i32>(0), 3, "it is the new one");
+    });
+}
+
+/// Waits until somebody builds the index.
+async fn builds(watcher: &tokio_postgres::Client) {
+    let sql = "SELECT count(*) FROM pg_stat_activity
+               WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE '%CREATE INDEX%session_ip%'";
+    let begun = async {
+        while watcher.query_one(sql, &[]).await.unwrap().get::<_, i64>(0) == 0 {
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(std::time::Duration::from_secs(60), begun).await.expect("an index is built");
+}
+
+async fn is_index_complete(watcher: &tokio_postgres::Client) -> bool {
+    let sql = "SELECT indisvalid FROM pg_index WHERE indexrelid = 'cloakroom.session_ip'::regclass";
+    watcher.query_one(sql, &[]).await.unwrap().get(0)
 }
 
 /// Signs people in and out until it is told to stop; none of its calls may fail.
