@@ -40,6 +40,11 @@ pub(crate) enum Problem {
          switched off: start it once with migrate=on and a role that owns the schema"
     )]
     Older { schema: String, found: i32, known: i32 },
+    #[error(
+        "this role may not use schema {schema}: {message}: GRANT USAGE ON SCHEMA, and SELECT, INSERT, UPDATE and DELETE ON \
+         ALL TABLES IN SCHEMA, {schema} TO it"
+    )]
+    Forbidden { schema: String, message: String },
     #[error("schema {schema} cannot be brought to version {version}: {message} (SQLSTATE {}): {remedy}", code.code())]
     Migration { schema: String, version: i32, message: String, code: SqlState, remedy: &'static str },
     #[error("the database is encoded in {0}: create one with ENCODING 'UTF8'")]
@@ -153,6 +158,7 @@ impl Problem {
                 | Self::NoAuthorities
                 | Self::Newer { .. }
                 | Self::Older { .. }
+                | Self::Forbidden { .. }
                 | Self::Migration { .. }
                 | Self::Encoding(_)
                 | Self::Isolation(_)
@@ -172,6 +178,7 @@ impl Problem {
             | Self::Tls(_)
             | Self::Newer { .. }
             | Self::Older { .. }
+            | Self::Forbidden { .. }
             | Self::Encoding(_)
             | Self::Isolation(_)
             | Self::OldServer(_) => true,

@@ -151,11 +151,21 @@ async fn version(client: &Client, schema: &str, plan: &PostgresPlan) -> Result<i
     }
     let sql = format!("SELECT coalesce(max(version), 0) FROM cloakroom.{}", plan.versions);
     let asked = client.query_one(&localized(&sql, schema), &[]).await;
-    let found = asked.map_err(|error| failed(error, schema, known))?.get(0);
+    let found = asked.map_err(|error| unseen(error, schema, known))?.get(0);
     if found > known {
         return Err(Problem::Newer { schema: schema.to_owned(), found, known });
     }
     Ok(found)
+}
+
+/// What keeps a role from seeing the version of tables that are there.
+fn unseen(error: tokio_postgres::Error, schema: &str, version: i32) -> Problem {
+    match failed(error, schema, version) {
+        Problem::Migration { code, message, schema, .. } if code == SqlState::INSUFFICIENT_PRIVILEGE => {
+            Problem::Forbidden { schema, message }
+        }
+        problem => problem,
+    }
 }
 
 /// A transaction with the lock. Migrating may take longer than a request, and so may waiting for whoever migrates.

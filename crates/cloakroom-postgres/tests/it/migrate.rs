@@ -71,6 +71,14 @@ fn a_schema_that_cannot_be_used_says_why_and_what_to_do() {
             let text = whole(&error);
             assert!(expected.iter().all(|part| text.contains(part)), "{database}: {text}");
         }
+        let url = server.database("unused").unwrap();
+        drop(open(&url).await);
+        server.sql("unused", "CREATE ROLE nobody LOGIN;").unwrap();
+        let url = url.replace("cloakroom@", "nobody@") + "?migrate=off";
+        let error = PostgresStore::connect(options(&url)).await.unwrap_err();
+        let text = whole(&error);
+        assert!(text.contains("may not use schema") && text.contains("GRANT USAGE"), "{text}");
+        assert!(!text.contains("brought to version") && error.is_for_good(), "{text}");
         let nowhere = server.url().trim_end_matches("cloakroom").to_owned() + "nowhere";
         let error = PostgresStore::connect(options(&nowhere)).await.unwrap_err();
         assert!(whole(&error).contains("create the database"), "{}", whole(&error));
