@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::num::NonZeroUsize;
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -115,7 +116,7 @@ impl MysqlOptions {
     /// lock up after half of it, though not before a second: that is its unit.
     #[must_use]
     pub fn with_deadline(self, deadline: Duration) -> Self {
-        Self { deadline: deadline.clamp(SHORTEST_DEADLINE, LONGEST_DEADLINE), ..self }
+        Self { deadline: deadline.clamp(*DEADLINES.start(), *DEADLINES.end()), ..self }
     }
 
     /// The same with at most this many connections; ten by default. Each does one thing at a time.
@@ -193,7 +194,6 @@ fn is_local(place: &Place) -> bool {
 /// Long enough for a fail-over inside one machine room to be a slow request, short enough for a person to wait.
 const DEFAULT_DEADLINE: Duration = Duration::from_secs(2);
 /// A statement needs time to be sent.
-const SHORTEST_DEADLINE: Duration = Duration::from_millis(20);
-const LONGEST_DEADLINE: Duration = Duration::from_secs(3600);
+pub(crate) const DEADLINES: RangeInclusive<Duration> = Duration::from_millis(20)..=Duration::from_secs(3600);
 /// Ten nodes fit a server as it is installed (`max_connections` 151).
 const DEFAULT_CONNECTIONS: NonZeroUsize = NonZeroUsize::new(10).expect("not zero");

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use url::{Host, Url};
 
-use crate::options::{MysqlOptions, Place, TlsMode, UrlError};
+use crate::options::{DEADLINES, MysqlOptions, Place, TlsMode, UrlError};
 
 pub(crate) fn parse(text: &str) -> Result<MysqlOptions, UrlError> {
     let known = ["mysql://", "mariadb://"].iter().any(|scheme| text.starts_with(scheme));
@@ -88,9 +88,13 @@ fn duration(text: &str) -> Result<Duration, UrlError> {
         Some(digits) => (digits, 1),
         None => (text.strip_suffix('s').unwrap_or(""), 1_000),
     };
-    let wrong = || UrlError::new(format!("{text:?} is no time"), "write it like 1500ms or 2s");
+    let wrong = || {
+        let cause = format!("{text:?} is no time from 20ms to 3600s");
+        UrlError::new(cause, "write it like 1500ms or 2s")
+    };
     let number: u64 = digits.parse().map_err(|_| wrong())?;
-    number.checked_mul(millis).filter(|millis| *millis > 0).map(Duration::from_millis).ok_or_else(wrong)
+    let duration = number.checked_mul(millis).map(Duration::from_millis);
+    duration.filter(|duration| DEADLINES.contains(duration)).ok_or_else(wrong)
 }
 
 fn number(key: &str, text: &str) -> Result<NonZeroUsize, UrlError> {
@@ -183,6 +187,8 @@ mod tests {
             ("mysql://u:hunter2@h/a/b", "database"),
             ("mysql://u:hunter2@h/x?deadline=2", "2s"),
             ("mysql://u:hunter2@h/x?deadline=0s", "2s"),
+            ("mysql://u:hunter2@h/x?deadline=1000h", "3600s"),
+            ("mysql://u:hunter2@h/x?deadline=3601s", "3600s"),
             ("mysql://u:hunter2@h/x?connections=0", "1 to 1000"),
             ("mysql://u:hunter2@h/x?sslmode=yes", "verify-full"),
             ("mysql://u:hunter2@h/x?sslmode=require&sslrootcert=a", "verify-full"),

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::num::NonZeroUsize;
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -140,7 +141,7 @@ impl PostgresOptions {
     /// statement up after three quarters of it, and a lock after half of it.
     #[must_use]
     pub fn with_deadline(self, deadline: Duration) -> Self {
-        Self { deadline: deadline.clamp(SHORTEST_DEADLINE, LONGEST_DEADLINE), ..self }
+        Self { deadline: deadline.clamp(*DEADLINES.start(), *DEADLINES.end()), ..self }
     }
 
     /// The same with this many connections for look-ups; two by default. Many look-ups share each, one behind the other.
@@ -273,8 +274,7 @@ const DEFAULT_SCHEMA: &str = "cloakroom";
 /// Long enough for a fail-over inside one machine room to be a slow request, short enough for a person to wait.
 const DEFAULT_DEADLINE: Duration = Duration::from_secs(2);
 /// A statement needs time to be sent, and half of this is a lock's.
-const SHORTEST_DEADLINE: Duration = Duration::from_millis(20);
-const LONGEST_DEADLINE: Duration = Duration::from_secs(3600);
+pub(crate) const DEADLINES: RangeInclusive<Duration> = Duration::from_millis(20)..=Duration::from_secs(3600);
 /// One pipelined connection answers 60 000 look-ups a second; the second one is for when the first has to be replaced.
 const DEFAULT_READERS: NonZeroUsize = NonZeroUsize::new(2).expect("not zero");
 /// With the readers and a watch nine a node: ten nodes fit a server as it is installed (`max_connections` 100, three reserved).

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio_postgres::Config;
 use tokio_postgres::config::{SslMode, TargetSessionAttrs};
 
-use crate::options::{PostgresOptions, TlsMode, UrlError};
+use crate::options::{DEADLINES, PostgresOptions, TlsMode, UrlError};
 
 pub(crate) fn parse(url: &str) -> Result<PostgresOptions, UrlError> {
     let known = ["postgres://", "postgresql://"].iter().any(|scheme| url.starts_with(scheme));
@@ -104,9 +104,13 @@ fn duration(text: &str) -> Result<Duration, UrlError> {
         Some(digits) => (digits, 1),
         None => (text.strip_suffix('s').unwrap_or(""), 1_000),
     };
-    let wrong = || UrlError::new(format!("{text:?} is no time"), "write it like 1500ms or 2s");
+    let wrong = || {
+        let cause = format!("{text:?} is no time from 20ms to 3600s");
+        UrlError::new(cause, "write it like 1500ms or 2s")
+    };
     let number: u64 = digits.parse().map_err(|_| wrong())?;
-    number.checked_mul(millis).filter(|millis| *millis > 0).map(Duration::from_millis).ok_or_else(wrong)
+    let duration = number.checked_mul(millis).map(Duration::from_millis);
+    duration.filter(|duration| DEADLINES.contains(duration)).ok_or_else(wrong)
 }
 
 fn number(key: &str, text: &str) -> Result<NonZeroUsize, UrlError> {
@@ -186,6 +190,8 @@ mod tests {
             ("postgres://u:hunter2@h/x?schema=a\"b", "lower-case"),
             ("postgres://u:hunter2@h/x?deadline=2", "2s"),
             ("postgres://u:hunter2@h/x?deadline=0s", "2s"),
+            ("postgres://u:hunter2@h/x?deadline=1000h", "3600s"),
+            ("postgres://u:hunter2@h/x?deadline=3601s", "3600s"),
             ("postgres://u:hunter2@h/x?writers=0", "1 to 1000"),
             ("postgres://u:hunter2@h/x?sslmode=yes", "verify-full"),
             ("postgres://u:hunter2@h/x?sslrootcert=%2", "%25"),
