@@ -45,7 +45,8 @@ fn what_was_acknowledged_survives_kill_9_of_the_server_and_whoever_followed_foll
 fn a_server_that_is_stopped_is_a_timeout_and_nothing_is_lost_when_it_goes_on() {
     let server = Postgres::start().unwrap();
     runtime().block_on(async {
-        let list = open(&format!("{}?deadline=700ms", server.url())).await;
+        drop(open(&server.url()).await);
+        let list = open(&format!("{}?deadline=2s", server.url())).await;
         let traffic = ListTraffic::begin(&list);
         traffic.goes_on(50).await;
         server.pause();
@@ -77,14 +78,15 @@ fn a_server_that_is_stopped_is_a_timeout_and_nothing_is_lost_when_it_goes_on() {
 fn a_connection_cut_in_mid_reply_leaves_an_add_in_doubt_and_never_in_half() {
     let server = shared();
     let relay = Relay::to(server.port()).unwrap();
-    let url = through(&database("list_cut"), server.port(), relay.port());
+    let one = through(&database("list_cut"), server.port(), relay.port()) + "?writers=1&readers=1";
     runtime().block_on(async {
-        let (list, mut ends) = (open(&url).await, Ends::new(1));
+        let (list, mut ends) = (open(&one).await, Ends::new(1));
         let (mut known, mut doubts) = (Vec::new(), 0);
         for bytes in (0..120).step_by(6) {
             // A connection that is open and knows the statement: what is cut is the reply.
             let last = ends.some(1);
-            healed(|| list.add(&last)).await;
+            healed(|| list.ping()).await;
+            list.add(&last).await.unwrap();
             known.extend(last);
             relay.cut_replies_after(bytes);
             let batch = ends.some(3);
@@ -119,9 +121,10 @@ fn a_connection_cut_in_mid_reply_leaves_an_add_in_doubt_and_never_in_half() {
 fn a_head_that_somebody_holds_is_a_timeout_that_added_nothing_and_reads_go_on() {
     let url = database("list_held");
     runtime().block_on(async {
-        let (list, mut ends) = (open(&format!("{url}?deadline=1600ms")).await, Ends::new(1));
+        let (patient, mut ends) = (open(&url).await, Ends::new(1));
         let first = ends.some(1);
-        list.add(&first).await.unwrap();
+        patient.add(&first).await.unwrap();
+        let list = open(&format!("{url}?deadline=4s")).await;
         let operator = operator(&url).await;
         operator.batch_execute("BEGIN; SELECT FROM cloakroom.revocation_head FOR UPDATE").await.unwrap();
         let refused = (ErrorKind::Timeout, Applied::No);
@@ -308,5 +311,5 @@ fn whoever_listens_hears_again_after_their_connection_was_cut() {
     });
 }
 
-/// A deadline of 700 ms, and some for a busy machine: what hangs hangs for longer than that.
-const SLACK: Duration = Duration::from_secs(5);
+/// A deadline of two seconds, and some for a busy machine: what hangs hangs for longer than that.
+const SLACK: Duration = Duration::from_secs(20);
