@@ -12,7 +12,7 @@ use crate::connect;
 use crate::database::{Answer, Database, Effect, Lines, Link, Progress, Work};
 use crate::error::{Problem, Sent};
 use crate::options::MysqlOptions;
-use crate::patience::Patience;
+use crate::patience::{self, Patience};
 use crate::schema::{self, MysqlPlan};
 
 /// Connections for tables of one's own, under the rules that hold for sessions: everything answers within the deadline of
@@ -71,7 +71,7 @@ impl MysqlPool {
     /// # Errors
     /// [`MysqlError`]; nothing has changed.
     pub async fn begin(&self) -> Result<MysqlTransaction, MysqlError> {
-        let mut patience = Patience::new(self.deadline);
+        let mut patience = patience::of(self.deadline);
         let begun = self.begun(&mut patience).await;
         let (link, lines) = begun.map_err(|problem| MysqlError::of(problem, Sent::Nothing))?;
         Ok(MysqlTransaction { link: Some(link), lines, database: self.database.clone(), patience })

@@ -14,7 +14,7 @@ use crate::connections::Connections;
 use crate::database::Parameters;
 use crate::error::{Problem, Sent};
 use crate::options::PostgresOptions;
-use crate::patience::Patience;
+use crate::patience::{self, Patience};
 use crate::schema::{self, PostgresPlan, localized};
 
 /// Connections for tables of one's own, under the rules that hold for sessions: everything answers within the deadline of
@@ -43,7 +43,7 @@ impl PostgresPool {
     async fn open(options: &PostgresOptions, plan: &PostgresPlan) -> Result<Self, Problem> {
         let connector = Connector::new(&options.clone().along_indexes())?;
         let overdue = || Problem::Overdue(options.deadline());
-        let mut patience = Patience::new(options.deadline());
+        let mut patience = patience::of(options.deadline());
         let connection = patience.within(connector.open()).await.ok_or_else(overdue)??;
         schema::prepare(&connection.client, options, plan).await?;
         let millis = options.deadline().as_millis().max(1);
@@ -73,7 +73,7 @@ impl PostgresPool {
         parameters: Parameters<'_>,
         check: Check,
     ) -> Result<Vec<Row>, PostgresError> {
-        let mut patience = Patience::new(self.deadline);
+        let mut patience = patience::of(self.deadline);
         let (sql, mut sent) = (localized(sql, &self.schema), Sent::Nothing);
         let mut result = self.ask(&mut patience, &sql, parameters, (&mut sent, check)).await;
         for _ in 0..self.connections.number() {
@@ -91,7 +91,7 @@ impl PostgresPool {
     /// # Errors
     /// [`PostgresError`].
     pub async fn write(&self, sql: &str, parameters: Parameters<'_>) -> Result<Vec<Row>, PostgresError> {
-        let mut patience = Patience::new(self.deadline);
+        let mut patience = patience::of(self.deadline);
         let sql = localized(sql, &self.schema);
         for _ in 1..MOST_ATTEMPTS {
             let mut sent = Sent::Nothing;
@@ -112,7 +112,7 @@ impl PostgresPool {
     /// # Errors
     /// [`PostgresError`]; nothing has changed.
     pub async fn begin(&self) -> Result<PostgresTransaction, PostgresError> {
-        let mut patience = Patience::new(self.deadline);
+        let mut patience = patience::of(self.deadline);
         let begun = self.begun(&mut patience).await;
         let object = begun.map_err(|problem| PostgresError::of(problem, Sent::Nothing))?;
         let (connections, schema) = (Arc::clone(&self.connections), Arc::clone(&self.schema));

@@ -13,7 +13,7 @@ use crate::connections::Connections;
 use crate::error::{Problem, Sent};
 use crate::lanes::{Lane, Lanes, Prepared};
 use crate::options::PostgresOptions;
-use crate::patience::Patience;
+use crate::patience::{self, Patience};
 
 /// Parameters of a statement.
 pub type Parameters<'a> = &'a [&'a (dyn ToSql + Sync)];
@@ -44,7 +44,7 @@ impl Database {
         verb: Verb,
         parameters: Parameters<'_>,
     ) -> Result<Vec<Row>, StoreError> {
-        let mut patience = Patience::new(self.deadline);
+        let mut patience = patience::of(self.deadline);
         let mut result = self.look_up_once(&mut patience, parameters).await;
         for _ in 0..self.lanes.number() {
             if !matches!(&result, Err(problem) if problem.ends_connection()) {
@@ -87,7 +87,7 @@ impl Database {
         sql: &str,
         parameters: Parameters<'_>,
     ) -> Result<Vec<Row>, StoreError> {
-        let mut patience = Patience::new(self.deadline);
+        let mut patience = patience::of(self.deadline);
         let sent = &mut Sent::Nothing;
         let result = self.ask(&mut patience, sql, parameters, (sent, Sent::Reading)).await;
         result.map_err(|problem| problem.into_error(verb, Sent::Reading))
@@ -104,7 +104,7 @@ impl Database {
         parameters: Parameters<'_>,
         answer: impl Fn(Result<Vec<Row>, Problem>) -> Result<T, Problem> + Send,
     ) -> Result<T, StoreError> {
-        let mut patience = Patience::new(self.deadline);
+        let mut patience = patience::of(self.deadline);
         for attempt in 1.. {
             let mut sent = Sent::Nothing;
             let result = self.ask(&mut patience, sql, parameters, (&mut sent, Sent::Writing)).await;

@@ -46,7 +46,7 @@ use crate::error::{Problem, Sent};
 use crate::lanes::Prepared;
 use crate::map::column;
 use crate::options::{PostgresOptions, Settings};
-use crate::patience::Patience;
+use crate::patience;
 use crate::schema::localized;
 
 /// Where news are read, and how.
@@ -193,7 +193,7 @@ impl Watch {
     /// Dropped half-way, it has told nothing and forgotten nothing. A server that does not answer on this connection is asked
     /// on another one, and once more.
     async fn read(&self) -> Result<(), Problem> {
-        let mut patience = Patience::new(self.source.deadline);
+        let mut patience = patience::of(self.source.deadline);
         let overdue = || Problem::Overdue(self.source.deadline);
         let mut reader = patience.within(self.reader.lock()).await.ok_or_else(overdue)?;
         let had_connection = reader.current.is_some();

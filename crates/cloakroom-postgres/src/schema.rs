@@ -9,7 +9,7 @@ use tokio_postgres::error::SqlState;
 use crate::error::Problem;
 use crate::indexes;
 use crate::options::{Migrate, PostgresOptions, Settings};
-use crate::patience::Patience;
+use crate::patience;
 
 /// SQL for this schema: our files and statements all say `cloakroom.`.
 pub(crate) fn localized(sql: &str, schema: &str) -> String {
@@ -89,7 +89,7 @@ pub(crate) async fn within<T>(
     patience: Duration,
     work: impl Future<Output = Result<T, Problem>>,
 ) -> Result<T, Problem> {
-    Patience::new(patience).within(work).await.ok_or(Problem::Overdue(patience))?
+    patience::of(patience).within(work).await.ok_or(Problem::Overdue(patience))?
 }
 
 async fn check_server(client: &Client) -> Result<(), Problem> {

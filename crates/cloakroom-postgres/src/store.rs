@@ -16,7 +16,7 @@ use crate::error::{Problem, Sent};
 use crate::facts::{self, PostgresFacts, Way};
 use crate::feed::{Hints, PostgresFeed, Source};
 use crate::options::{PostgresOptions, TlsMode};
-use crate::patience::Patience;
+use crate::patience;
 use crate::schema;
 use crate::verb::{self, Change, Changed, Statements};
 
@@ -78,7 +78,7 @@ impl PostgresStore {
             );
         }
         let connector = Connector::new(&options)?;
-        let mut patience = Patience::new(options.deadline());
+        let mut patience = patience::of(options.deadline());
         let overdue = || Problem::Overdue(options.deadline());
         let connection = patience.within(connector.open()).await.ok_or_else(overdue)??;
         schema::prepare(&connection.client, &options, &schema::SESSIONS).await?;

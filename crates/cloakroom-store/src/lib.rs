@@ -16,6 +16,7 @@ mod gathering;
 mod list;
 mod moving;
 mod outcome;
+mod patience;
 mod request;
 mod revocation;
 mod sealing;
@@ -31,6 +32,7 @@ pub use moving::{Entry, ExportCursor, ExportPage, ExportQuery, Filed, Imported};
 pub use outcome::{
     Counts, Ended, Ending, Inserted, Live, Lookup, Rekeyed, Replaced, Retired, Swept, TouchReport,
 };
+pub use patience::Patience;
 pub use request::{
     EndRequest, InsertRequest, RekeyRequest, ReplaceRequest, Selector, SweepRequest, Touch, Version,
 };
