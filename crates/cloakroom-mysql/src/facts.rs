@@ -25,6 +25,8 @@ pub struct MysqlFacts {
     pub max_connections: i64,
     /// Most bytes of a statement or a row: records cannot be larger.
     pub max_allowed_packet: i64,
+    /// Whether our user may remove what is over.
+    pub may_remove: bool,
 }
 
 impl MysqlFacts {
@@ -53,6 +55,11 @@ impl MysqlFacts {
         if self.is_read_only {
             warnings.push("the server accepts no changes: nobody can sign in or out".to_owned());
         }
+        if !self.may_remove {
+            let sentence =
+                "the user may not DELETE: what is over is never removed; GRANT DELETE ON the database to it";
+            warnings.push(sentence.to_owned());
+        }
         warnings
     }
 }
@@ -68,7 +75,33 @@ impl MysqlFacts {
 
 /// [`MysqlStore::facts`](crate::MysqlStore::facts).
 #[derive(Debug)]
-pub(crate) struct Facts;
+pub(crate) struct Facts {
+    /// A statement for each table of which something is removed in the end: it says how it would be, and removes nothing.
+    pub(crate) removals: &'static [&'static str],
+}
+
+impl Facts {
+    pub(crate) const OF_SESSIONS: Self = Self {
+        removals: &[
+            "EXPLAIN DELETE FROM session WHERE number = 0",
+            "EXPLAIN DELETE FROM retired WHERE digest = ''",
+            "EXPLAIN DELETE FROM epoch WHERE number = 0",
+        ],
+    };
+    pub(crate) const OF_LIST: Self = Self { removals: &["EXPLAIN DELETE FROM revocation WHERE number = 0"] };
+
+    async fn may_remove(&self, link: &mut Link) -> Result<bool, Problem> {
+        for removal in self.removals {
+            match link.ask(removal, Vec::new()).await {
+                // A server that accepts no changes says nothing of rights.
+                Ok(_) | Err(Problem::Server { code: READ_ONLY, .. }) => {}
+                Err(Problem::Server { code: TABLE_ACCESS_DENIED, .. }) => return Ok(false),
+                Err(problem) => return Err(problem),
+            }
+        }
+        Ok(true)
+    }
+}
 
 impl Work for Facts {
     type Answer = MysqlFacts;
@@ -91,6 +124,7 @@ impl Work for Facts {
             is_read_only: columns.integer("read_only")? != 0,
             max_connections: columns.integer("max_connections")?,
             max_allowed_packet: columns.integer("max_allowed_packet")?,
+            may_remove: self.may_remove(link).await?,
         })
     }
 }
@@ -98,6 +132,11 @@ impl Work for Facts {
 const ASK: &str =
     "SELECT VERSION(), @@GLOBAL.innodb_flush_log_at_trx_commit, @@GLOBAL.log_bin, @@GLOBAL.sync_binlog,
     @@GLOBAL.binlog_row_image, @@GLOBAL.read_only, @@GLOBAL.max_connections, @@GLOBAL.max_allowed_packet";
+
+/// `ER_OPTION_PREVENTS_STATEMENT`.
+const READ_ONLY: u16 = 1290;
+/// `ER_TABLEACCESS_DENIED_ERROR`.
+const TABLE_ACCESS_DENIED: u16 = 1142;
 
 #[cfg(test)]
 mod tests {
@@ -112,6 +151,7 @@ mod tests {
             is_read_only: false,
             max_connections: 151,
             max_allowed_packet: 16 << 20,
+            may_remove: true,
         }
     }
 
@@ -128,6 +168,7 @@ mod tests {
             (MysqlFacts { sync_binlog: Some(100), ..sound() }, "sync_binlog"),
             (MysqlFacts { binlog_row_image: Some("FULL".to_owned()), ..sound() }, "binlog_row_image"),
             (MysqlFacts { is_read_only: true, ..sound() }, "no changes"),
+            (MysqlFacts { may_remove: false, ..sound() }, "may not DELETE"),
         ] {
             let warnings = facts.warnings();
             assert!(warnings.len() == 1 && warnings[0].contains(name), "{name}: {warnings:?}");

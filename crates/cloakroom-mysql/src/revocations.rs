@@ -75,7 +75,7 @@ impl MysqlRevocations {
     /// # Cost
     /// One statement.
     pub async fn facts(&self) -> Result<MysqlFacts, StoreError> {
-        self.database.perform(Facts).await
+        self.database.perform(Facts::OF_LIST).await
     }
 }
 

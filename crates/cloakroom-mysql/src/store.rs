@@ -68,7 +68,7 @@ impl MysqlStore {
     /// # Cost
     /// One statement.
     pub async fn facts(&self) -> Result<MysqlFacts, StoreError> {
-        self.database.perform(Facts).await
+        self.database.perform(Facts::OF_SESSIONS).await
     }
 }
 

@@ -33,6 +33,8 @@ pub struct PostgresFacts {
     pub tells_changes: bool,
     /// Whether our role may read what is written down there.
     pub may_watch: bool,
+    /// Whether our role may remove what is over.
+    pub may_remove: bool,
     way: Way,
 }
 
@@ -111,6 +113,10 @@ impl PostgresFacts {
             "the role may not read the list of changes: no node can keep copies of sessions; GRANT SELECT on the tables \
              change and feed",
         );
+        warn(
+            !self.may_remove,
+            "the role may not DELETE: what is over is never removed; GRANT DELETE ON ALL TABLES IN SCHEMA … TO it",
+        );
         warnings
     }
 }
@@ -143,6 +149,7 @@ pub(crate) fn answer(row: &Row, way: Way) -> Result<PostgresFacts, Problem> {
         is_encrypted: column(row, 7, "encryption")?,
         tells_changes: column(row, 8, "triggers")?,
         may_watch: column(row, 9, "rights")?,
+        may_remove: column(row, 10, "rights")?,
         way,
     })
 }
@@ -173,7 +180,10 @@ macro_rules! of_the_server {
 pub(crate) const ASK: &str = concat!(
     of_the_server!(),
     tells_changes!(),
-    ", has_table_privilege('cloakroom.change', 'SELECT') AND has_table_privilege('cloakroom.feed', 'SELECT')"
+    ", has_table_privilege('cloakroom.change', 'SELECT') AND has_table_privilege('cloakroom.feed', 'SELECT'),
+        has_table_privilege('cloakroom.session', 'DELETE') AND has_table_privilege('cloakroom.retired', 'DELETE')
+        AND has_table_privilege('cloakroom.epoch', 'DELETE')"
 );
 /// The same where there may be no sessions, and no copies of them.
-pub(crate) const ASK_OF_LIST: &str = concat!(of_the_server!(), "true, true");
+pub(crate) const ASK_OF_LIST: &str =
+    concat!(of_the_server!(), "true, true, has_table_privilege('cloakroom.revocation', 'DELETE')");
