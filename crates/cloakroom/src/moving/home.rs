@@ -100,7 +100,8 @@ impl MovingStore {
                 }
                 Rekeyed::Conflict(theirs) => live = theirs,
                 Rekeyed::Ended(tombstone) => return Ok(Lookup::Ended(tombstone)),
-                Rekeyed::Unknown => return Ok(Lookup::Unknown),
+                // Somebody who moved it may have left a marker that was swept since: silence counted from before.
+                Rekeyed::Unknown => return self.follow(digest, Lookup::Unknown, now).await,
             }
         }
         let error = StoreError::new(ErrorKind::Unavailable, self.old.name(), Verb::Rekey);

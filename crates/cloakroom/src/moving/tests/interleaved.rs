@@ -249,6 +249,29 @@ async fn an_exchanged_token_stays_dead_and_the_silence_of_a_moved_session_is_its
 }
 
 #[tokio::test]
+async fn who_comes_to_move_a_session_when_its_old_digest_is_forgotten_finds_it_where_it_is() {
+    let stores = Stores::new();
+    let (long, retention) = (std::time::Duration::from_secs(1_000), cloakroom_conformance::RETENTION);
+    let alice =
+        Fixtures::new(19).signed_in("alice").with_idle_timeout(long).with_absolute_at(at(0).plus(long));
+    stores.issued(&alice).await;
+    let (node, other) = (stores.moving().await, stores.moving().await);
+    let now = at(0).plus(retention).plus(std::time::Duration::from_secs(1));
+    let late = stores.old.hold(Verb::Rekey, Moment::Before);
+    let settling = tokio::spawn({
+        let digest = alice.digest;
+        async move { other.settle(digest, now).await.unwrap() }
+    });
+    late.reached().await;
+    assert!(matches!(node.settle(alice.digest, now).await.unwrap(), Lookup::Live(_)));
+    // She was silent for longer than an exchanged token is kept.
+    let sweep = cloakroom_store::SweepRequest { now, limit: 100, lease: std::time::Duration::ZERO };
+    assert_eq!(stores.old.sweep(sweep).await.unwrap().removed, 1);
+    late.release();
+    assert!(matches!(settling.await.unwrap(), Lookup::Live(_)), "she would be signed out");
+}
+
+#[tokio::test]
 async fn silence_is_not_interrupted_by_moving() {
     let stores = Stores::new();
     let alice = Fixtures::new(11).signed_in("alice");
