@@ -1,20 +1,55 @@
-//! Servers that know one store or both, restarting one after the other, in thousands of random orders.
+//! Servers that know one store or both, restarting one after the other, in thousands of random orders; while time goes by,
+//! sessions fall silent, what is over is swept, and sometimes to a store that cannot list.
 
 use std::collections::BTreeSet;
 use std::num::{NonZeroU16, NonZeroU32};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
 
-use cloakroom_conformance::{Fault, FaultyStore, Filing, Fixtures, Seeded, at};
-use cloakroom_core::{AttributeKey, EndReason, OnLimit, SessionId, SessionLimit, SessionRecord, TokenDigest};
+use cloakroom_conformance::{Fault, FaultyStore, Filing, Fixtures, RETENTION, Seeded, UnlistedStore, at};
+use cloakroom_core::{
+    AttributeKey, EndReason, OnLimit, SessionId, SessionLimit, SessionRecord, Timestamp, TokenDigest,
+};
 use cloakroom_memory::MemoryStore;
 use cloakroom_store::{
-    ExportQuery, InsertRequest, Inserted, Live, Lookup, RekeyRequest, Rekeyed, ReplaceRequest, Replaced,
-    Store, StoreError,
+    EndRequest, ExportQuery, InsertRequest, Inserted, Live, Lookup, RekeyRequest, Rekeyed, ReplaceRequest,
+    Replaced, Selector, Store, StoreError, SweepRequest, Touch,
 };
 use parking_lot::Mutex;
 
 use super::super::{Beginning, Carried, MovingStore};
-use super::{end, file};
+use super::file;
+
+/// Somebody's request: which server it reaches, and when.
+#[derive(Clone, Copy)]
+struct Visit<'a> {
+    store: &'a dyn Store,
+    now: Timestamp,
+}
+
+impl Visit<'_> {
+    async fn end(self, filing: &Filing) -> Result<(), StoreError> {
+        let selector = Selector::One(filing.id());
+        let request = EndRequest { selector: &selector, reason: EndReason::SignedOut, now: self.now };
+        self.store.end(request).await.map(drop)
+    }
+
+    async fn insert(
+        self,
+        filing: &Filing,
+        limit: Option<SessionLimit>,
+        replaces: Option<SessionId>,
+    ) -> Result<Inserted, StoreError> {
+        let (record, digest, now) = (&filing.record, filing.digest, self.now);
+        self.store.insert(InsertRequest { record, digest, limit, replaces, now }).await
+    }
+}
+
+/// A session that nothing but a decision ends here.
+fn lasting(filing: Filing, now: Timestamp) -> Filing {
+    filing.issued_at(now).with_idle_timeout(LONG).with_absolute_at(now.plus(LONG))
+}
 
 /// What people know of a session: what they were told, and what they were told may have happened.
 #[derive(Clone)]
@@ -73,42 +108,52 @@ struct Crowd {
     limit: SessionLimit,
     /// What they were let in with, and did not sign out of.
     signed_in: Mutex<Vec<Filing>>,
-    /// Those of which the answer to signing out was lost.
+    /// Those of which the answer to signing out, or to signing in instead, was lost.
     maybe_out: Mutex<Vec<Filing>>,
+    /// Those of which it was not.
+    out: Mutex<Vec<Filing>>,
 }
 
 impl Crowd {
     fn new(name: &'static str, on_limit: OnLimit) -> Self {
         let limit = SessionLimit { max: NonZeroU32::new(CROWD).unwrap(), on_limit };
-        Self { name, limit, signed_in: Mutex::default(), maybe_out: Mutex::default() }
+        Self { name, limit, signed_in: Mutex::default(), maybe_out: Mutex::default(), out: Mutex::default() }
     }
 
-    async fn sign_in(&self, store: &dyn Store, filing: Filing) {
-        let request = InsertRequest {
-            record: &filing.record,
-            digest: filing.digest,
-            limit: Some(self.limit),
-            replaces: None,
-            now: at(20),
-        };
-        if let Ok(Inserted::Done { .. }) = store.insert(request).await {
-            self.signed_in.lock().push(filing);
+    /// Signs in, in every third browser instead of a session that is there.
+    async fn sign_in(&self, visit: Visit<'_>, filing: Filing, random: &mut Seeded) {
+        let before = if random.below(3) == 0 { self.somebody(random) } else { None };
+        match visit.insert(&filing, Some(self.limit), before.as_ref().map(Filing::id)).await {
+            Ok(Inserted::Done { .. }) => {
+                self.signed_in.lock().push(filing);
+                self.out.lock().extend(before);
+            }
+            // Nothing has changed.
+            Ok(_) => self.signed_in.lock().extend(before),
+            Err(_) => self.maybe_out.lock().extend(before),
         }
     }
 
-    async fn sign_out(&self, store: &dyn Store, random: &mut Seeded) {
-        let filing = {
-            let mut all = self.signed_in.lock();
-            let Some(count) = u64::try_from(all.len()).ok().filter(|count| *count > 0) else { return };
-            all.swap_remove(usize::try_from(random.below(count)).unwrap())
-        };
-        if end(store, &filing, EndReason::SignedOut).await.is_err() {
-            self.maybe_out.lock().push(filing);
+    async fn sign_out(&self, visit: Visit<'_>, random: &mut Seeded) {
+        let Some(filing) = self.somebody(random) else { return };
+        match visit.end(&filing).await {
+            Ok(()) => self.out.lock().push(filing),
+            Err(_) => self.maybe_out.lock().push(filing),
         }
+    }
+
+    fn somebody(&self, random: &mut Seeded) -> Option<Filing> {
+        let mut all = self.signed_in.lock();
+        let count = u64::try_from(all.len()).ok().filter(|count| *count > 0)?;
+        Some(all.swap_remove(usize::try_from(random.below(count)).unwrap()))
     }
 
     /// Nobody was let in beyond the limit; where it ends nobody, everybody who was let in still is.
-    async fn check(&self, store: &dyn Store, seed: u64) {
+    async fn check(&self, visit: Visit<'_>, seed: u64) {
+        for filing in self.out.lock().clone() {
+            let answer = visit.store.get(filing.digest, visit.now).await.unwrap();
+            assert!(!matches!(answer, Lookup::Live(_)), "seed {seed}: {} is not signed out", self.name);
+        }
         let (signed_in, maybe_out) = (self.signed_in.lock().clone(), self.maybe_out.lock().clone());
         let mut alive = 0;
         for (filing, may_be_out) in signed_in
@@ -116,7 +161,8 @@ impl Crowd {
             .map(|filing| (filing, false))
             .chain(maybe_out.iter().map(|filing| (filing, true)))
         {
-            let lives = matches!(store.get(filing.digest, at(30)).await.unwrap(), Lookup::Live(_));
+            let answer = visit.store.get(filing.digest, visit.now).await.unwrap();
+            let lives = matches!(answer, Lookup::Live(_));
             alive += u32::from(lives);
             if self.limit.on_limit == OnLimit::Refuse {
                 assert!(lives || may_be_out, "seed {seed}: {} was signed out", self.name);
@@ -148,6 +194,10 @@ struct World {
     new: Arc<FaultyStore>,
     people: Vec<Person>,
     crowds: [Crowd; 3],
+    /// Who came once and fell silent.
+    silent: Mutex<Vec<Filing>>,
+    /// Milliseconds since everything began.
+    clock: AtomicI64,
 }
 
 impl World {
@@ -157,18 +207,33 @@ impl World {
         let mut people = Vec::new();
         for index in 0..PEOPLE {
             let filing = fixtures.signed_in(if index % 2 == 0 { "alice" } else { "bob" });
+            let filing = lasting(filing, at(0));
             file(&*old, &filing).await;
             people.push(Person { story: Mutex::new(Story::new(filing)) });
         }
         let faults = [Fault::Delay, Fault::Delay, Fault::Delay, Fault::FailBefore, Fault::FailAfterApply];
         let faulty = |inner, seed| Arc::new(FaultyStore::seeded(inner, seed, &faults, 350));
-        let new: Arc<dyn Store> = Arc::new(MemoryStore::default());
+        let mut new: Arc<dyn Store> = Arc::new(MemoryStore::default());
+        if seed % 3_000 == 0 {
+            new = Arc::new(UnlistedStore::new(new));
+        }
         let crowds = [
             Crowd::new("carol", OnLimit::Refuse),
             Crowd::new("dave", OnLimit::EndOldest),
             Crowd::new("erin", OnLimit::EndIdlest),
         ];
-        Self { old: faulty(old, seed), new: faulty(new, seed + 1), people, crowds }
+        let (old, new) = (faulty(old, seed), faulty(new, seed + 1));
+        Self { old, new, people, crowds, silent: Mutex::default(), clock: AtomicI64::new(20) }
+    }
+
+    fn now(&self) -> Timestamp {
+        at(self.clock.load(Ordering::Relaxed))
+    }
+
+    /// Long enough that what was over by now is kept no longer.
+    fn days_go_by(&self) {
+        let longer = i64::try_from(RETENTION.as_millis()).unwrap() + 1_000;
+        self.clock.fetch_add(longer, Ordering::Relaxed);
     }
 
     fn node(&self) -> Arc<MovingStore> {
@@ -192,7 +257,8 @@ impl World {
                     _ => {}
                 }
             }
-            let store = server.store();
+            self.clock.fetch_add(i64::try_from(random.below(9)).unwrap(), Ordering::Relaxed);
+            let visit = Visit { store: server.store(), now: self.now() };
             let index = usize::try_from(random.below(PEOPLE)).unwrap();
             let crowd = &self.crowds[index % self.crowds.len()];
             let person = &self.people[index];
@@ -200,32 +266,59 @@ impl World {
                 let story = person.story.lock();
                 (story.token, story.filing.id())
             };
-            match (random.below(24), token) {
-                (0, _) => sign_out(store, person).await,
+            match (random.below(28), token) {
+                (0, _) => sign_out(visit, person).await,
                 (1 | 2, Some(token)) => {
                     let next = fixtures.digest(token.route());
-                    rotate(store, person, session, token, next).await;
+                    rotate(visit, person, session, token, next).await;
                 }
-                (3, _) => sign_in_again(store, person, &mut fixtures).await,
-                (4..=7, _) => crowd.sign_in(store, fixtures.signed_in(crowd.name)).await,
-                (8, _) => crowd.sign_out(store, &mut random).await,
-                (_, Some(token)) => count(store, person, session, token).await,
+                (3, _) => sign_in_again(visit, person, &mut fixtures).await,
+                (4..=7, _) => {
+                    let filing = lasting(fixtures.signed_in(crowd.name), visit.now);
+                    crowd.sign_in(visit, filing, &mut random).await;
+                }
+                (8, _) => crowd.sign_out(visit, &mut random).await,
+                (9, _) => self.come_and_fall_silent(visit, fixtures.signed_in("frank")).await,
+                (10, _) => {
+                    // As each server does now and then; what it fails to do it does at the next turn.
+                    let _ = visit
+                        .store
+                        .sweep(SweepRequest { now: visit.now, limit: 50, lease: Duration::ZERO })
+                        .await;
+                }
+                (11, Some(token)) => {
+                    let touches = [Touch { digest: token, seen_at: visit.now }];
+                    let _ = visit.store.touch(&touches, visit.now).await;
+                }
+                (_, Some(token)) => count(visit, person, session, token).await,
                 (_, None) => {}
             }
         }
     }
 
+    async fn come_and_fall_silent(&self, visit: Visit<'_>, filing: Filing) {
+        let filing = filing.issued_at(visit.now).with_idle_timeout(SHORT);
+        if let Ok(Inserted::Done { .. }) = visit.insert(&filing, None, None).await {
+            self.silent.lock().push(filing);
+        }
+    }
+
     /// Everybody against what the store says of them.
     async fn check(&self, store: &dyn Store, seed: u64) {
-        check(store, &self.people, seed).await;
+        let visit = Visit { store, now: self.now() };
+        check(visit, &self.people, seed).await;
         for crowd in &self.crowds {
-            crowd.check(store, seed).await;
+            crowd.check(visit, seed).await;
+        }
+        for filing in self.silent.lock().clone() {
+            let answer = store.get(filing.digest, visit.now.plus(SHORT)).await.unwrap();
+            assert!(!matches!(answer, Lookup::Live(_)), "seed {seed}: silence did not end a session");
         }
     }
 }
 
-async fn look(store: &dyn Store, digest: TokenDigest) -> Option<Live> {
-    match store.get(digest, at(20)).await {
+async fn look(visit: Visit<'_>, digest: TokenDigest) -> Option<Live> {
+    match visit.store.get(digest, visit.now).await {
         Ok(Lookup::Live(live)) => Some(live),
         Ok(_) | Err(_) => None,
     }
@@ -236,15 +329,15 @@ fn counter(record: &SessionRecord) -> u64 {
 }
 
 /// Adds one, as the engine does: read, change, compare and swap, again where somebody was faster.
-async fn count(store: &dyn Store, person: &Person, session: SessionId, token: TokenDigest) {
-    let Some(mut current) = look(store, token).await else { return };
+async fn count(visit: Visit<'_>, person: &Person, session: SessionId, token: TokenDigest) {
+    let Some(mut current) = look(visit, token).await else { return };
     loop {
         let mut record = SessionRecord::clone(&current.record);
         let next = counter(&record) + 1;
         record.attributes.insert_bytes(AttributeKey::new("n").unwrap(), next.to_le_bytes().into());
         let request =
-            ReplaceRequest { digest: token, version: current.version, record: &record, now: at(20) };
-        match store.replace(request).await {
+            ReplaceRequest { digest: token, version: current.version, record: &record, now: visit.now };
+        match visit.store.replace(request).await {
             Ok(Replaced::Done(_)) => {
                 if let Some(mut story) = person.of(session) {
                     story.counted += 1;
@@ -266,18 +359,18 @@ async fn count(store: &dyn Store, person: &Person, session: SessionId, token: To
 }
 
 async fn rotate(
-    store: &dyn Store,
+    visit: Visit<'_>,
     person: &Person,
     session: SessionId,
     token: TokenDigest,
     next: TokenDigest,
 ) {
-    let Some(mut current) = look(store, token).await else { return };
+    let Some(mut current) = look(visit, token).await else { return };
     loop {
         let record = SessionRecord::clone(&current.record);
         let request =
-            RekeyRequest { old: token, new: next, version: current.version, record: &record, now: at(20) };
-        let answer = store.rekey(request).await;
+            RekeyRequest { old: token, new: next, version: current.version, record: &record, now: visit.now };
+        let answer = visit.store.rekey(request).await;
         // Another session has taken its place meanwhile: neither token may live then.
         let Some(mut story) = person.of(session) else {
             person.story.lock().replaced.extend([token, next]);
@@ -305,9 +398,9 @@ async fn rotate(
     }
 }
 
-async fn sign_out(store: &dyn Store, person: &Person) {
+async fn sign_out(visit: Visit<'_>, person: &Person) {
     let filing = person.story.lock().filing.clone();
-    let ended: Result<_, StoreError> = end(store, &filing, EndReason::SignedOut).await;
+    let ended: Result<_, StoreError> = visit.end(&filing).await;
     let Some(mut story) = person.of(filing.id()) else { return };
     match ended {
         Ok(_) => story.ended = true,
@@ -316,18 +409,11 @@ async fn sign_out(store: &dyn Store, person: &Person) {
 }
 
 /// Signs in while still signed in, or again: the session before is replaced.
-async fn sign_in_again(store: &dyn Store, person: &Person, fixtures: &mut Fixtures) {
+async fn sign_in_again(visit: Visit<'_>, person: &Person, fixtures: &mut Fixtures) {
     let before = person.story.lock().filing.clone();
     let name = before.principal().unwrap();
-    let filing = fixtures.signed_in(name.as_str());
-    let request = InsertRequest {
-        record: &filing.record,
-        digest: filing.digest,
-        limit: None,
-        replaces: Some(before.id()),
-        now: at(20),
-    };
-    let answer = store.insert(request).await;
+    let filing = lasting(fixtures.signed_in(name.as_str()), visit.now);
+    let answer = visit.insert(&filing, None, Some(before.id())).await;
     // In two browsers at once: the later one is nobody's.
     let Some(mut story) = person.of(before.id()) else { return };
     match answer {
@@ -342,22 +428,22 @@ async fn sign_in_again(store: &dyn Store, person: &Person, fixtures: &mut Fixtur
 }
 
 /// Every person against what the store says of them.
-async fn check(store: &dyn Store, people: &[Person], seed: u64) {
+async fn check(visit: Visit<'_>, people: &[Person], seed: u64) {
     for person in people {
         let story = person.story.lock().clone();
         for digest in &story.replaced {
-            let answer = store.get(*digest, at(30)).await.unwrap();
+            let answer = visit.store.get(*digest, visit.now).await.unwrap();
             assert!(!matches!(answer, Lookup::Live(_)), "seed {seed}: a replaced session lives");
         }
         let all: BTreeSet<TokenDigest> = story.token.iter().chain(&story.maybe_tokens).copied().collect();
         let mut alive = Vec::new();
         for digest in all {
-            if let Lookup::Live(live) = store.get(digest, at(30)).await.unwrap() {
+            if let Lookup::Live(live) = visit.store.get(digest, visit.now).await.unwrap() {
                 alive.push(live);
             }
         }
         for digest in &story.dead_tokens {
-            let answer = store.get(*digest, at(30)).await.unwrap();
+            let answer = visit.store.get(*digest, visit.now).await.unwrap();
             assert!(!matches!(answer, Lookup::Live(_)), "seed {seed}: an exchanged token lives");
         }
         assert!(!story.ended || alive.is_empty(), "seed {seed}: an ended session lives");
@@ -377,11 +463,11 @@ async fn check(store: &dyn Store, people: &[Person], seed: u64) {
 }
 
 /// One pass after the other until there is nothing left to do; a page that fails is moved again.
-async fn carried(node: &MovingStore) {
+async fn carried(node: &MovingStore, world: &World) {
     let mut query = ExportQuery::new(None, NonZeroU16::new(3).unwrap());
     let mut done = Carried::default();
     loop {
-        let Ok(page) = node.carry(&query, at(20)).await else {
+        let Ok(page) = node.carry(&query, world.now()).await else {
             tokio::task::yield_now().await;
             continue;
         };
@@ -403,19 +489,21 @@ async fn rolling_restart(seed: u64) {
         world.serve(&mut both, seed ^ 2, 15),
         world.serve(&mut more, seed ^ 3, 15),
     );
+    world.days_go_by();
     // Then all know both, and sessions move while people go on, some on servers that notice late.
     let mover = MovingStore::new(world.old.clone(), world.new.clone());
     tokio::join!(
         async {
-            while !matches!(mover.begin(at(20)).await, Ok(Beginning::Begun { .. })) {
+            while !matches!(mover.begin(world.now()).await, Ok(Beginning::Begun { .. })) {
                 tokio::task::yield_now().await;
             }
-            carried(&mover).await;
+            carried(&mover, &world).await;
         },
         world.serve(&mut both, seed ^ 4, 40),
         world.serve(&mut more, seed ^ 5, 40),
         world.serve(&mut still, seed ^ 6, 40),
     );
+    world.days_go_by();
     // Proved to have moved: at last some know the new store alone.
     let mut only_new = Server::One(world.new.clone());
     tokio::join!(
@@ -439,6 +527,10 @@ fn nobody_is_signed_out_nothing_revives_and_no_change_is_lost() {
 }
 
 const PEOPLE: u64 = 6;
+/// Longer than all of it takes.
+const LONG: Duration = Duration::from_secs(1_000);
+/// Shorter than most of it.
+const SHORT: Duration = Duration::from_millis(30);
 /// How many sessions those may have who may not have any number.
 const CROWD: u32 = 3;
 /// Enough to find each defect that was planted while this was written, in seconds.
