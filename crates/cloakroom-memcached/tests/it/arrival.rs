@@ -24,7 +24,7 @@ fn lives(node: &Node, filing: &Filing) {
 /// Runs `check` with an import that has filed its record and not listed it: to be gone on with, or not.
 fn halfway(goes_on: bool) {
     let (fleet, filing) = (Fleet::start(1), Fixtures::new(1).signed_in("alice"));
-    let options = MemcachedOptions::new([fleet.servers[0].address()]).with_deadline(DEADLINE * 20);
+    let options = MemcachedOptions::new([fleet.servers[0].address()]).with_deadline(DEADLINE);
     let (slow, other) = (Node::connect_alone(options), fleet.node_beside());
     let filed = arrival(&filing);
     let mut import = Box::pin(slow.store().import(&filed, at(4)));

@@ -27,7 +27,7 @@ impl Bench {
     fn new() -> Self {
         let server = Memcached::start().unwrap();
         let meter = Meter::to(server.port());
-        let options = MemcachedOptions::new([meter.address.clone()]).with_deadline(DEADLINE * 10);
+        let options = MemcachedOptions::new([meter.address.clone()]).with_deadline(DEADLINE);
         let node = Node::connect_alone(options.with_connections(std::num::NonZeroUsize::MIN));
         Self { server, meter, node }
     }

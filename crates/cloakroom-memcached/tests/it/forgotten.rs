@@ -52,7 +52,7 @@ const STEPS: &[Step] = &[
 impl Story {
     fn begin(server: &Memcached, number: usize) -> Self {
         let options = MemcachedOptions::new([server.address()]).with_prefix(format!("{number}:"));
-        let node = Node::connect_with(options.with_deadline(DEADLINE * 5)).unwrap();
+        let node = Node::connect_with(options.with_deadline(DEADLINE)).unwrap();
         Self { node, fixtures: Fixtures::new(1), over: Vec::new(), filed: Vec::new() }
     }
 

@@ -35,7 +35,7 @@ impl Halfway {
     fn begin() -> Self {
         let (fleet, mut fixtures) = (Fleet::start(1), Fixtures::new(1));
         let other = fleet.node_beside();
-        let options = MemcachedOptions::new([fleet.servers[0].address()]).with_deadline(DEADLINE * 20);
+        let options = MemcachedOptions::new([fleet.servers[0].address()]).with_deadline(DEADLINE);
         let slow = Node::connect_alone(options);
         let filing = fixtures.signed_in("alice");
         other.file(&filing).unwrap();

@@ -110,7 +110,7 @@ fn with_all_servers_lost_everything_is_unavailable_at_once_and_heals_without_a_r
         assert_eq!(node.note(filing.digest, at(5)).expect_err("nor here").kind(), ErrorKind::Unavailable);
         assert!(node.run(node.store().ping()).is_err());
     }
-    assert!(started.elapsed() < PATIENCE / 4, "whoever is known to be away is not waited for");
+    assert!(started.elapsed() < DEADLINE, "whoever is known to be away is not waited for");
     for server in &fleet.servers {
         server.restart().unwrap();
     }
@@ -126,12 +126,11 @@ fn with_all_servers_lost_everything_is_unavailable_at_once_and_heals_without_a_r
 #[test]
 fn a_server_that_hangs_is_answered_for_within_the_deadline_and_goes_on_where_it_was() {
     let (fleet, mut fixtures) = (Fleet::start(1), Fixtures::new(1));
-    let node = fleet.node();
+    let (patient, mut node) = (fleet.node(), fleet.node_that_waits(HASTE));
     let [kept, other] = [fixtures.signed_in("alice"), fixtures.signed_in("alice")];
-    node.file(&kept).unwrap();
+    patient.file(&kept).unwrap();
     fleet.servers[0].pause();
-    let bound = DEADLINE + DEADLINE / 2;
-    let mut longest = Duration::ZERO;
+    node.is_bound_to(HASTE + HASTE / 2);
     for turn in 0..5 {
         let calls: [&dyn Fn() -> Option<ErrorKind>; 4] = [
             &|| node.get(kept.digest, T0).err().map(|error| error.kind()),
@@ -140,14 +139,11 @@ fn a_server_that_hangs_is_answered_for_within_the_deadline_and_goes_on_where_it_
             &|| node.note(kept.digest, at(1)).err().map(|error| error.kind()),
         ];
         for call in calls {
-            let started = clock();
             let kind = call();
-            longest = longest.max(started.elapsed());
             let fits = matches!(kind, Some(ErrorKind::Timeout | ErrorKind::Unavailable));
             assert!(fits, "turn {turn}: {kind:?}");
         }
     }
-    assert!(longest < bound, "{longest:?}");
     fleet.servers[0].resume();
     // What was asked in time may have been done when it went on: ended or alive, never anything else.
     let found = node.answers_for(kept.digest, at(1));
@@ -157,8 +153,8 @@ fn a_server_that_hangs_is_answered_for_within_the_deadline_and_goes_on_where_it_
 #[test]
 fn a_server_of_three_that_hangs_holds_nobody_up_for_long() {
     let (fleet, mut fixtures) = (Fleet::start(3), Fixtures::new(1));
-    let node = fleet.node();
-    let before = sessions(&fleet, &node, &mut fixtures, (&[0, 1, 2], 3));
+    let (patient, node) = (fleet.node(), fleet.node_that_waits(3 * HASTE));
+    let before = sessions(&fleet, &patient, &mut fixtures, (&[0, 1, 2], 3));
     fleet.servers[1].pause();
     for (filing, server) in &before {
         match node.get(filing.digest, T0) {
@@ -177,12 +173,15 @@ fn a_server_of_three_that_hangs_holds_nobody_up_for_long() {
     }
     assert!(started.elapsed() < PATIENCE / 2, "{:?}", started.elapsed());
     fleet.servers[1].resume();
-    node.is_well(&mut fixtures);
+    patient.is_well(&mut fixtures);
     for (filing, _) in &before {
         assert_eq!(
-            node.get(filing.digest, T0).unwrap(),
+            patient.get(filing.digest, T0).unwrap(),
             live(filing),
             "a server that hung has forgotten nothing"
         );
     }
 }
+
+/// How long a node waits for a server that hangs.
+const HASTE: Duration = Duration::from_millis(800);
