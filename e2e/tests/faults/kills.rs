@@ -1,10 +1,13 @@
 //! `kill -9`, again and again.
 
 use std::io::Write as _;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use e2e::{Failure, Outcome, World, run};
+use futures_util::future::try_join_all;
+use tokio::select;
 use tokio::sync::Notify;
 
 use crate::guest::{Acknowledged, Guest};
@@ -61,13 +64,14 @@ pub(crate) async fn one_life(world: &mut World) -> Outcome<Vec<Acknowledged>> {
             guest.live(go_on).await
         }));
     }
-    enough.notified().await;
-    world.server.kill_and_restart().await?;
-    let mut book = Vec::new();
-    for guest in guests {
-        book.extend(guest.await??);
+    let mut books = pin!(try_join_all(guests.into_iter().map(async |guest| guest.await?)));
+    select! {
+        () = enough.notified() => {}
+        // Nobody leaves before the kill, unless something is wrong.
+        left = &mut books => return left.and(Err(Failure::new("the guests left before there was enough to kill"))),
     }
-    Ok(book)
+    world.server.kill_and_restart().await?;
+    Ok(books.await?.into_iter().flatten().collect())
 }
 
 pub(crate) fn guest(world: &World) -> Outcome<Guest> {
