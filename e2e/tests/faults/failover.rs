@@ -98,7 +98,8 @@ fn check(
             Ok::<(), Failure>(())
         };
         let working = try_join_all(guests.iter().map(|guest| guest.work(server, &stage)));
-        tokio::try_join!(story, working)?;
+        let played = async { tokio::try_join!(story, working) };
+        tokio::time::timeout(6 * RECOVERY, played).await??;
 
         for guest in &guests {
             guest.check(server).await?;
@@ -158,14 +159,18 @@ impl Guest {
         Ok(Self { token, exchanged, count, since, turned_away })
     }
 
-    /// Counts up in the session until it is enough. Whoever is told to come again does, with the same count.
+    /// Counts up in the session until it is enough. Whoever is told to come again does, with the same count; so none is in
+    /// doubt at the end.
     async fn work(&self, server: &Server, stage: &Cell<Stage>) -> Outcome {
-        while stage.get() != Stage::Enough {
+        loop {
             let count = self.count.get() + 1;
             let reply = patch(server, &self.token, &json!({ "count": count })).await?;
             if reply.status == 200 {
                 self.count.set(count);
                 self.since.set(self.since.get() + 1);
+                if stage.get() == Stage::Enough {
+                    return Ok(());
+                }
                 continue;
             }
             unavailable(&reply).map_err(|failure| failure.while_doing("working"))?;
@@ -175,7 +180,6 @@ impl Guest {
             self.turned_away.set(self.turned_away.get() + 1);
             tokio::time::sleep(PAUSE).await;
         }
-        Ok(())
     }
 
     /// The session has what was written down before, and the last count; the token that was exchanged is none.
