@@ -95,6 +95,12 @@ impl Node {
         self.ask(|number| format!("trust {number}")).await.as_deref() == Some("1")
     }
 
+    /// How often it has let somebody in; nothing where it is gone.
+    pub async fn let_in(&self) -> u64 {
+        let answer = self.ask(|number| format!("let_in {number}")).await;
+        answer.and_then(|answer| answer.parse().ok()).unwrap_or_default()
+    }
+
     /// Stops it as `kill -STOP` does, until [`resume`](Self::resume).
     pub fn pause(&self) {
         self.program.pause();

@@ -91,6 +91,11 @@ impl Ledger {
         }
     }
 
+    /// How many tokens have ended, with an acknowledgement.
+    pub fn ended(&self) -> usize {
+        lock(&self.stories).iter().filter(|story| story.ended.is_some()).count()
+    }
+
     /// What ended is validated for a while longer: that is what is looked at.
     pub fn forget_later(&self, token: &Token) {
         let (nodes, lease, number) = (Arc::clone(&self.nodes), self.lease, token.number);

@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io::{BufWriter, Write as _};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use cloakroom::{
@@ -63,9 +64,13 @@ pub async fn serve(options: Options) -> Fallible {
     });
     let (tokens, seen) = watch::channel(Tokens::new());
     let records = Arc::new(Mutex::new(BufWriter::new(File::create(&options.records)?)));
+    let let_in = Arc::new(AtomicU64::new(0));
     for worker in 0..WORKERS {
-        let (sessions, seen, records) = (sessions.clone(), seen.clone(), Arc::clone(&records));
-        tokio::spawn(async move { validate_again_and_again(worker, &sessions, seen, &records).await });
+        let (sessions, seen) = (sessions.clone(), seen.clone());
+        let (records, let_in) = (Arc::clone(&records), Arc::clone(&let_in));
+        tokio::spawn(
+            async move { validate_again_and_again(worker, &sessions, seen, &records, &let_in).await },
+        );
     }
     say.send("ready".to_owned())?;
     let mut lines = BufReader::new(reader).lines();
@@ -96,6 +101,9 @@ pub async fn serve(options: Options) -> Fallible {
                 });
             }
             ["trust", request] => say.send(format!("done {request} {}", u8::from(is_trusted(&sessions))))?,
+            ["let_in", request] => {
+                say.send(format!("done {request} {}", let_in.load(Ordering::Relaxed)))?;
+            }
             ["quit"] => break,
             _ => return Err(format!("a node does not understand {line}").into()),
         }
@@ -126,6 +134,7 @@ async fn validate_again_and_again(
     sessions: &Sessions,
     seen: watch::Receiver<Tokens>,
     records: &Mutex<BufWriter<File>>,
+    let_in: &AtomicU64,
 ) {
     loop {
         let mine: Vec<_> = {
@@ -140,6 +149,7 @@ async fn validate_again_and_again(
             if records.lock().await.write_all(&record.to_bytes()).is_err() {
                 return;
             }
+            let_in.fetch_add(u64::from(record.outcome == Outcome::Active), Ordering::Relaxed);
         }
         tokio::time::sleep(PACE).await;
     }

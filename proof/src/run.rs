@@ -40,6 +40,7 @@ pub struct Stage<'a> {
     runtime: &'a Runtime,
     nodes: &'a [Node],
     pace: &'a watch::Sender<Pace>,
+    ledger: &'a Ledger,
     lease: Duration,
 }
 
@@ -73,6 +74,41 @@ impl Stage<'_> {
     /// From now on nobody comes or goes.
     pub fn hold(&self) {
         self.pace.send_replace(Pace::Hold);
+    }
+
+    /// How many tokens have ended until now, with an acknowledgement.
+    #[must_use]
+    pub fn ended(&self) -> usize {
+        self.ledger.ended()
+    }
+
+    /// Returns when so many tokens have ended since the run began, and all nodes together have let somebody in so often: in
+    /// how much time, the machine decides.
+    ///
+    /// # Errors
+    /// If that takes longer than a minute.
+    pub fn until_enough(&self, ends: usize, let_in: u64) -> Fallible {
+        until("enough to judge", PATIENCE, || {
+            let (ended, was_let_in) = (self.ended(), self.let_in());
+            if ended >= ends && was_let_in >= let_in {
+                Look::Done(())
+            } else {
+                Look::NotYet(format!("{ended} ends, {was_let_in} times somebody was let in"))
+            }
+        })?;
+        Ok(())
+    }
+
+    /// How often all nodes together have let somebody in until now.
+    #[must_use]
+    pub fn let_in(&self) -> u64 {
+        self.runtime.block_on(async {
+            let mut sum = 0;
+            for node in self.nodes {
+                sum += node.let_in().await;
+            }
+            sum
+        })
     }
 
     /// Returns when every node trusts all that it remembers.
@@ -109,9 +145,9 @@ pub fn run(plan: &Plan, violence: impl FnOnce(&Stage<'_>) -> Fallible) -> Fallib
         Fallible::Ok((direct, Arc::new(nodes)))
     })?;
     let (pace, at_pace) = watch::channel(Pace::Work);
-    let stage = Stage { runtime: &runtime, nodes: &nodes, pace: &pace, lease: plan.lease };
-    stage.until_all_trust()?;
     let ledger = Ledger::new(Arc::clone(&nodes), plan.lease);
+    let stage = Stage { runtime: &runtime, nodes: &nodes, pace: &pace, ledger: &ledger, lease: plan.lease };
+    stage.until_all_trust()?;
     let work = Work::new(direct, ledger.clone(), plan.seed);
     let working = runtime.spawn(work.go(at_pace));
     violence(&stage)?;

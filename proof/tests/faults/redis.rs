@@ -3,7 +3,7 @@
 use cloakroom_proof::clock::now;
 use cloakroom_servers::{Redis, Relay};
 
-use super::{by, lawful, plan};
+use super::{ENDS, LET_IN, by, lawful, plan};
 
 #[test]
 fn redis_healthy_ends_reach_every_node_and_what_is_remembered_is_not_asked_for() {
@@ -13,12 +13,13 @@ fn redis_healthy_ends_reach_every_node_and_what_is_remembered_is_not_asked_for()
     let mut quiet = (0, 0, 0);
     let report = lawful("Redis, healthy", &plan(&redis.url(), 1, |_| redis.url()), |stage| {
         stage.leases(5.0);
+        stage.until_enough(ENDS, LET_IN)?;
         stage.hold();
         // What was begun is over, and what lives has been read once.
         stage.leases(3.0);
         stage.until_all_trust()?;
         let before = (now(), reads());
-        stage.leases(2.0);
+        stage.until_enough(0, stage.let_in() + MANY)?;
         quiet = (before.0, now(), reads() - before.1);
         Ok(())
     });
@@ -28,9 +29,11 @@ fn redis_healthy_ends_reach_every_node_and_what_is_remembered_is_not_asked_for()
     println!("in {} ms: {answers} answers, {asked} reads at the store", (to - from) / 1_000_000);
     // A node that was kept waiting for a lease by the machine asks for each of a few sessions once more; one whose memory is
     // no use asks each time.
-    assert!(answers > 100, "{answers} answers");
     assert!(asked * 10 < answers.try_into().unwrap(), "{asked} reads for {answers} answers");
 }
+
+/// Answers for which a memory that is of use asks a few times at most, however often a busy machine has it forget.
+const MANY: u64 = 20_000;
 
 fn calls_of(redis: &Redis, command: &str) -> u64 {
     let all = redis.command(&["INFO", "commandstats"]).unwrap();
