@@ -1,6 +1,6 @@
 //! Accounts, from the day they are added to the day they are closed.
 
-use e2e::{Browser, Outcome, eventually, run};
+use e2e::{Browser, Outcome, World, eventually, run};
 
 use super::{is_over, notice, stranger};
 use crate::PATIENCE;
@@ -11,22 +11,7 @@ fn an_account_is_added_given_roles_and_a_password_disabled_and_enabled() {
     run("console_accounts", &[], async |world| {
         let (admin, visitor) = (world.browser().await?, world.browser().await?);
         set_up(world, &admin).await?;
-        world.visit(&admin, "/admin/accounts").await?;
-        admin.press("add-account").await?;
-        admin.find("[data-test='confirm-add']").await?;
-        world.examine(&admin, "console-account-new").await?;
-        admin.expect_refusal("/admin/accounts/new");
-        admin.fill("name", "margaret").await?;
-        admin.press("confirm-add").await?;
-        admin.find("[data-notice='name_taken'][role='alert']").await?;
-        admin.fill("name", "ada").await?;
-        admin.fill("password", "ada").await?;
-        assert!(admin.script("return document.querySelector('[value=chosen]').checked").await? == true);
-        admin.click("input[name='secret'][value='made']").await?;
-        admin.click("input[name='role_support']").await?;
-        admin.fill("others", "editor, printer").await?;
-        // A password that was begun and given up is no obstacle.
-        admin.fill("password", "").await?;
+        fill_in_an_account(world, &admin).await?;
         admin.press("confirm-add").await?;
         let made = admin.text("[data-test='secret']").await?;
         world.output.note_secret(&made)?;
@@ -84,6 +69,26 @@ fn an_account_is_added_given_roles_and_a_password_disabled_and_enabled() {
         assert_eq!(admin.count("[data-test='disable']").await?, 0, "nobody locks themselves out");
         Ok(())
     });
+}
+
+/// Opens the form for a new account, has it refuse a name that is taken, and fills in one that is not.
+async fn fill_in_an_account(world: &World, admin: &Browser) -> Outcome {
+    world.visit(admin, "/admin/accounts").await?;
+    admin.press("add-account").await?;
+    admin.find("[data-test='confirm-add']").await?;
+    world.examine(admin, "console-account-new").await?;
+    admin.expect_refusal("/admin/accounts/new");
+    admin.fill("name", "margaret").await?;
+    admin.press("confirm-add").await?;
+    admin.find("[data-notice='name_taken'][role='alert']").await?;
+    admin.fill("name", "ada").await?;
+    admin.fill("password", "ada").await?;
+    assert!(admin.script("return document.querySelector('[value=chosen]').checked").await? == true);
+    admin.click("input[name='secret'][value='made']").await?;
+    admin.click("input[name='role_support']").await?;
+    admin.fill("others", "editor, printer").await?;
+    // A password that was begun and given up is no obstacle.
+    admin.fill("password", "").await
 }
 
 /// Waits until the page of a person shows this many sessions that live: it draws itself anew for each, and whoever clicks
