@@ -235,6 +235,19 @@ pub enum Reading {
 
 /// Appends the bytes of `entry`, its nonce and its `until` included, to `buffer`: a format version, then MessagePack.
 ///
+/// # Later versions
+/// Nodes of this version read what later ones write while a cluster is upgraded, or taken back, and none of them may close for it. A
+/// later reason is read as [`RevokedByService`](EndReason::RevokedByService). A later kind of scope has a number that tells how it is to
+/// be taken by whoever does not know it, rather too wide than too narrow:
+///
+/// | numbers | `subject` | is taken as |
+/// |---|---|---|
+/// | 16 to 31 | begins with a session's id | [`Scope::Session`] |
+/// | 32 to 47 | ends with a principal's id, which is all of it but the first `number` bytes | [`Scope::Principal`], with no exception |
+/// | 48 to 63 | anything | [`Scope::All`] |
+///
+/// Whatever else is new needs another format version, and is written when every node has been upgraded.
+///
 /// # Errors
 /// [`CodecError::Encode`] never happens; it is no panic because the encoder says it may fail.
 pub fn encode_entry(entry: &RevocationEntry, buffer: &mut Vec<u8>) -> Result<(), CodecError> {
@@ -274,12 +287,20 @@ pub fn decode_entry(bytes: &[u8]) -> Result<RevocationEntry, CodecError> {
         scope: scope(kind, &subject, number)?,
         at: Timestamp::from_millis(at),
         until: Timestamp::from_millis(until),
-        reason: reason.parse().map_err(|_| CodecError::Value("reason"))?,
+        reason: reason.parse().unwrap_or(EndReason::RevokedByService),
         nonce,
     })
 }
 
 fn scope(kind: u8, subject: &[u8], number: u64) -> Result<Scope, CodecError> {
+    let principal = |bytes: &[u8]| {
+        let name = std::str::from_utf8(bytes).map_err(|_| CodecError::Value("principal"))?;
+        PrincipalId::new(name).map_err(|_| CodecError::Value("principal"))
+    };
+    let parted = || {
+        let length = usize::try_from(number).map_err(|_| CodecError::Value("principal"))?;
+        subject.split_at_checked(length).ok_or(CodecError::Value("principal"))
+    };
     let session =
         |bytes: &[u8]| bytes.try_into().map(SessionId::from_bytes).map_err(|_| CodecError::Value("session"));
     Ok(match kind {
@@ -290,10 +311,8 @@ fn scope(kind: u8, subject: &[u8], number: u64) -> Result<Scope, CodecError> {
         }
         3 => Scope::Floor { session: session(subject)?, version: Version::from_u64(number) },
         4 => {
-            let length = usize::try_from(number).map_err(|_| CodecError::Value("principal"))?;
-            let (except, name) = subject.split_at_checked(length).ok_or(CodecError::Value("principal"))?;
-            let name = std::str::from_utf8(name).map_err(|_| CodecError::Value("principal"))?;
-            let principal = PrincipalId::new(name).map_err(|_| CodecError::Value("principal"))?;
+            let (except, name) = parted()?;
+            let principal = principal(name)?;
             let except = if except.is_empty() { None } else { Some(session(except)?) };
             Scope::Principal { principal, except }
         }
@@ -302,10 +321,28 @@ fn scope(kind: u8, subject: &[u8], number: u64) -> Result<Scope, CodecError> {
             Scope::IssuedBefore(Timestamp::from_millis(i64::from_be_bytes(millis)))
         }
         6 => Scope::All,
+        LATER_OF_A_SESSION..LATER_OF_A_PRINCIPAL => {
+            let (id, _) = subject.split_at_checked(SESSION_BYTES).ok_or(CodecError::Value("session"))?;
+            Scope::Session(session(id)?)
+        }
+        LATER_OF_A_PRINCIPAL..LATER_OF_ALL => {
+            Scope::Principal { principal: principal(parted()?.1)?, except: None }
+        }
+        LATER_OF_ALL..UNKNOWN => Scope::All,
         _ => return Err(CodecError::Value("scope")),
     })
 }
 
+/// The first kind of scope of later versions that is taken as one of a session.
+const LATER_OF_A_SESSION: u8 = 16;
+/// The first that is taken as one of a principal.
+const LATER_OF_A_PRINCIPAL: u8 = 32;
+/// The first that is taken as one of everything.
+const LATER_OF_ALL: u8 = 48;
+/// From here on nobody can say what an entry ends.
+const UNKNOWN: u8 = 64;
+/// Bytes of a session's id.
+const SESSION_BYTES: usize = 16;
 /// The format that [`encode_entry`] writes.
 const ENTRY_FORMAT: u8 = 1;
 
@@ -335,5 +372,58 @@ mod tests {
                 assert!(decode_entry(&bytes[..length]).is_err(), "{length} of {bytes:?}");
             }
         }
+    }
+
+    /// An entry as a later version may write it.
+    fn later(kind: u8, subject: &[u8], number: u64, reason: &str) -> Vec<u8> {
+        let mut bytes = vec![ENTRY_FORMAT];
+        let wire = (kind, ByteBuf::from(subject.to_vec()), number, (1_i64, 2_i64), reason, 7_u64);
+        rmp_serde::encode::write(&mut bytes, &wire).unwrap();
+        bytes
+    }
+
+    #[test]
+    fn what_a_later_version_ends_is_ended_by_this_one_too_rather_too_much_than_too_little() {
+        let session = SessionId::from_bytes([7; 16]);
+        let alice = Scope::Principal { principal: PrincipalId::new("alice").unwrap(), except: None };
+        let of_a_session = [&[7; 16][..], b"and more"].concat();
+        for (kind, subject, number, scope) in [
+            (1, &[7; 16][..], 0, Scope::Session(session)),
+            (16, &of_a_session, 3, Scope::Session(session)),
+            (31, &of_a_session[..16], 0, Scope::Session(session)),
+            (32, b"alice", 0, alice.clone()),
+            (47, b"since 2031 alice", 11, alice),
+            (48, b"", 0, Scope::All),
+            (63, b"whatever", 9, Scope::All),
+        ] {
+            let entry = decode_entry(&later(kind, subject, number, "tomorrow")).unwrap();
+            assert_eq!((entry.scope, entry.reason), (scope, EndReason::RevokedByService), "{kind}");
+            assert_eq!((entry.at.as_millis(), entry.until.as_millis(), entry.nonce), (1, 2, 7));
+        }
+        // The bytes of one of them, so that they stay what they are.
+        let bytes =
+            [&[1, 0x96, 16, 0xc4, 16][..], &[7; 16], &[0, 0x92, 1, 2, 0xa8], b"tomorrow", &[7]].concat();
+        assert_eq!(bytes, later(16, &[7; 16], 0, "tomorrow"));
+        assert_eq!(decode_entry(&bytes).unwrap().scope, Scope::Session(session));
+    }
+
+    #[test]
+    fn an_entry_of_which_nobody_can_say_what_it_ends_is_refused() {
+        for (kind, subject, number) in [
+            (0, &[7; 16][..], 0),
+            (7, &[7; 16], 0),
+            (15, &[7; 16], 0),
+            (16, &[7; 15], 0),
+            (32, b"alice", 6),
+            (32, b"", 0),
+            (32, b"\xff", 0),
+            (64, b"", 0),
+            (255, b"", 0),
+        ] {
+            assert!(decode_entry(&later(kind, subject, number, "signed_out")).is_err(), "{kind} {subject:?}");
+        }
+        let mut format = later(6, b"", 0, "signed_out");
+        format[0] = ENTRY_FORMAT + 1;
+        assert!(matches!(decode_entry(&format), Err(CodecError::Version(2))));
     }
 }
