@@ -66,7 +66,8 @@ pub struct OpenedSeal {
     pub is_stale: bool,
 }
 
-/// Why a token was not opened. None of these says anything to the client but "unknown".
+/// Why a token was not opened. None of these says anything to the client but "unknown", or "unavailable" where it is
+/// [undecided](Self::Undecided).
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SealRefusal {
@@ -85,6 +86,10 @@ pub enum SealRefusal {
     /// It is authentic, but its format is not read any more, or not yet.
     #[error("of a format that is not read")]
     Format,
+    /// Nobody knows whether there is a key for it: where keys are kept could not be looked at in time. Unlike the others this is no
+    /// answer: its client keeps it, and tries again.
+    #[error("sealed with a key that may not have been read yet")]
+    Undecided,
 }
 
 impl SealRefusal {
@@ -97,6 +102,7 @@ impl SealRefusal {
             Self::ExpiredKey => "expired_key",
             Self::Forged => "forged",
             Self::Format => "format",
+            Self::Undecided => "undecided",
         }
     }
 }

@@ -11,7 +11,7 @@ use crate::contents::{self, Encoded};
 use crate::format::Format;
 use crate::key::{KeyId, SealKey};
 use crate::ring::KeyRing;
-use crate::shared::SharedRing;
+use crate::shared::{Found, SharedRing};
 
 /// Where a token belongs: one sealed for another place is not opened.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -139,8 +139,10 @@ impl Sealing for Sealer {
         if let Some(key) = ring.of(sealed.id) {
             return self.open_with(&ring, key, sealed, now);
         }
-        if !self.ring.look_again(&ring, now) {
-            return Err(SealRefusal::UnknownKey);
+        match self.ring.look_again(&ring, now) {
+            Found::Another => {}
+            Found::Nothing => return Err(SealRefusal::UnknownKey),
+            Found::NoAnswer => return Err(SealRefusal::Undecided),
         }
         let ring = self.ring.load();
         let key = ring.of(sealed.id).ok_or(SealRefusal::UnknownKey)?;
