@@ -6,7 +6,7 @@ use cloakroom_core::{Policy, PolicyError};
 use cloakroom_store::{RevocationList, Sealing, Store};
 
 use crate::near::Harm;
-use crate::sealed::{MirrorHarm, SealedParts, SealedPolicy};
+use crate::sealed::{SealedParts, SealedPolicy};
 use crate::sessions::{Keeping, Parts, Sessions};
 use crate::{Clock, EventSink, NearCachePolicy, OsRandom, Random, StreamPolicy, SystemClock};
 
@@ -23,8 +23,8 @@ impl SessionsBuilder {
     }
 
     pub(crate) fn sealed(sealing: Arc<dyn Sealing>) -> Self {
-        let (policy, harm) = (SealedPolicy::default(), MirrorHarm::default());
-        Self::keeping(Keeping::Sealed(SealedParts { sealing, list: None, policy, harm }))
+        let policy = SealedPolicy::default();
+        Self::keeping(Keeping::Sealed(SealedParts { sealing, list: None, policy }))
     }
 
     fn keeping(keeping: Keeping) -> Self {
@@ -80,12 +80,6 @@ impl SessionsBuilder {
             parts.list = Some(list);
         }
         self
-    }
-
-    /// Where sessions are to be, for tests that break something.
-    #[cfg(test)]
-    pub(crate) fn keeping_mut(&mut self) -> &mut Keeping {
-        &mut self.parts.keeping
     }
 
     /// Keeps sealed sessions by `policy` instead of the default. Without effect where a store keeps the sessions.

@@ -297,7 +297,7 @@ fn seals_of(parts: &Parts, sealed: &SealedParts, streams: &Arc<Streams>) -> Seal
     let mirror = sealed.list.as_ref().map(|list| {
         let (lease, longest_life) = (parts.near_cache.lease(), sealed.policy.longest_life(&parts.policy));
         let (list, streams, bounds) = (Arc::clone(list), Arc::clone(streams), Bounds { lease, longest_life });
-        Arc::new(Mirror::new(list, Arc::clone(clock), Arc::clone(random), streams, bounds, sealed.harm))
+        Arc::new(Mirror::new(list, Arc::clone(clock), Arc::clone(random), streams, bounds))
     });
     Seals::new(sealed, &parts.policy, Arc::clone(random), mirror)
 }

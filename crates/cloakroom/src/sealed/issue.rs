@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use cloakroom_core::{EndReason, Route, SessionId, SessionRecord, Timestamp};
+use cloakroom_core::{EndReason, PrincipalId, Route, SessionId, SessionRecord, Timestamp};
 use cloakroom_store::{Ended, Live, SealedContents, Selector, StoreError, Verb, Version};
 
 use super::end::Entered;
 use super::entries::Asked;
 use super::seal::Seal;
 use super::tally::Cause;
-use super::{Need, Seals, WhenUnreachable};
+use super::{Seals, WhenUnreachable};
 use crate::revoke::Known;
 use crate::{ActiveSession, Issue, IssueOutcome, Issued, SessionError, Sessions};
 
@@ -22,9 +22,10 @@ impl Sessions {
         issue: Issue,
     ) -> Result<IssueOutcome, SessionError> {
         // Strangers do not wait for the list, unless everything was ended here a moment ago, and they would be among it.
+        let principal = issue.principal_id();
         let has_unread = || seals.mirror().is_some_and(|mirror| mirror.after(None).has_unread);
-        if issue.principal.is_some() || has_unread() {
-            self.know_the_list(seals).await.map_err(SessionError::Store)?;
+        if principal.is_some() || has_unread() {
+            self.know_the_list(seals, principal).await.map_err(SessionError::Store)?;
         }
         let now = self.now();
         let (record, known) = self.record_of(seals, &issue, now)?;
@@ -50,10 +51,14 @@ impl Sessions {
         Ok(IssueOutcome::Issued(Issued { token, session, ended }))
     }
 
-    /// Reads the list, so that whoever signs in after their sessions were ended elsewhere is not taken for one of those.
-    async fn know_the_list(&self, seals: &Seals) -> Result<(), StoreError> {
+    /// Reads the list, so that whoever signs in after their sessions were ended is not taken for one of those: whether that was done
+    /// elsewhere, or here and has to be read back.
+    ///
+    /// # Errors
+    /// [`StoreError`] where it cannot be read, or an end of theirs that holds here is not in it: what is begun now would be covered.
+    async fn know_the_list(&self, seals: &Seals, principal: Option<&PrincipalId>) -> Result<(), StoreError> {
         let Some(mirror) = seals.mirror() else { return Ok(()) };
-        match mirror.refresh(Need::Fresh).await {
+        match mirror.know(principal).await {
             Err(_) if seals.policy.when_unreachable() == WhenUnreachable::Open => {
                 mirror.metrics().unproven.increment(1);
                 Ok(())

@@ -2,8 +2,11 @@
 
 use cloakroom_store::StoreError;
 
+use super::entries::core_name;
+use super::judgement::Judgement;
 use super::mirror::Covered;
-use super::{Need, Seals, WhenUnreachable};
+use super::seal::Claim;
+use super::{By, Seals};
 use crate::{ActiveSession, Sessions};
 
 impl Sessions {
@@ -12,14 +15,23 @@ impl Sessions {
     /// # Errors
     /// [`StoreError`] where it cannot, and must not be guessed.
     pub(crate) async fn stands(&self, seals: &Seals, session: &ActiveSession) -> Result<(), StoreError> {
-        let Some(mirror) = seals.mirror() else { return Ok(()) };
-        if mirror.is_trusted() || self.standing(seals, session).is_some() {
+        let Some(((mirror, contents), binding)) =
+            seals.mirror().zip(session.contents()).zip(session.binding())
+        else {
             return Ok(());
-        }
-        match mirror.refresh(Need::Trust).await {
-            Err(_) if seals.policy.when_unreachable() == WhenUnreachable::Open => Ok(()),
-            read => read,
-        }
+        };
+        let facts = || {
+            let (claim, now) = (Claim { contents: &contents, core: core_name(binding) }, self.now());
+            seals.facts(&contents, &mirror.look(&claim, now), By::Memory, now)
+        };
+        let judgement = match facts().at_once() {
+            Ok(judgement) => judgement,
+            Err(need) => {
+                let read = mirror.refresh(need).await;
+                facts().after(read)?
+            }
+        };
+        if judgement == Judgement::Ahead { Err(seals.ahead()) } else { Ok(()) }
     }
 
     /// What has become of a session, by time and by what is known of the list.

@@ -18,6 +18,7 @@ mod doubts;
 mod end;
 mod entries;
 mod issue;
+mod judgement;
 mod look;
 mod mirror;
 mod observe;
@@ -40,7 +41,6 @@ use zeroize::Zeroize as _;
 
 use crate::{Random, SessionError};
 
-pub(crate) use self::mirror::Harm as MirrorHarm;
 pub(crate) use self::mirror::{Bounds, Covered, Mirror, Need};
 pub(crate) use self::observe::describe;
 pub use self::policy::{Replay, SealedPolicy, WhenUnreachable};
@@ -57,7 +57,6 @@ pub(crate) struct SealedParts {
     pub(crate) sealing: Arc<dyn Sealing>,
     pub(crate) list: Option<Arc<dyn RevocationList>>,
     pub(crate) policy: SealedPolicy,
-    pub(crate) harm: MirrorHarm,
 }
 
 /// What an engine has instead of records.

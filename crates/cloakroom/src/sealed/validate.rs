@@ -10,9 +10,10 @@ use tracing::Span;
 
 use super::entries::{CLOCKS_APART_MAX, core_name};
 use super::issue::INSTANT;
-use super::mirror::{Covered, Sight};
+use super::judgement::{Facts, Judgement, Says, Time};
+use super::mirror::{Covered, How, Sight};
 use super::seal::{Claim, Seal};
-use super::{Mirror, Need, SealedStore, Seals, WhenUnreachable};
+use super::{Mirror, SealedStore, Seals};
 use crate::revoke::Known;
 use crate::validate::Answer;
 use crate::{
@@ -78,55 +79,46 @@ impl Sessions {
         let seal = Seal::of(&contents, None);
         let opened = Opened { seals, question, contents, seal, is_stale };
         let Some(mirror) = seals.mirror() else {
-            if opened.is_of_the_future(None) {
-                return Answer::There(Err(opened.ahead()));
-            }
-            return Answer::There(Ok(self.judged(opened, None)));
+            return Answer::There(match opened.seals.time_of(&opened.contents, question.now) {
+                Time::Ahead => Err(SessionError::Store(seals.ahead())),
+                Time::Within | Time::Over => Ok(self.judged(opened, None)),
+            });
         };
-        if opened.is_of_the_future(Some(mirror)) {
-            return Answer::There(Err(opened.ahead()));
-        }
-        let sight = opened.look(mirror);
+        let sight = mirror.look(&opened.claim(), question.now);
+        let at_once = opened.facts(&sight, by).at_once();
         seals.metrics.validated.took(&**self.clock(), begun);
-        match sight {
-            // What this node wrote itself covers everybody until it is read: whoever knows more of the list may have come after it.
-            Sight::Covered(covered) if !opened.knows_more_than(mirror) => {
-                Answer::There(Ok(self.judged(opened, Some(covered))))
-            }
-            Sight::Clear if by == By::Memory && !opened.knows_more_than(mirror) => {
-                Answer::There(Ok(self.judged(opened, None)))
-            }
-            _ if opened.expired().is_some() => Answer::There(Ok(self.judged(opened, None))),
-            _ => Answer::Coming(Box::pin(async move {
-                let is_fresh = by == By::List || opened.knows_more_than(mirror);
-                let need = if is_fresh { Need::Fresh } else { Need::Trust };
+        match at_once {
+            Ok(judgement) => Answer::There(self.tell(opened, mirror, sight, judgement)),
+            Err(need) => Answer::Coming(Box::pin(async move {
                 let read = mirror.refresh(need).await;
-                self.judged_after(opened, mirror, read)
+                let sight = mirror.look(&opened.claim(), question.now);
+                match opened.facts(&sight, by).after(read) {
+                    Ok(judgement) => self.tell(opened, mirror, sight, judgement),
+                    Err(error) => {
+                        opened.seals.metrics.validated.failed.increment(1);
+                        Err(SessionError::Store(error))
+                    }
+                }
             })),
         }
     }
 
-    /// The list was read, or could not be.
-    fn judged_after(
+    fn tell(
         &self,
         opened: Opened<'_>,
         mirror: &Mirror,
-        read: Result<(), StoreError>,
+        sight: Sight,
+        judgement: Judgement,
     ) -> Result<Validation, SessionError> {
-        let covered = mirror.covers(&opened.claim());
-        if covered.is_none() && read.is_ok() && opened.knows_more_than(mirror) {
-            return Err(opened.ahead());
-        }
-        if let Err(error) = read
-            && (covered.is_none() || opened.knows_more_than(mirror))
-        {
-            if opened.seals.policy.when_unreachable() == WhenUnreachable::Closed {
-                opened.seals.metrics.validated.failed.increment(1);
-                return Err(SessionError::Store(error));
+        match judgement {
+            Judgement::Over => Ok(self.judged(opened, sight.cover.map(|cover| cover.covered))),
+            Judgement::Stands => Ok(self.judged(opened, None)),
+            Judgement::StandsUnproven => {
+                mirror.metrics().unproven.increment(1);
+                Ok(self.judged(opened, None))
             }
-            mirror.metrics().unproven.increment(u64::from(covered.is_none()));
+            Judgement::Ahead => Err(SessionError::Store(opened.seals.ahead())),
         }
-        Ok(self.judged(opened, covered))
     }
 
     /// What a token means of which the list says this.
@@ -211,36 +203,8 @@ impl Opened<'_> {
         Claim { contents: &self.contents, core: core_name(&self.seal.binding) }
     }
 
-    /// Whether its issuer had read more of the list than this node. After another reading that cannot be: it is another list, or a
-    /// token that was forged with a stolen key.
-    fn knows_more_than(&self, mirror: &Mirror) -> bool {
-        self.contents.known > mirror.newest()
-    }
-
-    /// Whether it was issued or used later than any clock could say, and than anything that it had to come after.
-    fn is_of_the_future(&self, mirror: Option<&Arc<Mirror>>) -> bool {
-        let latest = self.question.now.plus(CLOCKS_APART_MAX);
-        let record = &self.contents.record;
-        if self.contents.last_seen_at <= latest && record.created_at <= latest {
-            return false;
-        }
-        let principal = record.principal.as_ref().map(|principal| principal.id());
-        let after = mirror.and_then(|mirror| mirror.after(principal).instant);
-        self.contents.last_seen_at > latest
-            || after.is_none_or(|after| record.created_at > after.plus(INSTANT))
-    }
-
-    /// Nobody can say whether it was ended: neither is it let in, nor is its client told to forget it.
-    #[cold]
-    fn ahead(&self) -> SessionError {
-        self.seals.metrics.ahead();
-        let refused = Refused::ahead(RETRY_AFTER);
-        let error = StoreError::new(ErrorKind::Unavailable, SealedStore::NAME, Verb::Get);
-        SessionError::Store(error.caused_by(refused))
-    }
-
-    fn look(&self, mirror: &Mirror) -> Sight {
-        mirror.look(&self.claim(), self.question.now)
+    fn facts(&self, sight: &Sight, by: By) -> Facts {
+        self.seals.facts(&self.contents, sight, by, self.question.now)
     }
 
     /// What is left of the session where time has ended it.
@@ -269,6 +233,55 @@ impl Seals {
         }
         opened
     }
+
+    /// What is known at `now` of a token that holds these contents.
+    pub(super) fn facts(&self, contents: &SealedContents, sight: &Sight, by: By, now: Timestamp) -> Facts {
+        let says = match &sight.cover {
+            Some(cover) if cover.how == How::Surely => Says::Over,
+            Some(_) => Says::OverUnlessLater,
+            None if sight.is_clear => Says::Clear,
+            None => Says::Unproven,
+        };
+        let (time, unreachable) = (self.time_of(contents, now), self.policy.when_unreachable());
+        Facts { says, knows_more: sight.knows_more, time, by, unreachable }
+    }
+
+    /// What this node's memory says of a token, where that holds however old it is.
+    pub(super) fn known_over(&self, claim: &Claim<'_>, now: Timestamp) -> Option<Covered> {
+        let sight = self.mirror()?.look(claim, now);
+        let is_over = self.facts(claim.contents, &sight, By::Memory, now).is_over();
+        sight.cover.filter(|_| is_over).map(|cover| cover.covered)
+    }
+
+    fn time_of(&self, contents: &SealedContents, now: Timestamp) -> Time {
+        if self.is_of_the_future(contents, now) {
+            Time::Ahead
+        } else if expired(&contents.record, contents.last_seen_at, now).is_some() {
+            Time::Over
+        } else {
+            Time::Within
+        }
+    }
+
+    /// Whether it was issued or used later than any clock could say, and than anything that it had to come after.
+    fn is_of_the_future(&self, contents: &SealedContents, now: Timestamp) -> bool {
+        let latest = now.plus(CLOCKS_APART_MAX);
+        let record = &contents.record;
+        if contents.last_seen_at <= latest && record.created_at <= latest {
+            return false;
+        }
+        let principal = record.principal.as_ref().map(|principal| principal.id());
+        let after = self.mirror().and_then(|mirror| mirror.after(principal).instant);
+        contents.last_seen_at > latest || after.is_none_or(|after| record.created_at > after.plus(INSTANT))
+    }
+
+    /// Nobody can say whether it was ended: neither is it let in, nor is its client told to forget it.
+    #[cold]
+    pub(super) fn ahead(&self) -> StoreError {
+        self.metrics.ahead();
+        let error = StoreError::new(ErrorKind::Unavailable, SealedStore::NAME, Verb::Get);
+        error.caused_by(Refused::ahead(RETRY_AFTER))
+    }
 }
 
 impl Sessions {
@@ -283,8 +296,8 @@ impl Sessions {
     #[must_use]
     pub fn is_over(&self, session: &ActiveSession) -> bool {
         let Some((contents, binding)) = session.contents().zip(session.binding()) else { return false };
-        let Some(mirror) = self.seals().and_then(Seals::mirror) else { return false };
-        mirror.covers(&Claim { contents: &contents, core: core_name(binding) }).is_some()
+        let Some(seals) = self.seals() else { return false };
+        seals.known_over(&Claim { contents: &contents, core: core_name(binding) }, self.now()).is_some()
     }
 }
 

@@ -110,7 +110,14 @@ impl Sessions {
             // The list decides between two exchanges of one token: the one that stands first in it. Where it cannot be read, the old
             // token is dead, and the new one has to be handed out; who came first turns out later.
             let read = mirror.refresh(Need::Fresh).await;
-            let exchange = Exchange { entry, old, contents: &contents, new: core_name(&seal.binding) };
+            let new = core_name(&seal.binding);
+            // The session may have ended meanwhile, and the end have been read just now.
+            let over = seals.known_over(&Claim { contents: &contents, core: new }, self.now());
+            if let Some(Covered::Ended(tombstone)) = over {
+                self.refuse_resurrection(&tombstone, now);
+                return Ok(Renewed::Ended(tombstone));
+            }
+            let exchange = Exchange { entry, old, contents: &contents, new };
             match read {
                 Ok(()) => {
                     if let Some(rotated_at) = exchange.lost_to_another(mirror) {
@@ -166,8 +173,7 @@ impl Seals {
         now: Timestamp,
     ) -> Option<Covered> {
         let binding = session.binding()?;
-        let claim = Claim { contents, core: core_name(binding) };
-        let covered = self.mirror().and_then(|mirror| mirror.covers(&claim));
+        let covered = self.known_over(&Claim { contents, core: core_name(binding) }, now);
         covered.or_else(|| expired(&contents.record, contents.last_seen_at, now).map(Covered::Ended))
     }
 }

@@ -7,7 +7,7 @@ use parking_lot::RwLock;
 use super::book::Book;
 use super::ends::Ends;
 use super::epochs::Epochs;
-use super::mark::Mark;
+use super::mark::{How, Mark};
 use crate::sealed::seal::Claim;
 
 /// A complete copy of the list, in as many books as make nobody wait long for whoever writes in one of them.
@@ -26,6 +26,13 @@ pub(crate) enum Covered {
     Ended(Tombstone),
     /// It was exchanged for another, or holds a state that counts for nothing any more.
     Retired(Retired),
+}
+
+/// What covers a token, and how surely.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Cover {
+    pub(crate) covered: Covered,
+    pub(crate) how: How,
 }
 
 /// What a new session has to come after, so that what ended others does not cover it.
@@ -89,21 +96,28 @@ impl Default for Copy {
 
 impl Copy {
     /// What the list says of a token; `None` where nothing covers it.
-    pub(crate) fn covers(&self, claim: &Claim<'_>) -> Option<Covered> {
+    pub(crate) fn covers(&self, claim: &Claim<'_>) -> Option<Cover> {
         let record = &claim.contents.record;
         let everybody = self.epochs.read().covering(claim);
         let book = self.book(record.id.route()).read();
-        let own = book.end_of(record.id).copied();
+        let own = book.end_of(record.id).map(|mark| (How::Surely, *mark));
         let principal = record.principal.as_ref();
         let theirs = principal.and_then(|principal| book.ends_of(principal.id())?.covering(claim));
-        // Of several, the earliest is the end.
-        if let Some(mark) = [everybody, own, theirs].into_iter().flatten().min_by_key(|mark| mark.at) {
+        // Of several that are as sure, the earliest is the end.
+        let ends = [everybody, own, theirs].into_iter().flatten();
+        let end = ends.min_by_key(|(how, mark)| (*how, mark.at)).map(|(how, mark)| {
             let principal = principal.map(|principal| principal.id().clone());
             let (session, ended_at, reason) = (record.id, mark.at, mark.reason);
-            return Some(Covered::Ended(Tombstone { session, principal, ended_at, reason }));
+            Cover { covered: Covered::Ended(Tombstone { session, principal, ended_at, reason }), how }
+        });
+        if end.as_ref().is_some_and(|end| end.how == How::Surely) {
+            return end;
         }
-        let mark = book.copy_is_over(claim)?;
-        Some(Covered::Retired(Retired { session: record.id, rotated_at: mark.at }))
+        let retired = book.copy_is_over(claim).map(|mark| {
+            let retired = Retired { session: record.id, rotated_at: mark.at };
+            Cover { covered: Covered::Retired(retired), how: How::Surely }
+        });
+        retired.or(end)
     }
 
     pub(crate) fn knows_end_of(&self, session: SessionId) -> bool {
@@ -153,13 +167,6 @@ impl Copy {
             Some(book) => book.write().forget_over(now),
             None => self.epochs.write().forget_over(now),
         }
-    }
-
-    /// Forgets everything, as no node ever should: for a protocol that is broken on purpose.
-    #[cfg(test)]
-    pub(crate) fn clear(&self) {
-        self.books.iter().for_each(|book| *book.write() = Book::default());
-        *self.epochs.write() = Epochs::default();
     }
 
     /// Looks for what was not met in the history `met_in` and might still cover a token at `now`, in one of [`ROOMS`](Self::ROOMS):

@@ -2,7 +2,7 @@
 
 use cloakroom_core::{SessionId, Timestamp};
 
-use super::mark::Mark;
+use super::mark::{How, Mark};
 use crate::sealed::seal::Claim;
 
 /// What was read is merged, in the order of the list, into two ends at most; what was written here and not read yet is held
@@ -26,11 +26,13 @@ pub(super) struct Ends {
 }
 
 impl Ends {
-    /// The earliest of those that cover a session.
-    pub(super) fn covering(&self, claim: &Claim<'_>) -> Option<Mark> {
+    /// The earliest of those that cover a session most surely.
+    pub(super) fn covering(&self, claim: &Claim<'_>) -> Option<(How, Mark)> {
         let session = Some(claim.contents.record.id);
-        let theirs = self.each().filter(|(except, mark)| *except != session && mark.is_news_to(claim));
-        theirs.map(|(_, mark)| *mark).min_by_key(|mark| mark.at)
+        let theirs = self.each().filter(|(except, _)| *except != session);
+        theirs
+            .filter_map(|(_, mark)| Some((mark.news_to(claim)?, *mark)))
+            .min_by_key(|(how, mark)| (*how, mark.at))
     }
 
     /// Every end, and whom it excepts.

@@ -4,7 +4,7 @@ use cloakroom_core::Timestamp;
 use cloakroom_store::Scope;
 
 use super::ends::Ends;
-use super::mark::Mark;
+use super::mark::{How, Mark};
 use crate::sealed::seal::Claim;
 
 /// Ends of everything, merged.
@@ -15,11 +15,12 @@ pub(super) struct Epochs {
 }
 
 impl Epochs {
-    /// The earliest of those that cover a session.
-    pub(super) fn covering(&self, claim: &Claim<'_>) -> Option<Mark> {
+    /// The earliest of those that cover a session most surely.
+    pub(super) fn covering(&self, claim: &Claim<'_>) -> Option<(How, Mark)> {
         let created_at = claim.contents.record.created_at;
-        let before = self.issued_before.filter(|(instant, _)| created_at < *instant).map(|(_, mark)| mark);
-        before.into_iter().chain(self.all.covering(claim)).min_by_key(|mark| mark.at)
+        let before = self.issued_before.filter(|(instant, _)| created_at < *instant);
+        let before = before.map(|(_, mark)| (How::Surely, mark));
+        before.into_iter().chain(self.all.covering(claim)).min_by_key(|(how, mark)| (*how, mark.at))
     }
 
     /// The ends of everything that did not know of them.

@@ -18,6 +18,14 @@ pub(super) struct Mark {
     pub(super) met_in: u32,
 }
 
+/// How sure it is that an end covers a session.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub(crate) enum How {
+    Surely,
+    /// Unless the session was begun by a node that had read the end, which this one has written and not read back.
+    UnlessLater,
+}
+
 impl Mark {
     /// Of an entry that was read under `number` in the history `met_in`, or was written here and not read yet.
     pub(super) fn of(entry: &RevocationEntry, number: Option<u64>, met_in: u32) -> Self {
@@ -85,10 +93,16 @@ impl Mark {
         !self.is_before(other) && self.at >= other.at
     }
 
-    /// Whether the session of `claim` may have been issued without knowing of this. Nobody can have known of what was not read.
-    pub(super) fn is_news_to(&self, claim: &Claim<'_>) -> bool {
-        self.number.is_none_or(|number| claim.contents.known < number)
-            || claim.contents.record.created_at <= self.at
+    /// Whether the session of `claim` may have been issued without knowing of this, and how sure that is. Whoever knew of what was not
+    /// read here was issued later by the clock, whatever that is worth, and knows more than this node.
+    pub(super) fn news_to(&self, claim: &Claim<'_>) -> Option<How> {
+        if claim.contents.record.created_at <= self.at {
+            return Some(How::Surely);
+        }
+        match self.number {
+            Some(number) => (claim.contents.known < number).then_some(How::Surely),
+            None => Some(How::UnlessLater),
+        }
     }
 
     pub(super) fn lasts(&self, now: Timestamp) -> bool {

@@ -26,8 +26,8 @@ mod observe;
 mod offering;
 pub(crate) mod protocol;
 mod reading;
-pub(crate) mod sabotage;
 
+use std::convert::Infallible;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
@@ -41,18 +41,17 @@ use tokio::sync::Notify;
 use self::copy::Copy;
 use self::dues::Dues;
 use self::observe::MirrorMetrics;
-use self::protocol::{Course, Trust};
+use self::protocol::{Anew, Course, Look, Trust, Words};
 use self::reading::Readings;
-use self::sabotage::Sabotage;
 use super::doubts::Doubt;
 use super::seal::Claim;
 use crate::streams::Streams;
 use crate::{Clock, Random, RandomError};
 
-pub(crate) use self::copy::{After, Covered};
+pub(crate) use self::copy::{After, Cover, Covered};
+pub(crate) use self::mark::How;
 pub(crate) use self::observe::describe;
 pub(crate) use self::protocol::Need;
-pub(crate) use self::sabotage::Harm;
 
 /// A list, and this node's copy of it.
 pub(crate) struct Mirror {
@@ -69,6 +68,8 @@ pub(crate) struct Mirror {
     trust: AtomicU64,
     /// What was over by this instant was forgotten, in milliseconds.
     forgot: AtomicI64,
+    /// How often all was read anew because too much was forgotten.
+    anew: AtomicU64,
     /// When the last complete reading was sent, plus one; zero before the first.
     read_at: AtomicU64,
     course: tokio::sync::Mutex<Course>,
@@ -78,7 +79,6 @@ pub(crate) struct Mirror {
     /// Something was written here: it is to be read back.
     written: Notify,
     metrics: MirrorMetrics,
-    harm: Harm,
 }
 
 /// How long what is known counts.
@@ -90,15 +90,56 @@ pub(crate) struct Bounds {
     pub(crate) longest_life: Duration,
 }
 
-/// What the copy says of a token.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) enum Sight {
-    /// It is covered. That stays so, whatever can be read, unless its token knows more of the list than was read here.
-    Covered(Covered),
-    /// Nothing covers it.
-    Clear,
-    /// Nothing that is known here covers it; but more may be in the list by now.
-    Unproven,
+impl Anew for Mirror {
+    fn take_trust_back(&self) {
+        self.trust.store(0, Ordering::Release);
+    }
+
+    fn count(&self) {
+        self.anew.fetch_add(1, Ordering::AcqRel);
+    }
+
+    fn forgot_nothing(&self) {
+        self.forgot.store(i64::MIN, Ordering::Release);
+    }
+}
+
+/// What a look at the copy saw of a token.
+pub(crate) type Sight = Look<Cover>;
+
+/// One look at the copy, for one token.
+struct Glance<'a> {
+    mirror: &'a Mirror,
+    claim: &'a Claim<'a>,
+}
+
+impl Words for Glance<'_> {
+    type Cover = Cover;
+    type Stop = Infallible;
+
+    fn newest(&self) -> Result<u64, Infallible> {
+        Ok(self.mirror.newest())
+    }
+
+    fn anew(&self) -> Result<u64, Infallible> {
+        Ok(self.mirror.anew.load(Ordering::Acquire))
+    }
+
+    fn forgot(&self) -> Result<Timestamp, Infallible> {
+        Ok(self.mirror.forgot())
+    }
+
+    fn trust(&self) -> Result<Trust, Infallible> {
+        Ok(self.mirror.trust())
+    }
+
+    fn cover(&self) -> Result<Option<Cover>, Infallible> {
+        Ok(self.mirror.copy.covers(self.claim))
+    }
+
+    fn clock(&self) -> Result<u64, Infallible> {
+        Ok(self.mirror.nanos())
+    }
 }
 
 impl Mirror {
@@ -108,7 +149,6 @@ impl Mirror {
         random: Arc<dyn Random>,
         streams: Arc<Streams>,
         bounds: Bounds,
-        harm: Harm,
     ) -> Self {
         let Bounds { lease, longest_life } = bounds;
         Self {
@@ -123,13 +163,13 @@ impl Mirror {
             copy: Copy::default(),
             trust: AtomicU64::new(0),
             forgot: AtomicI64::new(i64::MIN),
+            anew: AtomicU64::new(0),
             read_at: AtomicU64::new(0),
             course: tokio::sync::Mutex::default(),
             readings: Readings::default(),
             dues: Mutex::default(),
             doubts: Mutex::default(),
             written: Notify::new(),
-            harm,
         }
     }
 
@@ -150,30 +190,27 @@ impl Mirror {
     /// # Cost
     /// Memory only; no allocation where nothing covers it.
     pub(crate) fn look(&self, claim: &Claim<'_>, now: Timestamp) -> Sight {
-        // Before the trust, and again after the copy: it is taken back in the other order, and what was looked for may be
-        // forgotten meanwhile.
-        let has_forgotten = self.has_forgotten_too_much(now);
-        let early = self.harm.does(Sabotage::ClockBeforeEntries).then(|| self.nanos());
-        let late = self.harm.does(Sabotage::EntriesBeforeTrust);
-        let trust = self.trust();
-        if let Some(covered) = self.covers(claim) {
-            return Sight::Covered(covered);
-        }
-        if has_forgotten || self.has_forgotten_too_much(now) {
-            return Sight::Unproven;
-        }
-        let trust = if late { self.trust() } else { trust };
-        if trust.holds(early.unwrap_or_else(|| self.nanos())) { Sight::Clear } else { Sight::Unproven }
+        let Ok(sight) = protocol::look(&self.glance(claim), claim.contents.known, now);
+        sight
+    }
+
+    /// What a look reads, one after the other.
+    pub(crate) fn glance<'a>(&'a self, claim: &'a Claim<'a>) -> impl Words<Cover = Cover, Stop = Infallible> {
+        Glance { mirror: self, claim }
+    }
+
+    fn forgot(&self) -> Timestamp {
+        Timestamp::from_millis(self.forgot.load(Ordering::Acquire))
     }
 
     /// Whether something was forgotten that a token may still meet at `now`: this node's clock was ahead.
     fn has_forgotten_too_much(&self, now: Timestamp) -> bool {
-        now.as_millis() < self.forgot.load(Ordering::Acquire)
+        now < self.forgot()
     }
 
     /// What is known here of a token, however old that is.
     pub(crate) fn covers(&self, claim: &Claim<'_>) -> Option<Covered> {
-        self.copy.covers(claim)
+        self.copy.covers(claim).map(|cover| cover.covered)
     }
 
     pub(crate) fn knows_end_of(&self, session: SessionId) -> bool {
@@ -205,8 +242,10 @@ impl Mirror {
         now.as_millis() >= self.forgot.load(Ordering::Acquire).saturating_add(FORGOTTEN_EVERY)
     }
 
-    /// Forgets what no token can meet any more.
+    /// Forgets what no token can meet any more. Not while the list is read: what is read anew because too much was forgotten must not
+    /// be forgotten by the rest of that.
     pub(crate) async fn forget_over(&self, now: Timestamp) {
+        let _course = self.course.lock().await;
         self.forgot.fetch_max(now.as_millis(), Ordering::AcqRel);
         for room in 0..Copy::ROOMS {
             self.copy.forget_over(room, now);

@@ -1,12 +1,12 @@
 //! Writing into the list, and offering again what it lacks.
 
+use cloakroom_core::PrincipalId;
 use cloakroom_store::{ErrorKind, RevocationEntry, StoreError, Verb};
 
-use super::Mirror;
 use super::copy::{Copy, Lacking};
 use super::dues::{Acknowledged, Followed, MOST_DUES};
 use super::mark::OFFER_BITS;
-use super::sabotage::Sabotage;
+use super::{Mirror, Need};
 
 /// What was sent and is withdrawn when this is dropped, unless the list said yes before.
 struct Sent<'a> {
@@ -37,10 +37,23 @@ impl Mirror {
         let entries = self.under_fresh_nonces(entries)?;
         let sent = Sent::by(self, &entries);
         self.add(&entries).await?;
-        if !self.harm.does(Sabotage::OwnEndsUntold) {
-            self.acknowledged(&entries, sent.followed);
-        }
+        self.acknowledged(&entries, sent.followed);
         Ok(())
+    }
+
+    /// Reads the list, and until whatever ended all of a principal's sessions here is met in it: what was lost is offered at once.
+    ///
+    /// # Errors
+    /// [`StoreError`] where it cannot be read, or does not have all of that.
+    pub(crate) async fn know(&self, principal: Option<&PrincipalId>) -> Result<(), StoreError> {
+        for _ in 0..KNOWN_IN {
+            self.refresh(Need::Fresh).await?;
+            if !self.after(principal).has_unread {
+                return Ok(());
+            }
+            self.offer().await?;
+        }
+        Err(self.unread(ErrorKind::Unavailable))
     }
 
     /// Entries that the list could not take, or may not have taken, hold here, and are offered to it until it has them.
@@ -53,9 +66,6 @@ impl Mirror {
     /// Offers some of what the list lacks. Whether there was anything; what it has taken is to be met in a reading, like whatever
     /// is written.
     pub(super) async fn offer(&self) -> Result<bool, StoreError> {
-        if self.harm.does(Sabotage::KeepToOneself) {
-            return Ok(false);
-        }
         let some = self.dues.lock().next(&self.copy, self.clock.now());
         if some.is_empty() {
             return Ok(false);
@@ -121,3 +131,7 @@ impl Mirror {
         self.nonce().map_err(failed)
     }
 }
+
+/// Readings until a node knows its own ends: one that was acknowledged after the first began is in the second, one that was
+/// lost is owed by then, and in the third.
+const KNOWN_IN: usize = 3;

@@ -3,9 +3,8 @@
 //! Instants are readings of one node's monotonic clock in nanoseconds. Everything here is a plain value, so that a model
 //! checker can put it into every state.
 
+use cloakroom_core::Timestamp;
 use cloakroom_store::{Place, Reading};
-
-use super::sabotage::{Harm, Sabotage};
 
 /// How far a node has read, and in which of the list's histories: a list that was restored, failed over or emptied begins
 /// another.
@@ -48,7 +47,7 @@ impl Course {
     /// What was asked for at this place has been answered.
     ///
     /// The place moves on: the entries are to be taken in before anything is asked again, and before anything is believed.
-    pub(crate) fn answered(&mut self, reading: &Reading, harm: Harm) -> Step {
+    pub(crate) fn answered(&mut self, reading: &Reading) -> Step {
         match reading {
             Reading::Lost if self.place == Place::START => Step::Nonsense,
             Reading::Lost => {
@@ -70,11 +69,7 @@ impl Course {
                 if let Some((number, entry)) = entries.last() {
                     self.place = Place { number: *number, nonce: entry.nonce };
                 }
-                if *more && !harm.does(Sabotage::FirstPageIsAll) {
-                    Step::More(self.history)
-                } else {
-                    Step::Complete(self.history)
-                }
+                if *more { Step::More(self.history) } else { Step::Complete(self.history) }
             }
         }
     }
@@ -152,12 +147,11 @@ impl Trust {
         self.0
     }
 
-    /// The last page of a complete reading was sent at `sent_at` and answered at `answered_at`; all of it is in the copy.
+    /// The last page of a complete reading was sent at `sent_at`; all of it is in the copy.
     #[must_use]
-    pub(crate) fn read(self, sent_at: u64, answered_at: u64, lease: u64, harm: Harm) -> Self {
-        let from = if harm.does(Sabotage::LeaseFromReply) { answered_at } else { sent_at };
+    pub(crate) fn read(self, sent_at: u64, lease: u64) -> Self {
         // A reading that took its time takes nothing back.
-        Self(self.0.max(from.saturating_add(lease)))
+        Self(self.0.max(sent_at.saturating_add(lease)))
     }
 
     /// Whether a reader may go by the copy that read this first, then the copy, and then the clock.
@@ -166,4 +160,70 @@ impl Trust {
     pub(crate) const fn holds(self, now: u64) -> bool {
         now < self.0
     }
+}
+
+/// What a look at the copy reads, one after the other, while others write. Each may be followed by whatever they do.
+pub(crate) trait Words {
+    /// What the copy says where something covers the token.
+    type Cover;
+    /// Why reading stops halfway.
+    type Stop;
+
+    /// The greatest number that was ever taken in. It follows its entry.
+    fn newest(&self) -> Result<u64, Self::Stop>;
+    /// How often what was forgotten has been read anew. It follows the trust that is taken back for that, and comes before what was
+    /// forgotten counts as known.
+    fn anew(&self) -> Result<u64, Self::Stop>;
+    /// What was over by this instant was forgotten. It comes before the forgetting.
+    fn forgot(&self) -> Result<Timestamp, Self::Stop>;
+    /// It follows the entries by which it was earned.
+    fn trust(&self) -> Result<Trust, Self::Stop>;
+    /// The copy.
+    fn cover(&self) -> Result<Option<Self::Cover>, Self::Stop>;
+    /// This node's monotonic clock.
+    fn clock(&self) -> Result<u64, Self::Stop>;
+}
+
+/// What is changed beside the looks when all is read anew, because too much was forgotten.
+pub(crate) trait Anew {
+    fn take_trust_back(&self);
+    fn count(&self);
+    fn forgot_nothing(&self);
+}
+
+/// In this order: whoever finds nothing forgotten must not find the trust of before, and whoever found that must find out that it was
+/// taken back.
+pub(crate) fn begin_anew(words: &impl Anew) {
+    words.take_trust_back();
+    words.count();
+    words.forgot_nothing();
+}
+
+/// What a look at the copy saw.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(crate) struct Look<C> {
+    /// What covers the token.
+    pub(crate) cover: Option<C>,
+    /// Nothing does, and the copy may be believed.
+    pub(crate) is_clear: bool,
+    /// Its issuer had read more of the list than this node.
+    pub(crate) knows_more: bool,
+}
+
+/// Looks what the copy says at `now` of a token that knows of entries up to `known`. All that counts is the order.
+///
+/// - The newest number before the copy: an end that is read back meanwhile is not held any more, and whoever knew of it did know more.
+/// - The trust before the copy, and the clock after it: or a reader that pauses would go by an old copy under a new lease.
+/// - What was forgotten before the trust, because that is taken back first; and once more after the copy, because it is said first; and
+///   whether both have happened in between.
+pub(crate) fn look<W: Words>(words: &W, known: u64, now: Timestamp) -> Result<Look<W::Cover>, W::Stop> {
+    let knows_more = known > words.newest()?;
+    let anew = words.anew()?;
+    let knew_all = words.forgot()? <= now;
+    let trust = words.trust()?;
+    if let cover @ Some(_) = words.cover()? {
+        return Ok(Look { cover, is_clear: false, knows_more });
+    }
+    let is_clear = knew_all && words.forgot()? <= now && words.anew()? == anew && trust.holds(words.clock()?);
+    Ok(Look { cover: None, is_clear, knows_more })
 }

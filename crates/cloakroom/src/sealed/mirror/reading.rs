@@ -10,8 +10,7 @@ use parking_lot::Mutex;
 use tokio::time::timeout;
 
 use super::Mirror;
-use super::protocol::{Answer, Course, Found, Need, Rest, Step};
-use super::sabotage::Sabotage;
+use super::protocol::{Answer, Course, Found, Need, Rest, Step, begin_anew};
 use crate::Refused;
 use crate::streams::Asked;
 
@@ -99,9 +98,7 @@ impl Mirror {
         }
         if forgot {
             *course = course.anew();
-            // In this order: whoever finds nothing forgotten must not find the trust of before.
-            self.trust.store(0, Ordering::Release);
-            self.forgot.store(i64::MIN, Ordering::Release);
+            begin_anew(self);
         }
         let reading = self.readings.begun.fetch_add(1, Ordering::SeqCst) + 1;
         let until =
@@ -136,13 +133,10 @@ impl Mirror {
             }
             let answer = self.list.read(course.place(), PAGE);
             let answer = self.within(left.min(DEADLINE), answer, Verb::Watch).await?;
-            let step = course.answered(&answer, self.harm);
+            let step = course.answered(&answer);
             match step {
                 Step::More(history) => self.take_in(answer, history, course),
                 Step::Complete(history) => {
-                    if self.harm.does(Sabotage::TrustBeforeEntries) {
-                        self.publish(sent_at, asked);
-                    }
                     self.take_in(answer, history, course);
                     if course.place() == Place::START && !self.readings.is_complete.load(Ordering::Acquire) {
                         *self.readings.found_empty.lock() = Some(wall);
@@ -159,7 +153,6 @@ impl Mirror {
                         entries = self.entries(),
                         "the list of ends has lost its history; what is known here stays in force, and is offered to it again"
                     );
-                    self.harm.forget(&self.copy);
                 }
                 Step::Nonsense => return Err(self.failed(ErrorKind::Internal)),
             }
@@ -179,7 +172,7 @@ impl Mirror {
     }
 
     fn publish(&self, sent_at: u64, asked: Asked) {
-        let trust = self.trust().read(sent_at, self.nanos(), crate::near::nanos(self.lease), self.harm);
+        let trust = self.trust().read(sent_at, crate::near::nanos(self.lease));
         self.trust.store(trust.nanos(), Ordering::Release);
         self.read_at.fetch_max(sent_at.saturating_add(1), Ordering::AcqRel);
         self.readings.is_complete.store(true, Ordering::Release);
@@ -227,7 +220,7 @@ impl Mirror {
 
     /// What whoever waited for a reading is told of its failure, which was counted where it happened: that it is to be tried again.
     /// Why, the log tells.
-    fn unread(&self, kind: ErrorKind) -> StoreError {
+    pub(super) fn unread(&self, kind: ErrorKind) -> StoreError {
         let kind = if kind == ErrorKind::Timeout { kind } else { ErrorKind::Unavailable };
         self.failed(kind).caused_by(Refused::unread(self.rest().max(SHORTEST_RETRY)))
     }

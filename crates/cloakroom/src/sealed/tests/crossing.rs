@@ -15,9 +15,12 @@ use cloakroom_core::{
 use cloakroom_store::{Place, Reading, RevocationEntry, Scope, SealedContents, Version};
 
 use super::before::Before;
+use crate::sealed::judgement::{Facts, Says, Time};
+use crate::sealed::mirror::How;
 use crate::sealed::mirror::copy::{Copy, Lacking};
 use crate::sealed::mirror::dues::{Acknowledged, Dues, Followed};
 use crate::sealed::seal::Claim;
+use crate::sealed::{By, WhenUnreachable};
 
 /// What a node keeps of the list.
 pub(super) trait Keeps: Default {
@@ -29,6 +32,10 @@ pub(super) trait Keeps: Default {
     fn settle(&mut self, reading: u64, history: u32);
     fn next(&mut self) -> Vec<RevocationEntry>;
     fn covers(&self, contents: &SealedContents) -> bool;
+    /// Whether it is told to be over by a node that has read up to `newest`.
+    fn is_over(&self, contents: &SealedContents, newest: u64) -> bool {
+        self.covers(contents) && contents.known <= newest
+    }
     fn has_unread(&self) -> bool;
 }
 
@@ -79,6 +86,13 @@ impl Keeps for Sound {
         self.copy.covers(&Claim { contents, core: [0; 16] }).is_some()
     }
 
+    fn is_over(&self, contents: &SealedContents, newest: u64) -> bool {
+        let Some(cover) = self.copy.covers(&Claim { contents, core: [0; 16] }) else { return false };
+        let says = if cover.how == How::Surely { Says::Over } else { Says::OverUnlessLater };
+        let (knows_more, time, by) = (contents.known > newest, Time::Within, By::Memory);
+        Facts { says, knows_more, time, by, unreachable: WhenUnreachable::Closed }.is_over()
+    }
+
     fn has_unread(&self) -> bool {
         self.copy.after(Some(&alice())).has_unread
     }
@@ -119,6 +133,10 @@ impl Keeps for Late {
 
     fn covers(&self, contents: &SealedContents) -> bool {
         self.0.covers(contents)
+    }
+
+    fn is_over(&self, contents: &SealedContents, newest: u64) -> bool {
+        self.0.is_over(contents, newest)
     }
 
     fn has_unread(&self) -> bool {
@@ -339,6 +357,7 @@ impl<K: Keeps> World<K> {
             }
         }
         self.nobody_is_let_in();
+        self.nobody_is_signed_out_for_nothing();
     }
 
     fn scope(&self, choices: &mut Choices) -> Scope {
@@ -469,6 +488,23 @@ impl<K: Keeps> World<K> {
         }
     }
 
+    /// Whoever is told that they are over is so by the list, at any time; or by what it has lost, and will have again.
+    fn nobody_is_signed_out_for_nothing(&self) {
+        for (number, node) in self.nodes.iter().enumerate() {
+            let is_lost = |entry: &RevocationEntry| {
+                !self.list.iter().any(|(_, other)| other.nonce >> 32 == entry.nonce >> 32)
+            };
+            for contents in self.people.iter().filter(|contents| node.keeps.is_over(contents, node.newest)) {
+                let of_the_list = self.ever.iter().any(|(number, entry)| says(entry, *number, contents));
+                let mut lost = node.must.iter().filter(|entry| is_lost(entry));
+                assert!(
+                    of_the_list || lost.any(|entry| says(entry, u64::MAX, contents)),
+                    "{contents:?} is signed out for nothing by {number}"
+                );
+            }
+        }
+    }
+
     /// Everything arrives, is read and offered; then each node says what the list says, and whoever comes now is let in.
     fn comes_to_rest(&mut self) {
         let mut rounds = 0;
@@ -534,7 +570,7 @@ pub(super) fn alice() -> PrincipalId {
 }
 
 /// A session as it was issued, by a node that had read the list up to `known`.
-fn issued(number: usize, created_at: u64, known: u64) -> SealedContents {
+pub(super) fn issued(number: usize, created_at: u64, known: u64) -> SealedContents {
     let number = u8::try_from(number).unwrap();
     let id = SessionId::from_random(Route::of_principal(&alice()), [number; SessionId::RANDOM_BYTES]);
     let lifetime = Lifetime::new(Duration::from_secs(600), Timestamp::MAX, Duration::ZERO);
@@ -585,9 +621,15 @@ fn random_histories<K: Keeps>(plan: Plan, histories: u64) {
 fn is_found_out<K: Keeps>(plan: Plan) -> bool {
     let Err(panic) = std::panic::catch_unwind(|| every_history::<K>(plan)) else { return false };
     let said = panic.downcast_ref::<String>().map_or("", String::as_str);
-    ["has something unread", "is covered for nothing", "offered what the list has", "is locked out"]
-        .iter()
-        .any(|breach| said.contains(breach))
+    [
+        "has something unread",
+        "is signed out for nothing",
+        "is covered for nothing",
+        "offered what the list has",
+        "is locked out",
+    ]
+    .iter()
+    .any(|breach| said.contains(breach))
 }
 
 #[test]

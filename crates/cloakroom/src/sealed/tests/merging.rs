@@ -10,7 +10,7 @@ use cloakroom_core::{
 };
 use cloakroom_store::{RevocationEntry, Scope, SealedContents, Version};
 
-use crate::sealed::mirror::copy::{Copy, Covered, Lacking};
+use crate::sealed::mirror::copy::{Copy, Cover, Covered, Lacking};
 use crate::sealed::seal::Claim;
 
 fn at(millis: u64) -> Timestamp {
@@ -94,7 +94,8 @@ fn instant_of(scope: &Scope) -> Timestamp {
 }
 
 fn ends(copy: &Copy, contents: &SealedContents) -> bool {
-    matches!(copy.covers(&Claim { contents, core: [0; 16] }), Some(Covered::Ended(_)))
+    let cover = copy.covers(&Claim { contents, core: [0; 16] });
+    matches!(cover, Some(Cover { covered: Covered::Ended(_), .. }))
 }
 
 /// What is over by then is forgotten everywhere.

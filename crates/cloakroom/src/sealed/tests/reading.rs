@@ -11,18 +11,17 @@ use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Metadata, Subscriber};
 
 use super::sabotaged::{Site, end, visit};
-use crate::sealed::MirrorHarm;
 use crate::{Activity, Clock as _, SessionError, Validation};
 
 #[tokio::test]
 async fn a_request_is_answered_in_time_however_long_the_list_is_and_what_was_read_stays_read() {
     let site = Site::new();
-    let issued = visit(&site.node(MirrorHarm::default())).await;
-    let writes = site.node(MirrorHarm::default());
+    let issued = visit(&site.node()).await;
+    let writes = site.node();
     for _ in 0..PAGES {
         end(&writes, &visit(&writes).await).await;
     }
-    let cold = site.node(MirrorHarm::default());
+    let cold = site.node();
     *site.list.takes.lock() = A_PAGE;
     *site.list.pages.lock() = 0;
     let mut refused = 0;
@@ -48,7 +47,7 @@ async fn the_log_says_why_the_list_cannot_be_read_and_requests_are_told_to_come_
     let lines = Arc::<Mutex<Vec<String>>>::default();
     let _heard = tracing::subscriber::set_default(Lines(Arc::clone(&lines)));
     let site = Site::new();
-    let node = site.node(MirrorHarm::default());
+    let node = site.node();
     let issued = visit(&node).await;
     *site.list.fails.lock() = Some(|| {
         StoreError::new(ErrorKind::Corrupt, "memory", Verb::Watch).caused_by("entry 7 has an unknown scope")

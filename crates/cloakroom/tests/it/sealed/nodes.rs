@@ -232,6 +232,20 @@ async fn of_several_that_exchange_one_token_at_the_same_time_one_is_given_anothe
 }
 
 #[tokio::test]
+async fn an_exchange_that_reads_the_end_of_its_session_says_that_it_has_ended() {
+    let pair = Pair::new();
+    let issued = pair.here.sign_in("alice").await;
+    pair.read().await;
+    end(&pair.there, &issued.session).await;
+    assert!(pair.here.is_active(&issued.token).await, "nothing was read yet");
+    let renewed = pair.here.sessions.rotate(&issued.session, Renewal::new()).await.unwrap();
+    assert!(
+        matches!(&renewed, Renewed::Ended(tombstone) if tombstone.reason == EndReason::Compromised),
+        "{renewed:?}"
+    );
+}
+
+#[tokio::test]
 async fn whoever_exchanges_a_token_within_the_lease_after_another_node_did_is_given_none() {
     let pair = Pair::new();
     let issued = pair.here.sign_in("alice").await;
@@ -309,6 +323,12 @@ async fn whoever_signs_in_after_an_end_by_a_clock_that_is_far_ahead_is_let_in() 
     end_all_of(&pair.there, "alice", None).await;
     let later = pair.here.sign_in("alice").await;
     assert!(matches!(authoritative(&pair.here, &later.token).await, Validation::Active(_)));
+    let (issues, asks) = (pair.site.node(&pair.here.clock), pair.site.node(&pair.here.clock));
+    let visit = asks.visitor().await;
+    assert!(asks.is_active(&visit.token).await);
+    end_all_of(&pair.there, "alice", None).await;
+    let again = issues.sign_in("alice").await;
+    assert!(asks.is_active(&again.token).await, "by a node that had not read of the end yet");
 }
 
 #[tokio::test]

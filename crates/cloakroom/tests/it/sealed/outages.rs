@@ -1,11 +1,11 @@
 //! The list cannot be read, or does not answer.
 
 use cloakroom::{
-    EndReason, ErrorKind, Renewal, Renewed, Revocation, SealedPolicy, Selector, SessionError, Validation,
-    WhenUnreachable,
+    Activity, EndReason, ErrorKind, Renewal, Renewed, Revocation, SealedPolicy, Selector, SessionError,
+    Validation, WhenUnreachable,
 };
 
-use super::support::{Fate, LEASE, Pair, end};
+use super::support::{Fate, LEASE, Pair, end, end_all_of};
 use crate::support::{MILLI, TOUCH, World};
 
 async fn refused(node: &World, token: &cloakroom::SessionToken) -> SessionError {
@@ -41,34 +41,80 @@ async fn whoever_is_known_to_be_over_is_told_so_whatever_can_be_read() {
     assert_eq!(pair.here.end_reason(&idle.token).await, EndReason::IdleTimeout);
 }
 
+fn open() -> Pair {
+    Pair::under(SealedPolicy::default().with_when_unreachable(WhenUnreachable::Open))
+}
+
 #[tokio::test]
 async fn while_an_end_cannot_be_read_back_whoever_may_have_come_after_it_is_not_signed_out_by_it() {
-    for open in [false, true] {
-        let pair = if open {
-            Pair::under(SealedPolicy::default().with_when_unreachable(WhenUnreachable::Open))
-        } else {
-            Pair::new()
-        };
+    for pair in [Pair::new(), open()] {
+        let is_open = pair.site.sealed.when_unreachable() == WhenUnreachable::Open;
         let before = pair.here.sign_in("alice").await;
         pair.read().await;
-        let everywhere = Selector::Principal { principal: crate::support::principal("alice"), except: None };
-        pair.here.sessions.revoke(&everywhere, Revocation::by_system(EndReason::Compromised)).await.unwrap();
+        pair.pass(MILLI);
+        end_all_of(&pair.here, "alice", None).await;
         let after = pair.there.sign_in("alice").await;
         pair.wire.set(Fate::Cut);
-        assert_eq!(pair.here.end_reason(&before.token).await, EndReason::Compromised);
-        let answer = pair.here.sessions.validate(&after.token, cloakroom::Activity::Ignored).await;
-        if open {
-            assert!(
-                matches!(answer, Ok(Validation::Ended(_))),
-                "what was ended here is not let in: {answer:?}"
-            );
+        assert_eq!(pair.here.end_reason(&before.token).await, EndReason::PasswordChanged);
+        let answer = pair.here.sessions.validate(&after.token, Activity::Ignored).await;
+        if is_open {
+            assert!(matches!(answer, Ok(Validation::Active(_))), "it is open: {answer:?}");
         } else {
             assert!(answer.unwrap_err().is_unavailable());
         }
+        let asked = pair.here.sessions.validate_authoritative(&after.token, Activity::Ignored).await;
+        assert!(asked.unwrap_err().is_unavailable(), "who asks the list itself is not told a guess");
         pair.wire.set(Fate::Answered);
         pair.pass(LEASE);
         assert!(pair.here.is_active(&after.token).await);
+        assert_eq!(pair.here.end_reason(&before.token).await, EndReason::PasswordChanged);
     }
+}
+
+#[tokio::test]
+async fn where_it_is_open_nobody_is_locked_out_of_the_node_that_cannot_read_back_what_it_has_ended() {
+    let pair = open();
+    let before = pair.here.sign_in("alice").await;
+    pair.read().await;
+    pair.wire.set(Fate::ReadsCut);
+    pair.pass(MILLI);
+    end_all_of(&pair.here, "alice", None).await;
+    let after = pair.here.sign_in("alice").await;
+    let Validation::Active(session) = pair.here.validate(&after.token).await else { panic!("locked out") };
+    assert!(!pair.here.sessions.is_over(&session));
+    let renewed = pair.here.sessions.rotate(&session, Renewal::new()).await.unwrap();
+    assert!(matches!(renewed, Renewed::Done { .. }), "{renewed:?}");
+    assert_eq!(pair.here.end_reason(&before.token).await, EndReason::PasswordChanged);
+}
+
+#[tokio::test]
+async fn nobody_is_given_a_session_that_would_be_over_because_an_end_cannot_be_read_back() {
+    let pair = Pair::new();
+    pair.here.sign_in("alice").await;
+    pair.read().await;
+    end_all_of(&pair.here, "alice", None).await;
+    // The list has lost it, and takes nothing.
+    pair.wire.lose_everything();
+    end(&pair.there, &pair.there.visitor().await.session).await;
+    pair.wire.set(Fate::AddsRefused);
+    let signed_in = pair.here.sessions.issue(pair.here.wish("alice")).await;
+    assert!(signed_in.unwrap_err().is_unavailable(), "rather than a session that is over at once");
+    pair.wire.set(Fate::Answered);
+    let after = pair.here.sign_in("alice").await;
+    assert!(pair.here.is_active(&after.token).await);
+}
+
+#[tokio::test]
+async fn where_it_is_open_who_asks_the_list_itself_is_told_that_it_cannot_be_asked() {
+    let pair = open();
+    let issued = pair.here.sign_in("alice").await;
+    pair.read().await;
+    end(&pair.there, &issued.session).await;
+    pair.wire.set(Fate::Cut);
+    pair.pass(LEASE);
+    assert!(pair.here.is_active(&issued.token).await, "by what was last known");
+    let asked = pair.here.sessions.validate_authoritative(&issued.token, Activity::Ignored).await;
+    assert!(asked.unwrap_err().is_unavailable());
 }
 
 #[tokio::test]
