@@ -41,6 +41,11 @@ impl Refused {
         self.why == Why::Share
     }
 
+    /// The keys that open sealed tokens could not be read in time.
+    pub(crate) fn unsealed(retry_after: Duration) -> Self {
+        Self::new(Why::Unsealed, retry_after)
+    }
+
     /// When another try may succeed.
     #[must_use]
     pub fn retry_after(&self) -> Duration {
@@ -75,6 +80,9 @@ pub(super) enum Why {
     /// What one principal ends, exchanges or changes is written down so often and no more.
     #[error("too much of this principal's sessions was ended, exchanged or changed lately")]
     Share,
+    /// Nobody knows whether there is a key for a token.
+    #[error("the keys that open sealed tokens could not be read in time")]
+    Unsealed,
 }
 
 impl Why {
@@ -90,6 +98,7 @@ impl Why {
             Self::Unread => "unread",
             Self::Ahead => "ahead",
             Self::Share => "share",
+            Self::Unsealed => "unsealed",
         }
     }
 }

@@ -36,7 +36,8 @@ impl SealedMetrics {
 
     #[cold]
     pub(super) fn refused(&self, refusal: SealRefusal) {
-        self.validated.unknown.increment(1);
+        let undecided = refusal == SealRefusal::Undecided;
+        if undecided { &self.validated.failed } else { &self.validated.unknown }.increment(1);
         match self.refused.iter().find(|(of, _)| *of == refusal) {
             Some((_, counter)) => counter.increment(1),
             None => metrics::counter!(REFUSED, "reason" => refusal.as_str()).increment(1),
@@ -48,7 +49,7 @@ impl SealedMetrics {
 pub(crate) fn describe() {
     metrics::describe_counter!(
         REFUSED,
-        "Sealed tokens that were not opened, by reason; or opened and not judged: ahead of this node's clock, or of the list"
+        "Sealed tokens that were not opened, by reason; not yet, where the keys could not be read: undecided; or opened and not judged: ahead of this node's clock, or of the list"
     );
     metrics::describe_counter!(
         WIDENED,
@@ -59,10 +60,11 @@ pub(crate) fn describe() {
 
 const REFUSED: &str = "cloakroom_sealed_refused_total";
 const WIDENED: &str = "cloakroom_sealed_widened_total";
-const REFUSALS: [SealRefusal; 5] = [
+const REFUSALS: [SealRefusal; 6] = [
     SealRefusal::Malformed,
     SealRefusal::UnknownKey,
     SealRefusal::ExpiredKey,
     SealRefusal::Forged,
     SealRefusal::Format,
+    SealRefusal::Undecided,
 ];

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use cloakroom_core::{
     PrincipalId, SessionRecord, SessionToken, Timestamp, Tombstone, Verdict, judge, touch_due,
 };
-use cloakroom_store::{ErrorKind, Live, OpenedSeal, SealedContents, StoreError, Verb};
+use cloakroom_store::{ErrorKind, Live, OpenedSeal, SealRefusal, SealedContents, StoreError, Verb};
 use tracing::Span;
 
 use super::entries::{CLOCKS_APART_MAX, core_name};
@@ -71,6 +71,9 @@ impl Sessions {
             Ok(opened) => seals.bounded(opened),
             Err(refusal) => {
                 seals.metrics.refused(refusal);
+                if refusal == SealRefusal::Undecided {
+                    return Answer::There(Err(SessionError::Store(undecided())));
+                }
                 self.report(&question.event(EventKind::UnknownToken));
                 return Answer::There(Ok(Validation::Unknown));
             }
@@ -223,6 +226,13 @@ fn principal_of(record: &SessionRecord) -> Option<PrincipalId> {
     record.principal.as_ref().map(|principal| principal.id().clone())
 }
 
+/// The keys could not be read in time: its client keeps the token.
+#[cold]
+fn undecided() -> StoreError {
+    let error = StoreError::new(ErrorKind::Unavailable, SealedStore::NAME, Verb::Get);
+    error.caused_by(Refused::unsealed(SOON))
+}
+
 impl Seals {
     /// No token lives longer than ends are remembered, whatever policy it was sealed under.
     fn bounded(&self, mut opened: OpenedSeal) -> OpenedSeal {
@@ -301,5 +311,7 @@ impl Sessions {
     }
 }
 
+/// What clients are told to wait where the keys could not be read.
+const SOON: std::time::Duration = std::time::Duration::from_secs(1);
 /// What clients of a token that is ahead are told to wait: clocks are set, and lists read, by people.
 const RETRY_AFTER: std::time::Duration = std::time::Duration::from_secs(30);

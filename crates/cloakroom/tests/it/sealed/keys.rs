@@ -52,3 +52,14 @@ async fn without_a_key_sessions_live_on_and_none_is_begun() {
     assert!(!pair.here.is_active(&issued.token).await);
     assert!(pair.here.is_active(session.replacement().unwrap()).await);
 }
+
+#[tokio::test]
+async fn while_nobody_knows_whether_there_is_a_key_for_a_token_its_client_keeps_it() {
+    let pair = Pair::new();
+    let issued = pair.here.sign_in("alice").await;
+    pair.site.drawers.hang(true);
+    let error = pair.here.sessions.validate(&issued.token, Activity::Counts).await.unwrap_err();
+    assert!(error.is_unavailable() && error.retry_after().is_some(), "{error}");
+    pair.site.drawers.hang(false);
+    assert!(pair.here.is_active(&issued.token).await);
+}

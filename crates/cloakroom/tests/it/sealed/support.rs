@@ -29,6 +29,7 @@ struct Inside {
     key: u32,
     oldest_key: u32,
     no_key: bool,
+    hangs: bool,
 }
 
 impl Drawers {
@@ -41,6 +42,11 @@ impl Drawers {
     pub(crate) fn forget_older_keys(&self) {
         let mut inside = self.0.lock();
         inside.oldest_key = inside.key;
+    }
+
+    /// Where keys are kept does not answer, or does again.
+    pub(crate) fn hang(&self, hangs: bool) {
+        self.0.lock().hangs = hangs;
     }
 
     /// There is no key that may seal, or there is again.
@@ -75,6 +81,9 @@ impl Sealing for Drawers {
     fn open(&self, token: &SessionToken, _: Timestamp) -> Result<OpenedSeal, SealRefusal> {
         let inside = self.0.lock();
         let name = token.sealed().ok_or(SealRefusal::Malformed)?;
+        if inside.hangs {
+            return Err(SealRefusal::Undecided);
+        }
         let (key, contents) = inside.contents.get(&name).ok_or(SealRefusal::Forged)?;
         if *key < inside.oldest_key {
             return Err(SealRefusal::ExpiredKey);
