@@ -17,19 +17,23 @@ impl Mirror {
         let pace = self.lease / READINGS_IN_A_LEASE;
         let shortest = pace / CLOSEST;
         let mut tale = Tale::default();
+        self.readings.keep();
+        // A request may have read the list before. Where there are no random bits, the first turn tries again.
+        let _ = self.hold_the_beginning();
         loop {
             // Asked for before the reading: what comes during it is not missed.
             let changed = self.list.changed();
             let begun = timer_now();
             let mut read = self.refresh(Need::Turn).await;
             if read.is_ok() {
-                read = self.mark_the_beginning().await;
+                read = self.hold_the_beginning();
             }
             if read.is_ok() {
                 read = self.settle_doubts().await;
             }
             if read.is_ok() && self.owed() > 0 {
                 read = self.offer().await.map(drop);
+                tale.offers(self, &read);
             }
             tale.goes_on(self, &read);
             self.metrics.stands(self.entries(), self.owed(), self.is_trusted());
@@ -76,27 +80,26 @@ impl Mirror {
 
     /// A list without a single entry, at a node's first reading, is new, or has forgotten everything: the newest entry always stays.
     /// Nobody can tell which. What was issued before this is ended, so that nobody comes back who was ended; in a new installation
-    /// there is nothing to end.
+    /// there is nothing to end. It holds here before the list is believed, and is offered to it until it has it: a list that takes
+    /// nothing lets nobody in.
     ///
     /// By whoever reads on and on alone: not by a command that is run beside a server.
-    async fn mark_the_beginning(&self) -> Result<(), StoreError> {
-        let Some(at) = self.readings.found_empty() else { return Ok(()) };
-        let beginning = |nonce| RevocationEntry::of_the_beginning(at, self.longest_life, nonce);
-        let marked = match self.drawn() {
-            Ok(nonce) => self.write(&[beginning(nonce)]).await,
-            Err(error) => Err(error),
-        };
-        if marked.is_err() {
-            self.readings.still_empty(at);
-        } else {
-            tracing::warn!(
-                event = "revocation_list_began",
-                list = self.list.name(),
-                "the list of ends is empty: sealed sessions from before this are over, and everybody signs in again; \
-                 nothing to mind at the first start, else see whether the list is the right one"
-            );
-        }
-        marked
+    ///
+    /// # Errors
+    /// [`StoreError`] where there are no random bits for it.
+    pub(super) fn hold_the_beginning(&self) -> Result<(), StoreError> {
+        let mut found = self.readings.found_empty();
+        let Some(at) = *found else { return Ok(()) };
+        let beginning = RevocationEntry::of_the_beginning(at, self.longest_life, self.drawn()?);
+        self.owe(&[beginning]);
+        *found = None;
+        tracing::warn!(
+            event = "revocation_list_began",
+            list = self.list.name(),
+            "the list of ends is empty: sealed sessions from before this are over, and everybody signs in again; \
+             nothing to mind at the first start, else see whether the list is the right one"
+        );
+        Ok(())
     }
 }
 
@@ -106,6 +109,8 @@ struct Tale {
     /// Since when it is lost, by the monotonic clock, and whether that was told.
     lost: Option<(u64, bool)>,
     told_at: Option<u64>,
+    /// When it was last told that the list takes nothing, by the monotonic clock.
+    unwritten_at: Option<u64>,
 }
 
 impl Tale {
@@ -144,6 +149,26 @@ impl Tale {
     }
 }
 
+impl Tale {
+    /// What is owed was offered to the list, or could not be.
+    fn offers(&mut self, mirror: &Mirror, offered: &Result<(), StoreError>) {
+        let now = mirror.nanos();
+        let Err(error) = offered else { return self.unwritten_at = None };
+        if self.unwritten_at.is_some_and(|at| now.saturating_sub(at) < UNWRITTEN_EVERY) {
+            return;
+        }
+        self.unwritten_at = Some(now);
+        tracing::warn!(
+            event = "revocation_list_unwritten",
+            list = mirror.list.name(),
+            kind = error.kind().as_str(),
+            cause = whole(error),
+            entries = mirror.owed(),
+            "the list of ends takes nothing: what it lacks holds here, and is known nowhere else"
+        );
+    }
+}
+
 /// An error with all that caused it.
 fn whole(error: &dyn Error) -> String {
     let (mut told, mut cause) = (error.to_string(), error.source());
@@ -160,5 +185,7 @@ pub(super) const READINGS_IN_A_LEASE: u32 = 4;
 const CLOSEST: u32 = 32;
 /// Shortest time between two lines in the log about lost trust, in nanoseconds.
 const TOLD_EVERY: u64 = 10_000_000_000;
+/// Shortest time between two lines in the log about a list that takes nothing, in nanoseconds.
+const UNWRITTEN_EVERY: u64 = 60_000_000_000;
 /// Longest that what is owed is offered before a node goes.
 const LAST_OFFERS: Duration = Duration::from_secs(3);

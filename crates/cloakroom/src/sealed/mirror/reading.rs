@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use cloakroom_core::Timestamp;
 use cloakroom_store::{ErrorKind, Parts, Place, Reading, StoreError, StoreFuture, Verb};
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 use tokio::time::timeout;
 
 use super::Mirror;
@@ -23,6 +23,8 @@ pub(super) struct Readings {
     number: AtomicU64,
     /// Whether there was a complete one.
     is_complete: AtomicBool,
+    /// Whether somebody reads on and on.
+    is_kept: AtomicBool,
     /// When the first complete one was sent, where it found nothing at all.
     found_empty: Mutex<Option<Timestamp>>,
 }
@@ -41,14 +43,14 @@ impl Readings {
         self.number.load(Ordering::Acquire)
     }
 
-    /// When the first complete reading was sent, where it found nothing at all; told once.
-    pub(super) fn found_empty(&self) -> Option<Timestamp> {
-        self.found_empty.lock().take()
+    /// Somebody reads on and on.
+    pub(super) fn keep(&self) {
+        self.is_kept.store(true, Ordering::SeqCst);
     }
 
-    /// Not told after all: it is to be told again.
-    pub(super) fn still_empty(&self, at: Timestamp) {
-        *self.found_empty.lock() = Some(at);
+    /// When the first complete reading was sent, where it found nothing at all.
+    pub(super) fn found_empty(&self) -> MutexGuard<'_, Option<Timestamp>> {
+        self.found_empty.lock()
     }
 
     /// Why the last reading failed, if it did.
@@ -139,7 +141,11 @@ impl Mirror {
                 Step::Complete(history) => {
                     self.take_in(answer, history, course);
                     if course.place() == Place::START && !self.readings.is_complete.load(Ordering::Acquire) {
-                        *self.readings.found_empty.lock() = Some(wall);
+                        *self.readings.found_empty() = Some(wall);
+                        // Before it is believed. Who begins to keep it now finds that there is something to hold.
+                        if self.readings.is_kept.load(Ordering::SeqCst) {
+                            self.hold_the_beginning()?;
+                        }
                     }
                     self.publish(sent_at, asked);
                     self.settle(reading, history).await;

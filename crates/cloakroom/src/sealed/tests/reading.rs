@@ -62,6 +62,23 @@ async fn the_log_says_why_the_list_cannot_be_read_and_requests_are_told_to_come_
     assert!(matches!(&error, SessionError::Store(_)) && error.is_unavailable(), "{error}");
 }
 
+#[tokio::test(start_paused = true)]
+async fn the_log_says_that_an_empty_list_takes_nothing_and_why() {
+    let lines = Arc::<Mutex<Vec<String>>>::default();
+    let _heard = tracing::subscriber::set_default(Lines(Arc::clone(&lines)));
+    let site = Site::new();
+    *site.list.refuses.lock() =
+        Some(|| StoreError::new(ErrorKind::ReadOnly, "memory", Verb::End).caused_by("the disk is full"));
+    let node = site.node();
+    let upkeep = tokio::spawn(async move { node.upkeep(std::future::pending()).await });
+    tokio::time::sleep(Duration::from_secs(20)).await;
+    upkeep.abort();
+    let lines = lines.lock();
+    let said: Vec<_> = lines.iter().filter(|line| line.contains("revocation_list_unwritten")).collect();
+    assert_eq!(said.len(), 1, "once, not at every turn: {said:?}");
+    assert!(said[0].contains("the disk is full") && said[0].contains("entries=1"), "{said:?}");
+}
+
 /// Remembers what is logged, as words.
 struct Lines(Arc<Mutex<Vec<String>>>);
 

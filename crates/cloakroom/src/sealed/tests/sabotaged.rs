@@ -44,6 +44,8 @@ pub(super) struct Slow {
     pub(super) takes: Mutex<Duration>,
     /// Answers that were given.
     pub(super) pages: Mutex<usize>,
+    /// How what is added is refused.
+    pub(super) refuses: Mutex<Option<fn() -> StoreError>>,
     /// How a reading fails.
     pub(super) fails: Mutex<Option<fn() -> StoreError>>,
     pub(super) clock: Arc<ManualClock>,
@@ -60,7 +62,13 @@ impl RevocationList for Slow {
 
     fn add<'a>(&'a self, entries: &'a [RevocationEntry]) -> StoreFuture<'a, ()> {
         let list = Arc::clone(&self.list.lock());
-        StoreFuture::waiting(async move { list.add(entries).await })
+        let refuses = *self.refuses.lock();
+        StoreFuture::waiting(async move {
+            match refuses {
+                Some(error) => Err(error()),
+                None => list.add(entries).await,
+            }
+        })
     }
 
     fn read(&self, place: Place, _: usize) -> StoreFuture<'_, Reading> {

@@ -6,7 +6,7 @@ use cloakroom::{Activity, EndReason, Renewal, Renewed, Validation};
 use cloakroom_store::{Place, Reading, RevocationList};
 use tokio::task::JoinHandle;
 
-use super::support::{LEASE, Pair, Site, Wire, end, end_all_of};
+use super::support::{Fate, LEASE, Pair, Site, Wire, end, end_all_of};
 use crate::support::World;
 
 fn keep_up(node: &World) -> JoinHandle<()> {
@@ -89,6 +89,62 @@ async fn a_node_that_begins_on_an_empty_list_ends_what_was_issued_before_and_not
     assert!(matches!(said, Validation::Ended(_)), "{said:?}");
     let later = restarted.sign_in("alice").await;
     assert!(restarted.is_active(&later.token).await);
+    upkeep.abort();
+}
+
+/// Every node is restarted, on another list that has nothing; somebody had ended their session before.
+async fn restarted_on_an_empty_list() -> (cloakroom::Issued, Arc<Wire>, World) {
+    let pair = Pair::new();
+    let ended = pair.here.sign_in("alice").await;
+    end(&pair.here, &ended.session).await;
+    let wire = Arc::<Wire>::default();
+    let list: Arc<dyn RevocationList> = Arc::<Wire>::clone(&wire);
+    pair.here.clock.advance(LEASE);
+    let node = Site { list: Some(list), ..pair.site.clone() }.node(&pair.here.clock);
+    (ended, wire, node)
+}
+
+async fn is_over(node: &World, issued: &cloakroom::Issued) -> bool {
+    let said = node.sessions.validate(&issued.token, Activity::Ignored).await.unwrap();
+    matches!(said, Validation::Ended(_))
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_empty_list_that_takes_nothing_lets_nobody_in_who_was_ended() {
+    let (ended, wire, node) = restarted_on_an_empty_list().await;
+    wire.set(Fate::AddsRefused);
+    let upkeep = keep_up(&node);
+    for turn in 0..20 {
+        tokio::time::sleep(LEASE / 4).await;
+        node.clock.advance(LEASE / 4);
+        assert!(is_over(&node, &ended).await, "turn {turn}");
+    }
+    assert_eq!(wire.entries().await, []);
+    wire.set(Fate::Answered);
+    tokio::time::sleep(LEASE).await;
+    upkeep.abort();
+    assert_eq!(wire.entries().await.len(), 1, "it is written as soon as it can be");
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_waits_for_the_first_reading_of_an_empty_list_is_not_let_in_before_its_beginning_is_marked() {
+    let (ended, wire, node) = restarted_on_an_empty_list().await;
+    wire.set(Fate::Late(LEASE / 10));
+    let upkeep = keep_up(&node);
+    tokio::task::yield_now().await;
+    assert!(is_over(&node, &ended).await);
+    upkeep.abort();
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_empty_list_that_a_request_has_read_before_upkeep_began_is_marked_at_once() {
+    let (ended, wire, node) = restarted_on_an_empty_list().await;
+    wire.set(Fate::AddsRefused);
+    assert!(!is_over(&node, &ended).await, "nobody keeps it yet");
+    wire.set(Fate::Cut);
+    let upkeep = keep_up(&node);
+    tokio::task::yield_now().await;
+    assert!(is_over(&node, &ended).await, "whatever becomes of its first turn");
     upkeep.abort();
 }
 
