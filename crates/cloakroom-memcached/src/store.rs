@@ -7,8 +7,9 @@ use std::time::Duration;
 use cloakroom_core::{Timestamp, TokenDigest};
 use cloakroom_store::{
     Applied, Capabilities, Counts, EndRequest, Ending, ErrorKind, ExportPage, ExportQuery, Feed, Filed,
-    Imported, InsertRequest, Inserted, ListPage, ListQuery, Lookup, Observer, RekeyRequest, Rekeyed,
-    ReplaceRequest, Replaced, Store, StoreError, StoreFuture, SweepRequest, Swept, Touch, TouchReport, Verb,
+    Imported, InsertRequest, Inserted, ListPage, ListQuery, Lookup, Observer, PartlyNoted, RekeyRequest,
+    Rekeyed, ReplaceRequest, Replaced, Store, StoreError, StoreFuture, SweepRequest, Swept, Touch,
+    TouchReport, Verb,
 };
 
 use crate::NAME;
@@ -16,7 +17,7 @@ use crate::error::Problem;
 use crate::options::MemcachedOptions;
 use crate::servers::{Call, Servers};
 use crate::stake::Stake;
-use crate::verb;
+use crate::verb::{self, Noted};
 
 /// Sessions on memcached servers.
 ///
@@ -66,13 +67,26 @@ impl MemcachedStore {
         let call = Call { servers: &self.servers, stake: &stake, now };
         let done = tokio::time::timeout(self.deadline, work(call)).await;
         done.unwrap_or(Err(Problem::Overdue(self.deadline))).map_err(|problem| {
-            // Lanes that know their server away answer at once: nobody waits for it twice.
-            // Where all are away, the store is.
-            let is_of_a_part =
-                self.servers.count() > 1 && problem.is_of_one_server() && self.servers.is_any_up();
-            let error = problem.into_error(verb).of_a_part(is_of_a_part);
+            let error = self.error(problem, verb);
             if stake.applied() == Applied::No { error } else { error.maybe_applied() }
         })
+    }
+
+    fn error(&self, problem: Problem, verb: Verb) -> StoreError {
+        // Lanes that know their server away answer at once: nobody waits for it twice. Where all are away, the store is.
+        let is_of_a_part = self.has_parts() && problem.is_of_one_server() && self.servers.is_any_up();
+        problem.into_error(verb).of_a_part(is_of_a_part)
+    }
+
+    async fn touch_those_there(&self, touches: &[Touch], now: Timestamp) -> Result<TouchReport, StoreError> {
+        let noting = self.within(Verb::Touch, now, async move |call| Ok(verb::touch(call, touches).await));
+        let Noted { report, failure } = noting.await?;
+        let Some((problem, missed)) = failure else { return Ok(report) };
+        let error = self.error(problem, Verb::Touch);
+        if report.touched == 0 && !error.is_of_a_part() {
+            return Err(error);
+        }
+        Err(error.maybe_applied().partly_noted(PartlyNoted { report, missed }))
     }
 }
 
@@ -86,6 +100,10 @@ impl Store for MemcachedStore {
         claims.durable = false;
         claims.listing = false;
         claims
+    }
+
+    fn has_parts(&self) -> bool {
+        self.servers.count() > 1
     }
 
     fn insert<'a>(&'a self, request: InsertRequest<'a>) -> StoreFuture<'a, Inserted> {
@@ -114,9 +132,7 @@ impl Store for MemcachedStore {
         if touches.is_empty() {
             return StoreFuture::ready(Ok(TouchReport::default()));
         }
-        StoreFuture::waiting(
-            self.within(Verb::Touch, now, async move |call| verb::touch(call, touches).await),
-        )
+        StoreFuture::waiting(self.touch_those_there(touches, now))
     }
 
     fn end<'a>(&'a self, request: EndRequest<'a>) -> StoreFuture<'a, Ending> {

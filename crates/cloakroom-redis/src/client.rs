@@ -1,12 +1,10 @@
 //! Calling scripts: on whichever server serves the bucket, within the deadline, and never twice where once might have
 //! been enough.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use cloakroom_store::{StoreError, Verb};
-use futures_util::future::join_all;
 use redis::{Pipeline, RedisError, Value};
 use tokio::time::Instant;
 
@@ -14,9 +12,11 @@ use crate::answer::Answer;
 pub(crate) use crate::call::Call;
 use crate::error::{Problem, never_began};
 use crate::keys::Layout;
-use crate::link::{Connection, is_answer};
+use crate::link::is_answer;
 use crate::node::{Lane, Node, Topology};
 use crate::options::{Host, RedisOptions, Replicas};
+pub(crate) use crate::progress::Progress;
+use crate::progress::Waiting;
 use crate::rest::timer_now;
 use crate::script::Access;
 
@@ -29,54 +29,6 @@ pub(crate) struct Client {
     replicas: Option<Replicas>,
 }
 
-/// How far a verb has come: what its caller has to be told if it fails now.
-#[derive(Debug, Default)]
-pub(crate) struct Progress {
-    /// Changes that were sent and not refused.
-    in_doubt: AtomicUsize,
-    /// Whom it waits for.
-    waiting: Mutex<Vec<Waiting>>,
-}
-
-/// An answer that was not heard yet.
-#[derive(Debug)]
-struct Waiting {
-    node: Arc<Node>,
-    lane: Lane,
-    connection: Connection,
-    since: Instant,
-}
-
-impl Progress {
-    fn sends(&self, call: &Call, node: &Arc<Node>, connection: &Connection) {
-        if call.script.access != Access::Reads {
-            self.in_doubt.fetch_add(1, Ordering::AcqRel);
-        }
-        let (node, connection) = (Arc::clone(node), connection.clone());
-        self.waiting().push(Waiting { node, lane: call.lane, connection, since: timer_now() });
-    }
-
-    /// The other end of a connection is there: whatever else may be waited for, it is not the connection's fault.
-    fn hears(&self, connection: &Connection) {
-        self.waiting().retain(|waiting| !waiting.connection.is(connection));
-    }
-
-    fn was_refused(&self, call: &Call) {
-        if call.script.access != Access::Reads {
-            self.in_doubt.fetch_sub(1, Ordering::AcqRel);
-        }
-    }
-
-    fn error(&self, problem: Problem, verb: Verb) -> StoreError {
-        let error = problem.into_error(verb);
-        if self.in_doubt.load(Ordering::Acquire) > 0 { error.maybe_applied() } else { error }
-    }
-
-    fn waiting(&self) -> std::sync::MutexGuard<'_, Vec<Waiting>> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
 /// What came of one attempt.
 enum Attempt {
     Answered(Value, Arc<Node>),
@@ -85,7 +37,7 @@ enum Attempt {
     /// Nobody knows what became of it.
     Lost(Problem),
     /// There was nobody to ask.
-    Unreachable(Problem, Arc<Node>),
+    Unreachable(Problem),
     Failed(Problem),
 }
 
@@ -116,14 +68,30 @@ impl Client {
         if self.replicas.is_some() { Lane::Durable } else { Lane::Commands }
     }
 
+    /// The instant by which a verb that begins now has to be through.
+    pub(crate) fn until(&self) -> Instant {
+        timer_now() + self.deadline
+    }
+
     /// What `work` comes to, within the deadline.
-    pub(crate) async fn within<T>(
+    pub(crate) fn within<T>(
         &self,
         verb: Verb,
         progress: &Progress,
         work: impl Future<Output = Result<T, Problem>>,
+    ) -> impl Future<Output = Result<T, StoreError>> {
+        self.within_until(self.until(), verb, progress, work)
+    }
+
+    /// The same, with others, of whom none may take longer than the verb.
+    pub(crate) async fn within_until<T>(
+        &self,
+        until: Instant,
+        verb: Verb,
+        progress: &Progress,
+        work: impl Future<Output = Result<T, Problem>>,
     ) -> Result<T, StoreError> {
-        match tokio::time::timeout(self.deadline, work).await {
+        match tokio::time::timeout_at(until, work).await {
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(problem)) => {
                 let is_of_a_part = self.topology.has_parts() && problem.is_of_one_server();
@@ -131,12 +99,12 @@ impl Client {
             }
             Err(_) => {
                 // Whoever does not answer may be stopped, or behind a link that was cut: the next call finds out.
-                let silent: Vec<_> = progress.waiting().drain(..).collect();
-                for Waiting { node, lane, connection, since } in &silent {
+                let silent = progress.stop_waiting();
+                for Waiting { node, lane, connection, asked } in &silent {
                     node.link(*lane).give_up(connection);
                     // Who was asked only just now, after others or again and again, is not the one that does not answer.
-                    if since.elapsed() >= self.deadline / 2 {
-                        self.topology.fell_silent(node);
+                    if asked.is_silent_for(self.deadline / 2) {
+                        self.topology.fell_silent(node, *asked);
                     } else {
                         self.topology.lost(node);
                     }
@@ -202,8 +170,7 @@ impl Client {
                         return Err(problem);
                     }
                 }
-                Attempt::Unreachable(problem, node) => {
-                    self.topology.fell_silent(&node);
+                Attempt::Unreachable(problem) => {
                     losses += 1;
                     if losses > MOST_LOSSES || !self.topology.has_others() {
                         return Err(problem);
@@ -214,121 +181,21 @@ impl Client {
         }
     }
 
-    /// Calls scripts in several buckets, in one pipeline for each server; the answers in the order of the calls.
-    ///
-    /// Not atomic: where it fails, some may have been done.
-    pub(crate) async fn call_all(&self, progress: &Progress, calls: &[Call]) -> Result<Vec<Answer>, Problem> {
-        if let [call] = calls {
-            return Ok(vec![self.call(progress, call).await?]);
-        }
-        let mut groups: Vec<(Arc<Node>, Vec<usize>)> = Vec::new();
-        for (position, call) in calls.iter().enumerate() {
-            let node = self.topology.node(call.bucket).await?;
-            match groups.iter_mut().find(|(other, _)| Arc::ptr_eq(other, &node)) {
-                Some((_, positions)) => positions.push(position),
-                None => groups.push((node, vec![position])),
-            }
-        }
-        let groups = groups.iter().map(|(node, positions)| self.call_group(progress, node, calls, positions));
-        let mut answers: Vec<(usize, Answer)> = Vec::with_capacity(calls.len());
-        for group in join_all(groups).await {
-            answers.extend(group?);
-        }
-        answers.sort_unstable_by_key(|(position, _)| *position);
-        Ok(answers.into_iter().map(|(_, answer)| answer).collect())
-    }
-
-    async fn call_group(
-        &self,
-        progress: &Progress,
-        node: &Arc<Node>,
-        calls: &[Call],
-        positions: &[usize],
-    ) -> Result<Vec<(usize, Answer)>, Problem> {
-        let chosen: Vec<(usize, &Call)> =
-            positions.iter().filter_map(|position| Some((*position, calls.get(*position)?))).collect();
-        let (mut answers, mut left) = (Vec::new(), Vec::new());
-        match self.pipelined(progress, node, &chosen).await? {
-            None => left = chosen,
-            Some(values) => {
-                for ((position, call), value) in chosen.into_iter().zip(values) {
-                    match value.extract_error() {
-                        Ok(value) => answers.push((position, Answer { of: call.script.name, value })),
-                        // Some of them may have to be asked elsewhere, or with the script's text.
-                        Err(error) if never_began(&error) => {
-                            progress.was_refused(call);
-                            left.push((position, call));
-                        }
-                        Err(error) => return Err(node.link(call.lane).problem(error)),
-                    }
-                }
-            }
-        }
-        let rest = left
-            .into_iter()
-            .map(async |(position, call)| self.call(progress, call).await.map(|answer| (position, answer)));
-        for answer in join_all(rest).await {
-            answers.push(answer?);
-        }
-        Ok(answers)
-    }
-
-    /// The answers of one server to several calls; nothing where none of them was sent, or may be sent again.
-    async fn pipelined(
-        &self,
-        progress: &Progress,
-        node: &Arc<Node>,
-        calls: &[(usize, &Call)],
-    ) -> Result<Option<Vec<Value>>, Problem> {
-        let Some((_, first)) = calls.first() else { return Ok(None) };
-        let link = node.link(first.lane);
-        let Ok(mut connection) = link.connection().await else {
-            self.topology.fell_silent(node);
-            return Ok(None);
-        };
-        let mut pipeline = Pipeline::with_capacity(calls.len() + 2);
-        for (position, (_, call)) in calls.iter().enumerate() {
-            // The first one teaches the server the script where those behind it must not come back for it: whoever waits
-            // for replicas waits once.
-            pipeline.add_command(call.command(&self.layout, position > 0 || call.lane == Lane::Commands));
-            progress.sends(call, node, &connection);
-        }
-        self.add_wait(&mut pipeline, first);
-        let count = pipeline.len();
-        let answer = connection.ask_all(&pipeline, count).await;
-        progress.hears(&connection);
-        match answer {
-            Ok(mut values) => {
-                node.rest.end();
-                if first.lane == Lane::Durable {
-                    self.check_wait(values.pop())?;
-                    values.pop();
-                }
-                Ok(Some(values))
-            }
-            Err(error) => {
-                link.give_up(&connection);
-                self.topology.fell_silent(node);
-                if calls.iter().any(|(_, call)| call.script.access == Access::Writes) {
-                    return Err(link.problem(error));
-                }
-                Ok(None)
-            }
-        }
-    }
-
     async fn attempt(&self, progress: &Progress, call: &Call, is_loaded: bool) -> Attempt {
         let node = match self.topology.node(call.bucket).await {
             Ok(node) => node,
             Err(problem) => return Attempt::Failed(problem),
         };
-        let link = node.link(call.lane);
+        let (link, asked) = (node.link(call.lane), self.topology.asks(&node));
         let mut connection = match link.connection().await {
             Ok(connection) => connection,
-            Err(problem) => return Attempt::Unreachable(problem, node),
+            Err(problem) => {
+                self.topology.fell_silent(&node, asked);
+                return Attempt::Unreachable(problem);
+            }
         };
         let command = call.command(&self.layout, is_loaded);
-        progress.sends(call, &node, &connection);
+        progress.sends(call, &node, &connection, asked);
         let answer = match call.lane {
             Lane::Commands => connection.ask(&command).await,
             Lane::Durable => {
@@ -361,7 +228,7 @@ impl Client {
             Err(error) if is_answer(&error) => Attempt::Failed(link.problem(error)),
             Err(error) => {
                 link.give_up(&connection);
-                self.topology.fell_silent(&node);
+                self.topology.fell_silent(&node, asked);
                 Attempt::Lost(link.problem(error))
             }
         }
@@ -371,7 +238,7 @@ impl Client {
     ///
     /// The write of its own makes sure of that also where the script found nothing to do, because an earlier call did
     /// it whose answer was lost: `WAIT` is about what this connection wrote.
-    fn add_wait(&self, pipeline: &mut Pipeline, call: &Call) {
+    pub(crate) fn add_wait(&self, pipeline: &mut Pipeline, call: &Call) {
         if let (Lane::Durable, Some(replicas)) = (call.lane, self.replicas) {
             pipeline.cmd("SET").arg(self.layout.key(call.bucket, "ping", "replicas")).arg(1);
             let patience = u64::try_from(replicas.patience.as_millis()).unwrap_or(u64::MAX);
@@ -379,7 +246,7 @@ impl Client {
         }
     }
 
-    fn check_wait(&self, answer: Option<Value>) -> Result<(), Problem> {
+    pub(crate) fn check_wait(&self, answer: Option<Value>) -> Result<(), Problem> {
         let Some(Replicas { count, .. }) = self.replicas else { return Ok(()) };
         match answer {
             Some(Value::Int(acknowledged)) if acknowledged >= i64::from(count) => Ok(()),

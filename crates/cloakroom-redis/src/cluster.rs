@@ -61,18 +61,32 @@ impl Cluster {
         }
     }
 
-    /// Who serves a bucket, unless that one was asked a moment ago and did not answer.
-    pub(crate) async fn node(&self, bucket: Bucket) -> Result<Arc<Node>, Problem> {
+    /// Who serves a bucket.
+    pub(crate) async fn owner(&self, bucket: Bucket) -> Result<Arc<Node>, Problem> {
         let edition = {
             let map = self.read();
             match map.owner(bucket) {
-                Some(node) if map.lost.is_none() => return admitted(node),
+                Some(node) if map.lost.is_none() => return Ok(node),
                 _ => map.edition,
             }
         };
         self.draw(edition).await?;
-        let owner = self.read().owner(bucket);
-        owner.ok_or_else(|| Problem::Uncovered { bucket: bucket.text() }).and_then(admitted)
+        self.read().owner(bucket).ok_or_else(|| Problem::Uncovered { bucket: bucket.text() })
+    }
+
+    /// Who serves each of these buckets.
+    pub(crate) async fn owners(&self, buckets: &[Bucket]) -> Result<Vec<Option<Arc<Node>>>, Problem> {
+        let of = |map: &Map| buckets.iter().map(|bucket| map.owner(*bucket)).collect::<Vec<_>>();
+        let edition = {
+            let map = self.read();
+            let owners = of(&map);
+            if map.lost.is_none() && owners.iter().all(Option::is_some) {
+                return Ok(owners);
+            }
+            map.edition
+        };
+        self.draw(edition).await?;
+        Ok(of(&self.read()))
     }
 
     /// Every node that serves a bucket.
@@ -256,10 +270,6 @@ impl Cluster {
     fn write(&self) -> std::sync::RwLockWriteGuard<'_, Map> {
         self.map.write().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-fn admitted(node: Arc<Node>) -> Result<Arc<Node>, Problem> {
-    if node.rest.admits() { Ok(node) } else { Err(Problem::Away { address: node.host.to_string() }) }
 }
 
 /// Slots next to each other that one primary serves.

@@ -32,6 +32,8 @@ pub(crate) enum Problem {
     NoPrimary { name: String, detail: String },
     #[error("no node of the cluster tells who serves what: {detail}")]
     NoMap { detail: String },
+    #[error("no node of the cluster can be asked: {detail}")]
+    NoneAnswers { detail: String },
     #[error("the slot of bucket {bucket} is served by nobody: see `redis-cli --cluster check`")]
     Uncovered { bucket: String },
     #[error("the slot of bucket {bucket} moved {hops} times during one call")]

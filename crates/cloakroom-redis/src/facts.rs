@@ -76,8 +76,9 @@ pub(crate) async fn facts(
     buckets: impl Iterator<Item = Bucket>,
 ) -> Result<RedisFacts, Problem> {
     let mut nodes: Vec<Arc<Node>> = Vec::new();
-    for bucket in buckets {
-        let node = client.topology.node(bucket).await?;
+    let buckets: Vec<Bucket> = buckets.collect();
+    for (bucket, owner) in buckets.iter().zip(client.topology.owners(&buckets).await?) {
+        let node = owner.ok_or_else(|| Problem::Uncovered { bucket: bucket.text() })?;
         if !nodes.iter().any(|other| Arc::ptr_eq(other, &node)) {
             nodes.push(node);
         }

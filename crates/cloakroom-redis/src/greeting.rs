@@ -11,18 +11,18 @@ use crate::verb;
 /// Whether the servers are what the options say, and can do what this store asks of them.
 pub(crate) async fn greet(client: &Client, progress: &Progress) -> Result<(), Problem> {
     let Some(bucket) = client.layout.buckets().next() else { return Ok(()) };
-    let node = client.topology.node(bucket).await?;
+    let node = client.topology.owner(bucket).await?;
     let information = Information::of(&node).await?;
     information.check(&node.host.to_string(), client.layout.is_clustered())?;
     // Whatever the user is not allowed to do shows now, not when somebody signs in.
-    verb::ping(client, progress).await?;
+    verb::ping_each(client, progress).await?;
     verb::count(client, progress).await?;
     Ok(())
 }
 
 /// The same for a list of ends; what can be relied on there.
 pub(crate) async fn greet_list(client: &Client, progress: &Progress) -> Result<ListStanding, Problem> {
-    let node = client.topology.node(client.layout.bucket_of_ends()).await?;
+    let node = client.topology.owner(client.layout.bucket_of_ends()).await?;
     let information = Information::of(&node).await?;
     information.check(&node.host.to_string(), client.layout.is_clustered())?;
     ends::ping(client, progress).await?;

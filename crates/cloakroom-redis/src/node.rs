@@ -10,7 +10,8 @@ use crate::error::Problem;
 use crate::keys::Bucket;
 use crate::link::{Connection, Dialer, Link};
 use crate::options::{Host, RedisOptions, Servers};
-use crate::rest::Rest;
+use crate::progress::Asked;
+use crate::rest::{Rest, timer_now};
 use crate::sentinel::Sentinel;
 
 /// A server that keeps sessions.
@@ -97,13 +98,44 @@ impl Topology {
         }
     }
 
-    /// The server that a bucket is asked of.
+    /// The server that a bucket is asked of, and leave to ask it.
     pub(crate) async fn node(&self, bucket: Bucket) -> Result<Arc<Node>, Problem> {
         match self {
             Self::Standalone(node) => Ok(Arc::clone(node)),
             Self::Sentinel(sentinel) => sentinel.node().await,
-            Self::Cluster(cluster) => cluster.node(bucket).await,
+            Self::Cluster(cluster) => {
+                let node = cluster.owner(bucket).await?;
+                self.admit(&node)?;
+                Ok(node)
+            }
         }
+    }
+
+    /// The same, whether or not it may be asked now.
+    pub(crate) async fn owner(&self, bucket: Bucket) -> Result<Arc<Node>, Problem> {
+        match self {
+            Self::Standalone(_) | Self::Sentinel(_) => self.node(bucket).await,
+            Self::Cluster(cluster) => cluster.owner(bucket).await,
+        }
+    }
+
+    /// The same for each of these buckets, as one map has it; nothing where nobody serves one.
+    pub(crate) async fn owners(&self, buckets: &[Bucket]) -> Result<Vec<Option<Arc<Node>>>, Problem> {
+        match self {
+            Self::Standalone(node) => Ok(vec![Some(Arc::clone(node)); buckets.len()]),
+            Self::Sentinel(sentinel) => Ok(vec![Some(sentinel.node().await?); buckets.len()]),
+            Self::Cluster(cluster) => cluster.owners(buckets).await,
+        }
+    }
+
+    /// Leave to ask a server, once: where it does not answer, one caller has it for each pause.
+    pub(crate) fn admit(&self, node: &Node) -> Result<(), Problem> {
+        if node.rest.admits() { Ok(()) } else { Err(Problem::Away { address: node.host.to_string() }) }
+    }
+
+    /// Takes note that a server is asked now.
+    pub(crate) fn asks(&self, node: &Node) -> Asked {
+        Asked { at: self.has_parts().then(timer_now), epoch: node.rest.epoch() }
     }
 
     /// Every server that keeps sessions, as far as is known.
@@ -142,9 +174,9 @@ impl Topology {
     }
 
     /// The same where it did not answer: in a Cluster it is left alone for a moment.
-    pub(crate) fn fell_silent(&self, node: &Arc<Node>) {
+    pub(crate) fn fell_silent(&self, node: &Arc<Node>, asked: Asked) {
         if self.has_parts() {
-            node.rest.begin();
+            node.rest.begin(asked.epoch);
         }
         self.lost(node);
     }

@@ -90,6 +90,10 @@ impl Store for RedisStore {
         Capabilities::ALL
     }
 
+    fn has_parts(&self) -> bool {
+        self.client.topology.has_parts()
+    }
+
     fn insert<'a>(&'a self, request: InsertRequest<'a>) -> StoreFuture<'a, Inserted> {
         within!(self, Insert, |client, progress| verb::insert(client, progress, &self.nonces, request))
     }
@@ -110,7 +114,7 @@ impl Store for RedisStore {
         if touches.is_empty() {
             return StoreFuture::ready(Ok(TouchReport::default()));
         }
-        within!(self, Touch, |client, progress| verb::touch(client, progress, touches, now))
+        StoreFuture::waiting(verb::touch(&self.client, touches, now))
     }
 
     fn end<'a>(&'a self, request: EndRequest<'a>) -> StoreFuture<'a, Ending> {

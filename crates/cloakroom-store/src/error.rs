@@ -1,6 +1,11 @@
 //! What went wrong where nothing could be found out.
 
+use std::collections::HashSet;
 use std::fmt;
+
+use cloakroom_core::TokenDigest;
+
+use crate::{Touch, TouchReport};
 
 /// A store could not answer.
 ///
@@ -17,6 +22,7 @@ pub struct StoreError {
     has_remedy: bool,
     is_of_a_part: bool,
     is_for_good: bool,
+    noted: Option<Box<PartlyNoted>>,
     #[source]
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
@@ -33,6 +39,7 @@ impl StoreError {
             has_remedy: false,
             is_of_a_part: false,
             is_for_good: false,
+            noted: None,
             source: None,
         }
     }
@@ -75,6 +82,18 @@ impl StoreError {
         Self { is_for_good, ..self }
     }
 
+    /// The same error of a [`touch`](crate::Store::touch), after which the activity of all but some sessions is noted.
+    #[must_use]
+    pub fn partly_noted(self, noted: PartlyNoted) -> Self {
+        Self { noted: Some(Box::new(noted)), ..self }
+    }
+
+    /// What a [`touch`](crate::Store::touch) came to all the same; nothing where it may not have been noted for anybody.
+    #[must_use]
+    pub fn noted(&self) -> Option<&PartlyNoted> {
+        self.noted.as_deref()
+    }
+
     /// Whether it says nothing of the store as a whole.
     #[must_use]
     pub fn is_of_a_part(&self) -> bool {
@@ -109,6 +128,24 @@ impl StoreError {
     #[must_use]
     pub fn applied(&self) -> Applied {
         self.applied
+    }
+}
+
+/// What a [`touch`](crate::Store::touch) came to that failed for some of its sessions alone: their server is away, the
+/// others' are not.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct PartlyNoted {
+    /// How the others' touches fared.
+    pub report: TouchReport,
+    /// Whose activity is to be noted again.
+    pub missed: HashSet<TokenDigest>,
+}
+
+impl PartlyNoted {
+    /// Those of `touches` that need not be repeated, and those that have to be.
+    #[must_use]
+    pub fn split(&self, touches: &[Touch]) -> (Vec<Touch>, Vec<Touch>) {
+        touches.iter().partition(|touch| !self.missed.contains(&touch.digest))
     }
 }
 

@@ -23,7 +23,7 @@ mod sealing;
 mod store;
 
 pub use codec::{CodecError, FORMAT_VERSION, decode_record, encode_record};
-pub use error::{Applied, ErrorKind, StoreError, Verb};
+pub use error::{Applied, ErrorKind, PartlyNoted, StoreError, Verb};
 pub use feed::{Feed, News, Observer, Parts};
 pub use future::StoreFuture;
 pub use gathering::{Gathering, Part};

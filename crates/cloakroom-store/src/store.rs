@@ -36,6 +36,13 @@ pub trait Store: Debug + Send + Sync + 'static {
     /// What this store can do.
     fn capabilities(&self) -> Capabilities;
 
+    /// Whether it is several servers of which one may be away while the others serve their own sessions. Such a store leaves
+    /// the one alone by itself; its errors say whether they are [of a part](crate::StoreError::is_of_a_part). A caller who
+    /// leaves without an answer then shows nothing of the whole.
+    fn has_parts(&self) -> bool {
+        false
+    }
+
     /// Files a new session. Never overwrites.
     ///
     /// The limit is decided inside, exactly: however many inserts run at once, the principal never has more than
@@ -65,6 +72,10 @@ pub trait Store: Debug + Send + Sync + 'static {
     /// stays over, however early its `seen_at`. Never moves the last activity back, never past the absolute instant.
     ///
     /// Touches of one batch may name the same session more than once.
+    ///
+    /// # Errors
+    /// Not atomic: a store of several servers notes what it can where one of them is away, and its error says for whom it
+    /// could not ([`StoreError::noted`](crate::StoreError::noted)). Noting activity again changes nothing.
     fn touch<'a>(&'a self, touches: &'a [Touch], now: Timestamp) -> StoreFuture<'a, TouchReport>;
 
     /// Ends sessions by decision, leaving tombstones. Idempotent: what has ended before is not reported again and

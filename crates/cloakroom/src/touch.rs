@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use cloakroom_core::{Timestamp, TokenDigest};
-use cloakroom_store::{StoreError, Touch, Verb};
+use cloakroom_store::{StoreError, Touch, TouchReport, Verb};
 use parking_lot::Mutex;
 
 use crate::Sessions;
@@ -89,39 +89,56 @@ impl Sessions {
     /// Writes all activity down that waits. [`upkeep`](Self::upkeep) does this on its own, at its end too.
     ///
     /// # Errors
-    /// [`StoreError`] where the store cannot answer; what was not written waits for the next time.
+    /// [`StoreError`] where the store cannot answer; what was not written waits for the next time. Where one of several
+    /// servers is away, that is the activity of those alone whose sessions are there.
     ///
     /// # Cost
     /// One round trip for each 512 sessions that were active.
     #[tracing::instrument(name = "engine.flush", level = "debug", skip_all)]
     pub async fn flush(&self) -> Result<usize, StoreError> {
-        let mut written = 0;
+        let (mut written, mut missed, mut failure) = (0, Vec::new(), None);
         loop {
             let batch = self.touches().take(BATCH);
             if batch.is_empty() {
-                return Ok(written);
+                break;
             }
-            match self.ask(Verb::Touch, self.asked().touch(&batch, self.now())).await {
-                Ok(report) => {
-                    written += report.touched;
-                    self.count_touches(report.touched, report.ignored);
-                }
+            match self.note(&batch).await {
+                Ok(report) => written += report.touched,
                 Err(error) => {
-                    self.touches().put_back(&batch);
-                    self.metrics().touches_failed.increment(len(batch.len()));
-                    return Err(error);
+                    let Some(noted) = error.noted() else {
+                        missed.extend(batch);
+                        failure = Some(error);
+                        break;
+                    };
+                    missed.extend(noted.split(&batch).1);
+                    failure = failure.or(Some(error));
                 }
             }
         }
+        // Not before all others had their turn: otherwise they would be taken again at once, and nobody else.
+        self.touches().put_back(&missed);
+        failure.map_or(Ok(written), Err)
     }
 
     /// Writes touches down at once. A failure is counted and logged, and ends no session: the next request tries
     /// again.
     pub(crate) async fn touch_now(&self, touches: &[Touch]) {
-        match self.ask(Verb::Touch, self.asked().touch(touches, self.now())).await {
+        let _ = self.note(touches).await;
+    }
+
+    async fn note(&self, touches: &[Touch]) -> Result<TouchReport, StoreError> {
+        let answer = self.ask(Verb::Touch, self.asked().touch(touches, self.now())).await;
+        match &answer {
             Ok(report) => self.count_touches(report.touched, report.ignored),
-            Err(_) => self.metrics().touches_failed.increment(len(touches.len())),
+            Err(error) => {
+                let missed = error.noted().map_or(touches.len(), |noted| {
+                    self.count_touches(noted.report.touched, noted.report.ignored);
+                    noted.split(touches).1.len()
+                });
+                self.metrics().touches_failed.increment(len(missed));
+            }
         }
+        answer
     }
 
     fn count_touches(&self, written: usize, ignored: usize) {

@@ -54,6 +54,10 @@ impl CountingStore {
         self.inner.capabilities()
     }
 
+    fn is_in_parts(&self) -> bool {
+        self.inner.has_parts()
+    }
+
     fn around<'a, T>(&'a self, verb: Verb, call: impl Fn() -> StoreFuture<'a, T>) -> StoreFuture<'a, T> {
         self.calls.lock().unwrap_or_else(PoisonError::into_inner).push(verb);
         call()

@@ -1,13 +1,13 @@
 //! A store that fails, by plan or by seed.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use cloakroom_core::{Timestamp, TokenDigest};
 use cloakroom_store::{
     Capabilities, Counts, EndRequest, Ending, Feed, InsertRequest, Inserted, ListPage, ListQuery, Lookup,
-    Observer, Parts, RekeyRequest, Rekeyed, ReplaceRequest, Replaced, Store, StoreFuture, SweepRequest,
-    Swept, Touch, TouchReport, Verb,
+    Observer, PartlyNoted, Parts, RekeyRequest, Rekeyed, ReplaceRequest, Replaced, Store, StoreFuture,
+    SweepRequest, Swept, Touch, TouchReport, Verb,
 };
 use cloakroom_store::{ErrorKind, StoreError};
 
@@ -57,6 +57,7 @@ struct Plan {
     script: VecDeque<(Verb, Fault)>,
     random: Option<Random>,
     down: Option<Down>,
+    lost: HashSet<TokenDigest>,
 }
 
 /// What every call meets.
@@ -107,6 +108,12 @@ impl FaultyStore {
         self.plan.lock().down = Some(Down { kind, is_of_a_part: true });
     }
 
+    /// From now on the part of the store that keeps these sessions is away, as whoever looks for them or notes their activity
+    /// finds: others' activity is noted.
+    pub fn lose(&self, sessions: impl IntoIterator<Item = TokenDigest>) {
+        self.plan.lock().lost.extend(sessions);
+    }
+
     /// From now on nothing fails.
     pub fn heal(&self) {
         *self.plan.lock() = Plan::default();
@@ -118,6 +125,15 @@ impl FaultyStore {
 
     fn claims(&self) -> Capabilities {
         self.inner.capabilities()
+    }
+
+    /// A store of which a part is away has parts.
+    fn is_in_parts(&self) -> bool {
+        let is_lossy = {
+            let plan = self.plan.lock();
+            !plan.lost.is_empty() || plan.down.is_some_and(|down| down.is_of_a_part)
+        };
+        is_lossy || self.inner.has_parts()
     }
 
     fn around<'a, T: Send + Unpin + 'a>(
@@ -133,7 +149,11 @@ impl FaultyStore {
         digest: TokenDigest,
         call: impl Fn() -> StoreFuture<'a, Lookup> + Send + 'a,
     ) -> StoreFuture<'a, Lookup> {
-        let next = self.plan.next(Verb::Get);
+        let next = if self.plan.lock().lost.contains(&digest) {
+            Next::Down(Down { kind: ErrorKind::Unavailable, is_of_a_part: true })
+        } else {
+            self.plan.next(Verb::Get)
+        };
         if let Next::Suffer(Fault::StaleRead, _) = next
             && let Some(stale) = self.answers().get(&digest)
         {
@@ -147,6 +167,21 @@ impl FaultyStore {
         })
     }
 
+    fn around_touch<'a>(&'a self, touches: &'a [Touch], now: Timestamp) -> StoreFuture<'a, TouchReport> {
+        let lost = self.plan.lock().lost.clone();
+        let (away, there): (Vec<Touch>, Vec<Touch>) =
+            touches.iter().partition(|touch| lost.contains(&touch.digest));
+        if away.is_empty() {
+            return self.around(Verb::Touch, move || self.inner.touch(touches, now));
+        }
+        StoreFuture::waiting(async move {
+            let report = self.inner.touch(&there, now).await?;
+            let missed = away.iter().map(|touch| touch.digest).collect();
+            let error = StoreError::new(ErrorKind::Unavailable, self.plan.name, Verb::Touch).of_a_part(true);
+            Err(error.maybe_applied().partly_noted(PartlyNoted { report, missed }))
+        })
+    }
+
     fn around_watch(&self, observer: Arc<dyn Observer>) -> StoreFuture<'_, Box<dyn Feed>> {
         let watch = self.around(Verb::Watch, move || self.inner.watch(Arc::clone(&observer)));
         StoreFuture::waiting(async move {
@@ -157,7 +192,7 @@ impl FaultyStore {
     }
 }
 
-intercept!(FaultyStore);
+intercept!(FaultyStore, |store, touches, now| store.around_touch(touches, now));
 
 #[derive(Debug)]
 struct FaultyFeed {

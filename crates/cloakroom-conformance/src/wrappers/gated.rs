@@ -66,6 +66,10 @@ impl GatedStore {
         self.inner.capabilities()
     }
 
+    fn is_in_parts(&self) -> bool {
+        self.inner.has_parts()
+    }
+
     fn around<'a, T: Send + Unpin + 'a>(
         &'a self,
         verb: Verb,

@@ -15,9 +15,14 @@ pub use unlisted::UnlistedStore;
 /// Implements `Store` for a type that has `inner` and `around`, which is given each verb and how to ask it of the inner
 /// store, as often as it likes. `get` goes through `around_get`, which is also told the digest; `watch` through
 /// `around_watch`, which puts something around the feed.
-/// What it claims is what its `claims` says.
+/// What it claims is what its `claims` and `is_in_parts` say. `touch` goes through `around`, or through what is said of it.
 macro_rules! intercept {
     ($store:ty) => {
+        intercept!($store, |store, touches, now| {
+            store.around(Verb::Touch, move || store.inner.touch(touches, now))
+        });
+    };
+    ($store:ty, |$that:ident, $touches:ident, $now:ident| $touch:expr) => {
         impl cloakroom_store::Store for $store {
             fn name(&self) -> &'static str {
                 self.inner.name()
@@ -25,6 +30,10 @@ macro_rules! intercept {
 
             fn capabilities(&self) -> Capabilities {
                 self.claims()
+            }
+
+            fn has_parts(&self) -> bool {
+                self.is_in_parts()
             }
 
             fn insert<'a>(&'a self, request: InsertRequest<'a>) -> StoreFuture<'a, Inserted> {
@@ -43,8 +52,9 @@ macro_rules! intercept {
                 self.around(Verb::Rekey, move || self.inner.rekey(request))
             }
 
-            fn touch<'a>(&'a self, touches: &'a [Touch], now: Timestamp) -> StoreFuture<'a, TouchReport> {
-                self.around(Verb::Touch, move || self.inner.touch(touches, now))
+            fn touch<'a>(&'a self, $touches: &'a [Touch], $now: Timestamp) -> StoreFuture<'a, TouchReport> {
+                let $that = self;
+                $touch
             }
 
             fn end<'a>(&'a self, request: EndRequest<'a>) -> StoreFuture<'a, Ending> {

@@ -114,6 +114,10 @@ impl SwitchedStore {
         self.claims
     }
 
+    fn is_in_parts(&self) -> bool {
+        self.inner.has_parts()
+    }
+
     fn around<'a, T>(&'a self, _: Verb, call: impl Fn() -> StoreFuture<'a, T>) -> StoreFuture<'a, T> {
         call()
     }

@@ -21,4 +21,4 @@ pub(crate) use insert::insert;
 pub(crate) use ping::ping;
 pub(crate) use settle::Settling;
 pub(crate) use sweep::{Passes, sweep};
-pub(crate) use touch::touch;
+pub(crate) use touch::{Noted, touch};

@@ -1,6 +1,6 @@
 //! Activity.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use cloakroom_core::{Route, Timestamp, TokenDigest};
 use cloakroom_store::{Touch, TouchReport};
@@ -9,33 +9,45 @@ use futures_util::future::join_all;
 use crate::error::Problem;
 use crate::servers::Call;
 
+/// How far activity was noted.
+pub(crate) struct Noted {
+    pub(crate) report: TouchReport,
+    /// Why it was not everywhere, and whose was not.
+    pub(crate) failure: Option<(Problem, HashSet<TokenDigest>)>,
+}
+
 /// Notes activity in the ledgers, routes at the same time: a read and a swap for each.
-pub(crate) async fn touch(call: Call<'_>, touches: &[Touch]) -> Result<TouchReport, Problem> {
+pub(crate) async fn touch(call: Call<'_>, touches: &[Touch]) -> Noted {
     let mut routes: HashMap<Route, HashMap<TokenDigest, Timestamp>> = HashMap::new();
     for Touch { digest, seen_at } in touches {
         let latest = routes.entry(digest.route()).or_default().entry(*digest).or_insert(*seen_at);
         *latest = (*latest).max(*seen_at);
     }
     let mut touched = 0_usize;
-    let mut failure = None;
+    let (mut failure, mut failed) = (None, HashSet::new());
     let mut routes = routes.into_iter();
     loop {
-        let together: Vec<_> =
-            routes.by_ref().take(AT_ONCE).map(|(route, seen)| touch_route(call, route, seen)).collect();
+        let touch = async |(route, seen)| (route, touch_route(call, route, seen).await);
+        let together: Vec<_> = routes.by_ref().take(AT_ONCE).map(touch).collect();
         if together.is_empty() {
             break;
         }
-        for answer in join_all(together).await {
+        for (route, answer) in join_all(together).await {
             match answer {
                 Ok(moved) => touched = touched.saturating_add(moved),
                 // The others' activity is noted all the same.
-                Err(problem) => failure = Some(problem),
+                Err(problem) => {
+                    failure = Some(problem);
+                    failed.insert(route);
+                }
             }
         }
     }
-    match failure {
-        None => Ok(TouchReport { touched, ignored: touches.len().saturating_sub(touched) }),
-        Some(problem) => Err(problem),
+    let (missed, noted): (Vec<Touch>, Vec<Touch>) =
+        touches.iter().partition(|touch| failed.contains(&touch.digest.route()));
+    Noted {
+        report: TouchReport { touched, ignored: noted.len().saturating_sub(touched) },
+        failure: failure.map(|problem| (problem, missed.iter().map(|touch| touch.digest).collect())),
     }
 }
 

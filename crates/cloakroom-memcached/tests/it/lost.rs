@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use cloakroom_conformance::{Filing, Fixtures, T0, at};
-use cloakroom_store::{Applied, ErrorKind, Inserted, Lookup, Selector, Store as _};
+use cloakroom_store::{Applied, ErrorKind, Inserted, Lookup, Selector, Store as _, Touch};
 
 use crate::fleet::{DEADLINE, Fleet, Node, PATIENCE, all_of, clock};
 
@@ -78,6 +78,27 @@ fn with_a_server_lost_its_sessions_are_unavailable_the_others_live_and_everybody
         assert_eq!(node.end_one(filing, at(20)).unwrap().ended.len(), usize::from(!is_ended));
         assert!(!matches!(node.get(filing.digest, at(20)).unwrap(), Lookup::Live(_)));
     }
+}
+
+#[test]
+fn with_a_server_lost_the_activity_of_everybody_elsewhere_is_noted_and_it_is_said_whose_is_not() {
+    let (fleet, mut fixtures) = (Fleet::start(3), Fixtures::new(1));
+    let node = fleet.node();
+    let people = sessions(&fleet, &node, &mut fixtures, (&[0, 1, 2], 2));
+    fleet.servers[0].kill();
+    let touches: Vec<Touch> =
+        people.iter().map(|(filing, _)| Touch { digest: filing.digest, seen_at: at(7) }).collect();
+    let error = node.run(node.store().touch(&touches, at(7))).expect_err("not all can be noted");
+    assert!(error.is_of_a_part(), "{error:?}");
+    let noted = error.noted().expect("some are");
+    for (filing, server) in &people {
+        assert_eq!(noted.missed.contains(&filing.digest), *server == 0);
+        if *server != 0 {
+            let Lookup::Live(found) = node.get(filing.digest, at(7)).unwrap() else { panic!("it lives") };
+            assert_eq!(found.last_seen_at, at(7));
+        }
+    }
+    assert_eq!((noted.report.touched, noted.report.ignored), (people.len() - noted.missed.len(), 0));
 }
 
 #[test]

@@ -56,7 +56,7 @@ async fn follow_list(
     let bucket = client.layout.bucket_of_ends();
     let deadline = client.deadline();
     let late = |_| Problem::Overdue(deadline);
-    let node = timeout(deadline, client.topology.node(bucket)).await.map_err(late)??;
+    let node = timeout(deadline, client.topology.owner(bucket)).await.map_err(late)??;
     let broken = Arc::new(Notify::new());
     let (tells, breaks) = (Arc::clone(changed), Arc::clone(&broken));
     let wire = open(client, &node, move |push| match push.kind {
@@ -78,7 +78,7 @@ async fn follow_list(
         }
         // A link that was cut in silence, and a list that is somewhere else by now.
         timeout(deadline, is_there(&mut wire, &node)).await.map_err(late)??;
-        let present = timeout(deadline, client.topology.node(bucket)).await.map_err(late)??;
+        let present = timeout(deadline, client.topology.owner(bucket)).await.map_err(late)??;
         if !Arc::ptr_eq(&present, &node) {
             return Err(Problem::Unfollowed {
                 address: node.host.to_string(),

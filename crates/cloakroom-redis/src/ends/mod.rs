@@ -69,7 +69,8 @@ impl RedisRevocations {
     pub async fn connect(options: RedisOptions) -> Result<Self, StoreError> {
         let client = Client::new(&options).map_err(|problem| problem.into_error(Verb::Open))?;
         let progress = Progress::default();
-        let standing = client.within(Verb::Open, &progress, greet_list(&client, &progress)).await?;
+        let greeting = Box::pin(greet_list(&client, &progress));
+        let standing = client.within(Verb::Open, &progress, greeting).await?;
         Ok(Self {
             client: Arc::new(client),
             exposure: Exposure::of(&options),

@@ -92,7 +92,7 @@ fn call(client: &Client, script: &'static Script, arguments: Vec<Vec<u8>>, lane:
 /// What was acknowledged before was acknowledged by whoever was the primary then. If that is still the same one, it has it;
 /// if it was another one, whoever is asked about this one knows.
 async fn vouched(client: &Client, progress: &Progress, call: &Call) -> Result<Answer, Problem> {
-    let expected = client.topology.node(call.bucket).await?;
+    let expected = client.topology.owner(call.bucket).await?;
     let vouching = client.topology.vouch(call.bucket, &expected);
     let (answered, vouching) = join(client.call_somebody(progress, call), vouching).await;
     let (answer, node) = answered?;

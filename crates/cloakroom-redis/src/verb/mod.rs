@@ -20,6 +20,6 @@ pub(crate) use get::get;
 pub(crate) use import::import;
 pub(crate) use insert::insert;
 pub(crate) use list::list;
-pub(crate) use ping::{clock, ping};
+pub(crate) use ping::{clock, ping, ping_each};
 pub(crate) use sweep::sweep;
 pub(crate) use touch::touch;

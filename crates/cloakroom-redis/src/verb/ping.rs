@@ -7,25 +7,38 @@ use cloakroom_core::Timestamp;
 use crate::answer::Parts;
 use crate::client::{Call, Client, Progress};
 use crate::error::Problem;
+use crate::keys::Bucket;
 use crate::node::{Lane, Node};
 use crate::script;
 
-/// Writes on every server that keeps sessions; the reading of the first one's clock.
+/// Writes on whichever server answers first; the reading of its clock.
+///
+/// A Cluster of which one primary is away can be written to: whose sessions are elsewhere are served.
 pub(crate) async fn ping(client: &Client, progress: &Progress) -> Result<Option<Timestamp>, Problem> {
+    let calls: Vec<Call> = client.layout.buckets().map(call).collect();
+    clock(client.call_any(progress, &calls).await?.parts()?).map(Some)
+}
+
+/// Writes on every server that keeps sessions: whoever begins to use them finds out here what is not allowed.
+pub(crate) async fn ping_each(client: &Client, progress: &Progress) -> Result<(), Problem> {
+    let buckets: Vec<Bucket> = client.layout.buckets().collect();
+    let owners = client.topology.owners(&buckets).await?;
     let (mut nodes, mut calls): (Vec<Arc<Node>>, Vec<Call>) = (Vec::new(), Vec::new());
-    for bucket in client.layout.buckets() {
-        let node = client.topology.node(bucket).await?;
+    for (bucket, owner) in buckets.into_iter().zip(owners) {
+        let node = owner.ok_or_else(|| Problem::Uncovered { bucket: bucket.text() })?;
         if !nodes.iter().any(|other| Arc::ptr_eq(other, &node)) {
             nodes.push(node);
-            calls.push(Call { bucket, script: &script::PING, arguments: Vec::new(), lane: Lane::Commands });
+            calls.push(call(bucket));
         }
     }
-    let mut first = None;
     for answer in client.call_all(progress, &calls).await? {
-        let time = clock(answer.parts()?)?;
-        first.get_or_insert(time);
+        clock(answer.parts()?)?;
     }
-    Ok(first)
+    Ok(())
+}
+
+fn call(bucket: Bucket) -> Call {
+    Call { bucket, script: &script::PING, arguments: Vec::new(), lane: Lane::Commands }
 }
 
 /// Seconds and microseconds, as texts.

@@ -18,6 +18,7 @@ mod keys;
 mod lost;
 mod migration;
 mod overheard;
+mod part;
 mod rotation;
 mod secured;
 

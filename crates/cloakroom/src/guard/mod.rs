@@ -214,10 +214,11 @@ impl Flight<'_> {
 
 impl Drop for Flight<'_> {
     /// Callers that give up say something, too: otherwise a store that hangs would never be noticed by callers who are
-    /// less patient than the guard.
+    /// less patient than the guard. A store of several servers notices by itself which one hangs.
     fn drop(&mut self) {
         if let Some(ticket) = self.ticket.take()
             && timer_now().saturating_duration_since(self.began) >= GIVEN_UP_AFTER
+            && !self.guard.inner.has_parts()
         {
             self.guard.settle(ticket, (!is_browsing(self.verb)).then_some(Sign::Failed));
         }
@@ -260,6 +261,10 @@ impl Store for GuardedStore {
 
     fn capabilities(&self) -> Capabilities {
         self.inner.capabilities()
+    }
+
+    fn has_parts(&self) -> bool {
+        self.inner.has_parts()
     }
 
     fn insert<'a>(&'a self, request: InsertRequest<'a>) -> StoreFuture<'a, Inserted> {

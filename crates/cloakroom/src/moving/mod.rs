@@ -9,13 +9,14 @@ mod merge;
 #[cfg(test)]
 mod tests;
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use cloakroom_core::{Timestamp, TokenDigest};
 use cloakroom_store::{
     Capabilities, Counts, EndRequest, Ending, ErrorKind, ExportPage, ExportQuery, Feed, Filed, Imported,
-    InsertRequest, Inserted, ListPage, ListQuery, Lookup, Observer, RekeyRequest, Rekeyed, ReplaceRequest,
-    Replaced, Store, StoreError, StoreFuture, SweepRequest, Swept, Touch, TouchReport, Verb,
+    InsertRequest, Inserted, ListPage, ListQuery, Lookup, Observer, PartlyNoted, RekeyRequest, Rekeyed,
+    ReplaceRequest, Replaced, Store, StoreError, StoreFuture, SweepRequest, Swept, Touch, TouchReport, Verb,
 };
 
 use self::home::Home;
@@ -141,18 +142,25 @@ impl MovingStore {
 
     async fn touch_both(&self, touches: &[Touch], now: Timestamp) -> Result<TouchReport, StoreError> {
         // The old store first: a session that leaves it in between takes this along.
-        let in_old = self.old.touch(touches, now).await?;
-        let in_new = if self.has_begun(now).await {
-            self.new.touch(touches, now).await.map_err(maybe)?
+        let (in_old, away) = noted(self.old.touch(touches, now).await)?;
+        let (in_new, also_away) = if self.has_begun(now).await {
+            noted(self.new.touch(touches, now).await.map_err(maybe))?
         } else if in_old.ignored > 0 {
             // Another server may know already that moving has begun, and have moved them. If not, the new store has nothing
             // to do with it, nor has its outage.
-            self.new.touch(touches, now).await.unwrap_or_default()
+            (self.new.touch(touches, now).await.unwrap_or_default(), None)
         } else {
-            return Ok(in_old);
+            return away.map_or(Ok(in_old), Err);
         };
-        let touched = in_old.touched.saturating_add(in_new.touched).min(touches.len());
-        Ok(TouchReport { touched, ignored: touches.len() - touched })
+        let missed = [&away, &also_away].into_iter().flatten().filter_map(StoreError::noted);
+        let missed: HashSet<TokenDigest> = missed.flat_map(|noted| &noted.missed).copied().collect();
+        let asked = touches.iter().filter(|touch| !missed.contains(&touch.digest)).count();
+        let touched = in_old.touched.saturating_add(in_new.touched).min(asked);
+        let report = TouchReport { touched, ignored: asked - touched };
+        match away.or(also_away) {
+            None => Ok(report),
+            Some(error) => Err(error.partly_noted(PartlyNoted { report, missed })),
+        }
     }
 
     /// The old store first, whether or not moving has begun: another server may know more. A session that is leaving finds
@@ -169,6 +177,17 @@ impl MovingStore {
         } else {
             self.insert_in_old(request).await
         }
+    }
+}
+
+/// How touches fared where they were noted, and why they were not elsewhere.
+fn noted(answer: Result<TouchReport, StoreError>) -> Result<(TouchReport, Option<StoreError>), StoreError> {
+    match answer {
+        Ok(report) => Ok((report, None)),
+        Err(error) => match error.noted().map(|noted| noted.report) {
+            Some(report) => Ok((report, Some(error))),
+            None => Err(error),
+        },
     }
 }
 
@@ -193,6 +212,10 @@ impl Store for MovingStore {
         both.limits &= old.limits && old.listing;
         // While sessions move, every read asks: what one store tells says nothing of a session that is in both.
         both.unwatched()
+    }
+
+    fn has_parts(&self) -> bool {
+        self.old.has_parts() || self.new.has_parts()
     }
 
     fn insert<'a>(&'a self, request: InsertRequest<'a>) -> StoreFuture<'a, Inserted> {

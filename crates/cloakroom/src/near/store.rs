@@ -158,6 +158,15 @@ impl NearStore {
         self.metrics.stands(self.entries(), self.bytes(), self.trusted());
     }
 
+    /// The store has noted these, but for as many as it has ignored.
+    fn was_noted(&self, touches: &[Touch], ignored: usize, now: Timestamp) {
+        if ignored == 0 {
+            self.cache.touched(touches, now);
+        } else if touches.len() <= FEW_TOUCHES {
+            touches.iter().for_each(|touch| self.cache.forget(&touch.digest));
+        }
+    }
+
     fn writing(&self, digests: [TokenDigest; 2]) -> Writing<'_> {
         Writing { near: self, digests }
     }
@@ -279,6 +288,10 @@ impl Store for NearStore {
         self.inner.capabilities()
     }
 
+    fn has_parts(&self) -> bool {
+        self.inner.has_parts()
+    }
+
     fn insert<'a>(&'a self, request: InsertRequest<'a>) -> StoreFuture<'a, Inserted> {
         StoreFuture::waiting(self.insert_and_note(request))
     }
@@ -309,13 +322,16 @@ impl Store for NearStore {
     /// behind in memory, and the store is asked before anyone is refused for that.
     fn touch<'a>(&'a self, touches: &'a [Touch], now: Timestamp) -> StoreFuture<'a, TouchReport> {
         StoreFuture::waiting(async move {
-            let report = self.inner.touch(touches, now).await?;
-            if report.ignored == 0 {
-                self.cache.touched(touches, now);
-            } else if touches.len() <= FEW_TOUCHES {
-                touches.iter().for_each(|touch| self.cache.forget(&touch.digest));
+            let answer = self.inner.touch(touches, now).await;
+            match &answer {
+                Ok(report) => self.was_noted(touches, report.ignored, now),
+                Err(error) => {
+                    if let Some(noted) = error.noted() {
+                        self.was_noted(&noted.split(touches).0, noted.report.ignored, now);
+                    }
+                }
             }
-            Ok(report)
+            answer
         })
     }
 

@@ -197,6 +197,24 @@ async fn a_store_that_hangs_is_noticed_even_where_callers_are_less_patient_than_
 }
 
 #[tokio::test(start_paused = true)]
+async fn callers_who_leave_a_part_that_hangs_take_nobody_elses_sessions_along() {
+    let faulty = Arc::new(FaultyStore::new(Arc::new(MemoryStore::default())));
+    let gated = Arc::new(GatedStore::new(faulty.clone()));
+    let store = Arc::new(GuardedStore::shared(gated.clone(), patience()).with_random(NoJitter));
+    // Somebody else's session: one of several servers is away, and there are several.
+    faulty.lose([
+        cloakroom::SessionToken::from_random(cloakroom_core::Route::from_bytes([9, 9]), [9; 32]).digest()
+    ]);
+    let _held: Vec<Gate> = (0..100).map(|_| gated.hold(Verb::Get, Moment::Before)).collect();
+    for _ in 0..100 {
+        let impatient = tokio::time::timeout(2 * SECOND, get(&store));
+        assert!(impatient.await.is_err(), "the caller left first");
+    }
+    assert_eq!(store.state(), BreakerState::Closed);
+    assert_eq!(get(&store).await.unwrap(), Lookup::Unknown);
+}
+
+#[tokio::test(start_paused = true)]
 async fn calls_in_flight_and_calls_that_wait_are_bounded_and_the_rest_is_refused_at_once() {
     let (gated, store) = gated(patience().with_room(2, 3));
     let held: Vec<Gate> = (0..9).map(|_| gated.hold(Verb::Get, Moment::Before)).collect();

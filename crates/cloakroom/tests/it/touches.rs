@@ -122,3 +122,61 @@ async fn a_touch_that_cannot_be_written_signs_nobody_out() {
     let _ = world.validate(&issued.token).await;
     assert_eq!(world.active(&issued.token).await.last_seen_at(), world.clock.now());
 }
+
+#[tokio::test(start_paused = true)]
+async fn while_a_part_of_the_store_is_away_everybody_elses_activity_is_written_and_theirs_waits() {
+    let faults = Arc::new(FaultyStore::new(Arc::new(MemoryStore::default())));
+    let store = Arc::new(CountingStore::new(faults.clone()));
+    let world = World::over(store.clone(), policy());
+    let (away, well) = (world.sign_in("alice").await, world.sign_in("bob").await);
+    with_upkeep(&world, async {
+        // Nothing is written down in between.
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        world.clock.advance(TOUCH);
+        for issued in [&away, &well] {
+            let _ = world.validate(&issued.token).await;
+        }
+        let at = world.clock.now();
+        faults.lose([away.session.digest()]);
+        for _ in 0..3 {
+            world.clock.advance(TOUCH / 2);
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            assert_eq!(world.active(&well.token).await.last_seen_at(), at, "bob is elsewhere");
+        }
+        let _ = world.validate(&well.token).await;
+        let later = world.clock.now();
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        assert_eq!(world.active(&well.token).await.last_seen_at(), later, "and goes on");
+        faults.heal();
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        assert_eq!(world.active(&away.token).await.last_seen_at(), at, "hers was kept");
+        store.take();
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        assert_eq!(store.count(Verb::Touch), 0, "nothing is written for ever");
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_cannot_be_noted_holds_up_nobody_in_the_batches_behind() {
+    let faults = Arc::new(FaultyStore::new(Arc::new(MemoryStore::default())));
+    let world = World::over(faults.clone(), policy());
+    let mut people = Vec::new();
+    for number in 0..1_500 {
+        people.push(world.sign_in(&format!("person-{number}")).await);
+    }
+    with_upkeep(&world, async {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        world.clock.advance(TOUCH);
+        for issued in &people {
+            let _ = world.validate(&issued.token).await;
+        }
+        let (away, well) = people.split_at(600);
+        faults.lose(away.iter().map(|issued| issued.session.digest()));
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        for issued in well {
+            assert_eq!(world.active(&issued.token).await.last_seen_at(), world.clock.now());
+        }
+    })
+    .await;
+}

@@ -3,11 +3,12 @@
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
-use cloakroom_conformance::{Fixtures, Moment, at};
+use cloakroom_conformance::{FaultyStore, Fixtures, Moment, at};
+
 use cloakroom_core::{EndReason, OnLimit, SessionLimit};
 use cloakroom_store::{
-    Entry, Filed, InsertRequest, Inserted, ListFilter, ListQuery, Lookup, RekeyRequest, Rekeyed, Replaced,
-    StateFilter, Store, Touch, Verb,
+    Entry, Filed, InsertRequest, Inserted, ListFilter, ListQuery, Lookup, RekeyRequest, Rekeyed,
+    ReplaceRequest, Replaced, StateFilter, Store, Touch, Verb,
 };
 
 use super::super::home::sealed;
@@ -171,6 +172,55 @@ async fn a_change_that_was_on_its_way_to_the_old_store_when_the_session_left_is_
     late.release();
     assert!(matches!(writing.await.unwrap(), Replaced::Done(_)), "the version means the same in both");
     assert_eq!(value(&live(&*stores.new, alice.digest).await), Some(&b"late"[..]));
+}
+
+#[tokio::test]
+async fn a_change_that_waited_until_the_old_store_had_forgotten_that_the_session_left_is_made_in_the_new_one()
+{
+    let stores = Stores::new();
+    let (hour, day) = (std::time::Duration::from_secs(3_600), std::time::Duration::from_secs(86_400));
+    // Whoever is remembered for a month, and was away for longer than anything is kept that has ended.
+    let alice = Fixtures::new(19).signed_in("alice").with_idle_timeout(30 * day).with_retention(hour);
+    let alice = alice.with_absolute_at(at(0).plus(30 * day));
+    stores.issued(&alice).await;
+    let (node, other) = (stores.moving().await, stores.node());
+    let now = at(0).plus(2 * day);
+    let request =
+        ReplaceRequest { digest: alice.digest, version: alice.live().version, record: &alice.record, now };
+    let late = stores.old.hold(Verb::Rekey, Moment::Before);
+    let waiting = tokio::spawn({
+        let (other, alice) = (Arc::clone(&other), alice.clone());
+        async move {
+            let (version, record) = (alice.live().version, &alice.record);
+            other.replace(ReplaceRequest { digest: alice.digest, version, record, now }).await.unwrap()
+        }
+    });
+    late.reached().await;
+    assert!(matches!(node.replace(request).await.unwrap(), Replaced::Done(_)));
+    let sweep = cloakroom_store::SweepRequest { now, limit: 1_000, lease: std::time::Duration::ZERO };
+    stores.old.sweep(sweep).await.unwrap();
+    late.release();
+    let answer = waiting.await.unwrap();
+    assert!(matches!(answer, Replaced::Conflict(_)), "the other change came first: {answer:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_activity_of_whoever_has_moved_is_noted_also_while_a_part_of_the_old_store_is_away() {
+    let stores = Stores::new();
+    let faulty = Arc::new(FaultyStore::new(stores.old.clone()));
+    let node = MovingStore::new(faulty.clone(), stores.new.clone());
+    assert_eq!(node.begin(at(0)).await.unwrap(), Beginning::Begun { since: at(0) });
+    let mut fixtures = Fixtures::new(20);
+    let (alice, bob) = (fixtures.signed_in("alice"), fixtures.signed_in("bob"));
+    file(&node, &alice).await;
+    stores.issued(&bob).await;
+    faulty.lose([bob.digest]);
+    let touches = [alice.digest, bob.digest].map(|digest| Touch { digest, seen_at: at(15) });
+    let error = node.touch(&touches, at(15)).await.unwrap_err();
+    let noted = error.noted().expect("hers is noted");
+    assert!(error.is_of_a_part() && noted.missed == [bob.digest].into());
+    assert_eq!((noted.report.touched, noted.report.ignored), (1, 0));
+    assert_eq!(live(&*stores.new, alice.digest).await.last_seen_at, at(15));
 }
 
 #[tokio::test]

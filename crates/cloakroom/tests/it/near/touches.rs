@@ -46,3 +46,21 @@ async fn activity_elsewhere_disturbs_no_memory() {
     assert!(matches!(pair.elsewhere.validate(&token).await, Validation::Active(_)));
     assert_eq!(pair.lives(&token).await, (true, 0));
 }
+
+#[tokio::test(start_paused = true)]
+async fn activity_moves_memory_also_where_another_ones_could_not_be_written() {
+    let pair = Pair::trusting().await;
+    let ((away, of_hers), (well, _)) = (pair.warm("alice").await, pair.warm("bob").await);
+    pair.pass(TOUCH).await;
+    pair.faults.lose([of_hers.digest()]);
+    for token in [&away, &well] {
+        let Validation::Active(_) = pair.here.validate(token).await else { panic!("both are active") };
+    }
+    pair.pass(LEASE).await;
+    pair.calls.take();
+    let Validation::Active(session) = pair.here.validate(&well).await else { panic!("he is active") };
+    assert_eq!(session.last_seen_at(), pair.clock.now().minus(LEASE), "it is known");
+    // By what is written down he is there for as long again: memory knows.
+    pair.pass(IDLE - LEASE - MILLI).await;
+    assert_eq!(pair.lives(&well).await, (true, 0));
+}
