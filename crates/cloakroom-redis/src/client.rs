@@ -29,6 +29,27 @@ pub(crate) struct Client {
     replicas: Option<Replicas>,
 }
 
+/// Whoever calls may leave before the deadline. Then somebody who was silent for long enough is found out all the same:
+/// callers who are less patient than the store would otherwise wait for it again and again.
+struct Leaving<'a> {
+    client: &'a Client,
+    progress: &'a Progress,
+}
+
+impl Drop for Leaving<'_> {
+    fn drop(&mut self) {
+        if !self.client.topology.has_parts() {
+            return;
+        }
+        for Waiting { node, lane, connection, asked } in self.progress.stop_waiting() {
+            if asked.is_silent_for(self.client.deadline / 2) {
+                node.link(lane).give_up(&connection);
+                self.client.topology.fell_silent(&node, asked);
+            }
+        }
+    }
+}
+
 /// What came of one attempt.
 enum Attempt {
     Answered(Value, Arc<Node>),
@@ -91,6 +112,7 @@ impl Client {
         progress: &Progress,
         work: impl Future<Output = Result<T, Problem>>,
     ) -> Result<T, StoreError> {
+        let _leaving = Leaving { client: self, progress };
         match tokio::time::timeout_at(until, work).await {
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(problem)) => {
@@ -227,8 +249,9 @@ impl Client {
             }
             Err(error) if is_answer(&error) => Attempt::Failed(link.problem(error)),
             Err(error) => {
+                // Whoever dials next finds out whether anybody is there: it takes no longer than a refusal.
                 link.give_up(&connection);
-                self.topology.fell_silent(&node, asked);
+                self.topology.lost(&node);
                 Attempt::Lost(link.problem(error))
             }
         }

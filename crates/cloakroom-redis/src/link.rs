@@ -1,6 +1,6 @@
 //! One connection to one server, made anew whenever it broke.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -92,6 +92,7 @@ impl Dialer {
             patience: self.patience,
             present: Mutex::default(),
             dialing: tokio::sync::Mutex::default(),
+            failures: AtomicU64::new(0),
         })
     }
 }
@@ -118,6 +119,8 @@ pub(crate) struct Link {
     present: Mutex<Option<Connection>>,
     /// Held by whoever connects, so that an outage is not met by a herd.
     dialing: tokio::sync::Mutex<()>,
+    /// How often nobody was reached.
+    failures: AtomicU64,
 }
 
 impl std::fmt::Debug for Link {
@@ -147,11 +150,18 @@ impl Link {
         if let Some(connection) = self.present() {
             return Ok(connection);
         }
+        let failures = self.failures.load(Ordering::Acquire);
         let _dialing = self.dialing.lock().await;
         if let Some(connection) = self.present() {
             return Ok(connection);
         }
-        let connection = self.dial().await?;
+        if self.failures.load(Ordering::Acquire) != failures {
+            // Whoever dialed meanwhile has found out for all who waited: one after the other would wait too long.
+            return Err(Problem::Away { address: self.address.clone() });
+        }
+        let connection = self.dial().await.inspect_err(|_| {
+            self.failures.fetch_add(1, Ordering::AcqRel);
+        })?;
         *self.slot() = Some(connection.clone());
         Ok(connection)
     }

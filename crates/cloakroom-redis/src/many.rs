@@ -183,7 +183,7 @@ impl Client {
             }
             Err(error) => {
                 link.give_up(&connection);
-                self.topology.fell_silent(node, asked);
+                self.topology.lost(node);
                 if calls.iter().any(|(_, call)| call.script.access == Access::Writes) {
                     return Err(link.problem(error));
                 }

@@ -6,12 +6,13 @@ use std::time::Duration;
 use cloakroom_conformance::{Filing, Fixtures, T0, at};
 use cloakroom_core::{Timestamp, TokenDigest};
 use cloakroom_redis::{RedisOptions, RedisRevocations, RedisStore};
-use cloakroom_servers::{Redis, RedisCluster, Role};
+use cloakroom_servers::{Look, Redis, RedisCluster, Relay, Role, until};
 use cloakroom_store::{
     ErrorKind, Lookup, Place, RevocationList as _, Selector, Store as _, SweepRequest, Touch,
 };
+use futures_util::future::join_all;
 
-use super::{end, eventually, file_all, lasting, open, run};
+use super::{end, eventually, file_all, is_live, lasting, open, run};
 
 /// A Cluster of primaries alone, each of which goes on without the others.
 fn lonely() -> RedisCluster {
@@ -29,6 +30,22 @@ fn primary_of<'a>(cluster: &'a RedisCluster, filing: &Filing) -> &'a Redis {
 
 fn slot_of(cluster: &RedisCluster, filing: &Filing) -> u16 {
     cluster.slot_of(&format!("{{{:02x}}}", filing.id().as_bytes()[0])).unwrap()
+}
+
+/// The only way to a primary that the cluster tells of.
+fn way_to(cluster: &RedisCluster, primary: &Redis) -> Relay {
+    let relay = Relay::to(primary.port()).unwrap();
+    let port = relay.port().to_string();
+    primary.command(&["CONFIG", "SET", "cluster-announce-port", &port]).unwrap();
+    until("the others to know the way", Duration::from_secs(30), || {
+        let knows = |node: &Redis| {
+            node.pid().is_none()
+                || node.command(&["CLUSTER", "SLOTS"]).unwrap().lines().any(|line| line == port)
+        };
+        if cluster.servers().iter().all(knows) { Look::Done(()) } else { Look::NotYet(String::new()) }
+    })
+    .unwrap();
+    relay
 }
 
 /// So many that every primary keeps somebody's session.
@@ -152,5 +169,64 @@ fn a_cluster_can_be_written_to_for_as_long_as_one_primary_answers_and_again_when
         }
         server(first).restart().unwrap();
         eventually("writing", || store.ping()).await;
+    });
+}
+
+#[test]
+fn a_connection_to_one_primary_that_is_cut_costs_no_look_up_and_nobody_is_left_alone_for_it() {
+    let cluster = lonely();
+    run(async {
+        let people = people();
+        let primary = primary_of(&cluster, &people[0]);
+        let (there, _) = of(&cluster, primary, &people);
+        let relay = way_to(&cluster, primary);
+        let store = open(&cluster.url()).await;
+        file_all(&store, &people).await;
+        for round in 0..20 {
+            let accepted = relay.accepted();
+            relay.cut_replies_after(3);
+            let looks = join_all(there.iter().map(|filing| is_live(&store, filing))).await;
+            for look in looks {
+                assert!(look.unwrap(), "round {round}");
+            }
+            assert!(!relay.will_cut() && relay.accepted() > accepted, "it was cut");
+        }
+    });
+}
+
+#[test]
+fn whoever_waits_for_a_connection_that_nobody_gets_is_told_that_a_part_is_away_and_not_one_after_the_other() {
+    let cluster = lonely();
+    run(async {
+        let people = people();
+        let primary = primary_of(&cluster, &people[0]);
+        let (there, _) = of(&cluster, primary, &people);
+        let relay = way_to(&cluster, primary);
+        let store = open(&cluster.url()).await;
+        file_all(&store, &people).await;
+        // The connection is gone, and who dials hears nothing.
+        relay.stall();
+        relay.cut();
+        let looks = join_all(there.iter().cycle().take(16).map(|filing| is_live(&store, filing))).await;
+        for look in looks {
+            let error = look.unwrap_err();
+            assert!(error.is_of_a_part(), "{error:?}");
+        }
+        relay.flow();
+        eventually("looking up", || store.get(there[0].digest, T0)).await;
+    });
+}
+
+#[test]
+fn a_primary_that_hangs_is_found_out_by_callers_who_leave_before_the_deadline() {
+    let cluster = lonely();
+    run(async {
+        let (store, people) = (open(&cluster.url()).await, people());
+        let primary = primary_of(&cluster, &people[0]);
+        primary.pause();
+        let impatient = tokio::time::timeout(Duration::from_millis(1_500), store.get(people[0].digest, T0));
+        impatient.await.unwrap_err();
+        let error = store.get(people[0].digest, T0).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unavailable, "it is known to be away: {error:?}");
     });
 }
