@@ -54,6 +54,13 @@ async fn open_hasty(url: &str) -> RedisStore {
     RedisStore::connect(options).await.unwrap()
 }
 
+/// The same for whoever is always answered in the end, however busy the machine and its disk are.
+async fn open_patient(url: &str) -> RedisStore {
+    let options = RedisOptions::from_url(url).unwrap().with_deadline(PATIENCE);
+    RedisStore::connect(options).await.unwrap()
+}
+
+const PATIENCE: Duration = Duration::from_secs(20);
 const HASTE: Duration = Duration::from_millis(500);
 
 /// Sessions that outlive every test, whatever clock is used.

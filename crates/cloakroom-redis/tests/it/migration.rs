@@ -95,10 +95,11 @@ fn while_a_slot_moves_nobody_is_signed_out_nothing_is_revived_and_nothing_happen
 fn a_slot_that_is_half_way_is_waited_for_within_the_deadline_and_nothing_is_judged_by_half() {
     let cluster = RedisCluster::start().unwrap();
     run(async {
-        let store = super::open_hasty(&cluster.url()).await;
+        let (store, patient) =
+            (super::open_hasty(&cluster.url()).await, super::open_patient(&cluster.url()).await);
         let mut fixtures = Fixtures::new(1);
         let filings: Vec<Filing> = (0..20).map(|_| alice(&mut fixtures)).collect();
-        file_all(&store, &filings).await;
+        file_all(&patient, &filings).await;
         let (slot, to) = target(&cluster, &filings[0]);
         let migration = cluster.begin_migration(slot, to).unwrap();
         let mut strangers = Vec::new();
@@ -119,12 +120,12 @@ fn a_slot_that_is_half_way_is_waited_for_within_the_deadline_and_nothing_is_judg
         assert!(!is_followed(&cluster), "half of a bucket is nothing to judge by");
         migration.finish().unwrap();
         for stranger in &strangers {
-            assert_eq!(store.get(stranger.digest, T0).await.unwrap(), Lookup::Unknown, "it never began");
+            assert_eq!(patient.get(stranger.digest, T0).await.unwrap(), Lookup::Unknown, "it never began");
         }
         for filing in &filings {
-            assert!(is_live(&store, filing).await.unwrap(), "whole again");
+            assert!(is_live(&patient, filing).await.unwrap(), "whole again");
         }
-        assert_eq!(end_one(&store, &filings[0]).await.unwrap().ended.len(), 1);
+        assert_eq!(end_one(&patient, &filings[0]).await.unwrap().ended.len(), 1);
         // Whoever connects now finds the slot where it is.
         assert!(!is_live(&open(&cluster.url()).await, &filings[0]).await.unwrap());
     });

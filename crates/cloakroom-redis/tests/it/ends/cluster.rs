@@ -9,7 +9,7 @@ use cloakroom_store::{ErrorKind, Place, RevocationList};
 
 use super::super::{eventually, run};
 use super::crowd::check_replaced;
-use super::{Copy, open, open_hasty};
+use super::{Copy, open, open_hasty, open_patient};
 
 fn slot(cluster: &RedisCluster) -> u16 {
     cluster.slot_of("{00}").unwrap()
@@ -120,17 +120,18 @@ fn a_slot_that_is_half_way_is_waited_for_within_the_deadline() {
     let cluster = RedisCluster::start().unwrap();
     run(async {
         let (list, mut ends) = (open_hasty(&cluster.url()).await, Ends::new(1));
-        list.add(&ends.some(3)).await.unwrap();
-        let mut copy = Copy::of(&list).await;
+        let patient = open_patient(&cluster.url()).await;
+        patient.add(&ends.some(3)).await.unwrap();
+        let mut copy = Copy::of(&patient).await;
         let migration = cluster.begin_migration(slot(&cluster), another(&cluster)).unwrap();
-        assert!(copy.read(&list).await.unwrap(), "the list is one key: it is still here");
+        assert!(copy.read(&patient).await.unwrap(), "the list is one key: it is still here");
         while migration.move_keys(100).unwrap() > 0 {}
         for place in [copy.place, Place::START] {
             assert_eq!(list.read(place, 10).await.unwrap_err().kind(), ErrorKind::Timeout);
         }
         assert_eq!(list.add(&ends.some(1)).await.unwrap_err().kind(), ErrorKind::Timeout);
         migration.finish().unwrap();
-        assert!(copy.read(&list).await.unwrap());
+        assert!(copy.read(&patient).await.unwrap());
         assert_eq!(copy.known.len(), 3, "nothing was written where it was not any more");
     });
 }

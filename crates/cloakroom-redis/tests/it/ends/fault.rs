@@ -8,7 +8,7 @@ use cloakroom_store::{Applied, ErrorKind, Place, Reading, RevocationList};
 
 use super::super::feed::pipe::Pipe;
 use super::super::{HASTE, eventually, run};
-use super::{Copy, open, open_hasty};
+use super::{Copy, open, open_hasty, open_patient};
 
 fn relay_to(server: &Redis) -> (Relay, String) {
     let relay = Relay::to(server.url().rsplit(':').next().unwrap().parse().unwrap()).unwrap();
@@ -21,8 +21,9 @@ fn a_stopped_server_is_an_error_within_the_deadline_and_heals() {
     let server = Redis::start().unwrap();
     run(async {
         let (list, mut ends) = (open_hasty(&server.url()).await, Ends::new(1));
-        list.add(&ends.some(2)).await.unwrap();
-        let mut copy = Copy::of(&list).await;
+        let patient = open_patient(&server.url()).await;
+        patient.add(&ends.some(2)).await.unwrap();
+        let mut copy = Copy::of(&patient).await;
         server.pause();
         let waited = tokio::time::timeout(HASTE * 2, list.add(&ends.some(1))).await;
         let error = waited.expect("a deadline bounds it").unwrap_err();
@@ -37,8 +38,8 @@ fn a_stopped_server_is_an_error_within_the_deadline_and_heals() {
         server.resume();
         eventually("the list", || list.ping()).await;
         let next = ends.next_entry();
-        list.add(std::slice::from_ref(&next)).await.unwrap();
-        assert!(copy.read(&list).await.unwrap());
+        patient.add(std::slice::from_ref(&next)).await.unwrap();
+        assert!(copy.read(&patient).await.unwrap());
         assert!(matches!(copy.known.len(), 3 | 4), "the one that was in doubt may be there, once");
         assert_eq!(copy.known.last(), Some(&next));
     });
@@ -49,7 +50,8 @@ fn an_answer_cut_in_the_middle_is_an_error_that_admits_what_happened_and_nothing
     let server = Redis::start().unwrap();
     let (relay, url) = relay_to(&server);
     run(async {
-        let (list, direct, mut ends) = (open_hasty(&url).await, open(&server.url()).await, Ends::new(1));
+        let (list, direct) = (open_patient(&url).await, open_patient(&server.url()).await);
+        let (hasty, mut ends) = (open_hasty(&url).await, Ends::new(1));
         direct.add(&ends.some(1)).await.unwrap();
         let mut copy = Copy::of(&direct).await;
         for bytes in [0, 1, 2, 7] {
@@ -73,7 +75,7 @@ fn an_answer_cut_in_the_middle_is_an_error_that_admits_what_happened_and_nothing
         let mut other = Copy::of(&list).await;
         assert_eq!(other.known, copy.known);
         relay.stall();
-        let waited = tokio::time::timeout(HASTE * 2, other.read(&list)).await;
+        let waited = tokio::time::timeout(HASTE * 2, other.read(&hasty)).await;
         assert!(waited.expect("a deadline bounds it").is_err());
         relay.flow();
         eventually("reading", || list.read(Place::START, 1)).await;

@@ -14,11 +14,16 @@ use std::time::Duration;
 use cloakroom_redis::{RedisOptions, RedisRevocations};
 use cloakroom_store::{Place, Reading, RevocationEntry, RevocationList as _, StoreError};
 
-use super::HASTE;
+use super::{HASTE, PATIENCE};
 
 /// The list at `url`.
 async fn open(url: &str) -> RedisRevocations {
     RedisRevocations::connect(RedisOptions::from_url(url).unwrap()).await.unwrap()
+}
+
+/// The same for whoever is always answered in the end, however busy the machine and its disk are.
+async fn open_patient(url: &str) -> RedisRevocations {
+    RedisRevocations::connect(RedisOptions::from_url(url).unwrap().with_deadline(PATIENCE)).await.unwrap()
 }
 
 /// The same with a deadline short enough for a test to wait for.

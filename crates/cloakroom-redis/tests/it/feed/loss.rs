@@ -6,7 +6,7 @@ use cloakroom_conformance::{Filing, Fixtures, Seeded};
 use cloakroom_servers::{Redis, Relay};
 use cloakroom_store::{ErrorKind, Feed, Parts};
 
-use super::super::{HASTE, alice, end_one, file_all, is_live, open, open_hasty, run};
+use super::super::{HASTE, alice, end_one, eventually, file_all, is_live, open, open_hasty, run};
 use super::pipe::Pipe;
 use super::{Enders, eventually_proven, eventually_told, watched, watched_by};
 
@@ -89,8 +89,8 @@ fn nothing_is_proven_while_a_server_hangs_and_a_line_that_hangs_is_given_up() {
             eventually_proven(&**feed, Parts::ALL).await;
             let filing = alice(&mut fixtures);
             file_all(&writer, std::slice::from_ref(&filing)).await;
-            assert!(is_live(store, &filing).await.unwrap());
-            feed.prove().await.unwrap();
+            assert!(eventually("looking up", || is_live(store, &filing)).await);
+            eventually_proven(&**feed, Parts::ALL).await;
             recorder.clear();
             match number {
                 0 => server.pause(),
