@@ -31,6 +31,10 @@ impl UnlistedStore {
         claims
     }
 
+    fn is_in_parts(&self) -> bool {
+        self.inner.has_parts()
+    }
+
     fn around<'a, T: Send + Unpin + 'a>(
         &'a self,
         verb: Verb,
