@@ -15,7 +15,7 @@ local function tend_live(index, member)
         if at then
             buried[#buried + 1] = bury(session, at, reason)
         else
-            mended = mended + call('ZADD', due_index(), 0, session.due_at .. 's' .. session.trace)
+            call('ZADD', due_index(), 0, session.due_at .. 's' .. session.trace)
         end
         return
     elseif not session and entry then
@@ -28,7 +28,7 @@ local function tend_live(index, member)
             removed = removed + 1
         end
     end
-    mended = mended + call('ZREM', index, member)
+    call('ZREM', index, member)
 end
 
 -- The same for a place of the index of ended ones.
@@ -38,9 +38,9 @@ local function tend_ended(index, place)
     local record = entry and #entry == 62 and call('GET', key('record', sub(entry, 1, 46)))
     if record and is_tombstone_at(record, place) then
         local trace = trace_of_ended(place, principal_of_tombstone(record))
-        mended = mended + call('ZADD', due_index(), 0, sub(entry, 55, 62) .. 't' .. trace)
+        call('ZADD', due_index(), 0, sub(entry, 55, 62) .. 't' .. trace)
     else
-        mended = mended + call('ZREM', index, place)
+        call('ZREM', index, place)
     end
 end
 
@@ -52,7 +52,7 @@ local function tend_due(index, due)
     local session, entry = by_id(id)
     if entry and sub(entry, 55, 62) ~= due_at then
         -- Another place is about it.
-        mended = mended + call('ZREM', index, due)
+        call('ZREM', index, due)
         return
     end
     if kind == 's' and session and session.trace == trace and is_of(epoch, session) then
@@ -60,25 +60,23 @@ local function tend_due(index, due)
         if at then
             buried[#buried + 1] = bury(session, at, reason)
         else
-            mended = mended + call('ZADD', live_index(session.generation), 0, session.kind .. place)
+            call('ZADD', live_index(session.generation), 0, session.kind .. place)
         end
         return
     end
     local record = kind == 't' and entry and call('GET', key('record', sub(entry, 1, 46)))
     if record and is_tombstone_at(record, place) then
-        mended = mended + call('ZADD', ended_index(), 0, place)
+        call('ZADD', ended_index(), 0, place)
         return
     end
     forget(due_at, kind, trace)
     discard(id, entry)
     announce(part_of(id))
-    mended = mended + 1
 end
 
--- Walks what is left of the round through whichever index knows more than the other; whether to go on at once: where nothing
--- was mended, the next round is soon enough.
+-- Walks what is left of the round through whichever index knows more than the other; whether to go on at once. A stretch that
+-- is all right is no reason to wait: what is not may come behind it.
 local function mend()
-    mended = 0
     local surplus = astray(epoch)
     if surplus == 0 then
         return false
@@ -111,5 +109,5 @@ local function mend()
         return false
     end
     call('SET', name, reached, 'PX', SLACK)
-    return mended > 0
+    return true
 end

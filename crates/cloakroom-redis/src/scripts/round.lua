@@ -16,5 +16,5 @@ if lease_until ~= '' then
 end
 
 local epoch = read_epoch()
--- What a round comes to: what was removed, whom it buried, and how many places of the indexes it put right.
-local removed, buried, mended = 0, {}, 0
+-- What a round comes to: what was removed, and whom it buried.
+local removed, buried = 0, {}

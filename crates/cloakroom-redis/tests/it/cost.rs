@@ -117,7 +117,8 @@ async fn count_each(store: &RedisStore, overheard: &mut [Overheard], all: usize)
             About::Beside => return,
             About::Principal => 1..=1,
             About::Everything => all..=all,
-            About::Servers => servers..=servers,
+            // The first answer counts: what is on its way to the others may arrive later.
+            About::Servers => 1..=servers,
             About::Listing => all..=all + all / 16,
             About::Sweeping if all == 1 => 1..=1,
             About::Sweeping => all..=all + 1 + 100,
