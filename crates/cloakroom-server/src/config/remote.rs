@@ -1,5 +1,6 @@
 //! Addresses of stores on servers. They may hold passwords.
 
+use std::collections::HashSet;
 use std::fmt;
 
 use super::store_url::StoreUrlError;
@@ -115,7 +116,14 @@ impl RemoteUrl {
             )))]
             _ => Ok(()),
         };
-        read.map(|()| Self { kind, text: text.to_owned() })
+        read?;
+        match named_twice(text) {
+            None => Ok(Self { kind, text: text.to_owned() }),
+            Some(name) => Err(StoreUrlError {
+                cause: format!("says `{name}` more than once"),
+                remedy: "leave one of them".to_owned(),
+            }),
+        }
     }
 
     /// What kind of store it is.
@@ -129,6 +137,17 @@ impl RemoteUrl {
     pub fn expose(&self) -> &str {
         &self.text
     }
+}
+
+/// The first option that an address has twice: whoever wrote it meant one of them, and nobody knows which.
+fn named_twice(url: &str) -> Option<&str> {
+    let place = url.rsplit_once('@').map_or(url, |(_, place)| place);
+    let (_, query) = place.split_once('?')?;
+    let mut names = HashSet::new();
+    query
+        .split('&')
+        .map(|pair| pair.split_once('=').map_or(pair, |(name, _)| name))
+        .find(|name| !names.insert(*name))
 }
 
 /// What a store says of an address is told as it is: it never repeats a password.
@@ -217,6 +236,21 @@ mod tests {
                 assert_eq!(StoreKind::of_scheme(scheme), kind, "{scheme}");
             }
         }
+    }
+
+    #[test]
+    fn an_address_that_says_something_twice_is_refused() {
+        for (url, twice) in [
+            ("redis://h?prefix=a&prefix=b", Some("prefix")),
+            ("postgres://u:p?a=1&a=2@h/db?schema=a&deadline=2s&schema=a", Some("schema")),
+            ("postgres://u:p?a=1&a=2@h/db?schema=a&deadline=2s", None),
+            ("memcached://h?prefix=a=a", None),
+            ("redis://h", None),
+        ] {
+            assert_eq!(named_twice(url), twice, "{url}");
+        }
+        let error = RemoteUrl::parse(StoreKind::Redis, "redis://h?prefix=a&prefix=b").unwrap_err();
+        assert!(error.to_string().contains("`prefix` more than once"), "{error}");
     }
 
     #[test]
