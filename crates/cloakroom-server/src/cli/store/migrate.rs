@@ -9,10 +9,10 @@ use cloakroom_core::Timestamp;
 use cloakroom_store::{Counts, ExportCursor, ExportQuery, Store};
 use serde_json::json;
 
-use super::patience::{patiently, told};
+use super::patience::patiently;
 use super::progress::{BookmarkFile, ProgressLine};
 use crate::cli::output::counted;
-use crate::cli::{CliError, ExitCode, GlobalArgs, Host};
+use crate::cli::{CliError, ExitCode, GlobalArgs, Host, with_sources};
 use crate::config::{Config, StoreUrl, format_duration};
 use crate::stores;
 
@@ -185,7 +185,7 @@ impl Mover<'_, '_> {
         match store.count(self.host.clock.now()).await {
             Ok(counts) => Ok(Some(counts)),
             Err(error) => {
-                writeln!(self.host.stderr, "note: {}; going on without", told(&error))?;
+                writeln!(self.host.stderr, "note: {}; going on without", with_sources(&error))?;
                 Ok(None)
             }
         }

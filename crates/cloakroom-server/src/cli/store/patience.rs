@@ -6,7 +6,7 @@ use std::time::Duration;
 use cloakroom::Clock;
 use cloakroom_store::StoreError;
 
-use crate::cli::CliError;
+use crate::cli::{CliError, with_sources};
 use crate::stores;
 
 /// What `ask` answers; asked again for half a minute while the store cannot be reached or does not answer in time.
@@ -26,14 +26,9 @@ pub(super) async fn patiently<T>(
         if !stores::may_come_up(&error) || now.saturating_sub(since) >= PATIENCE {
             return Err(error.into());
         }
-        writeln!(stderr, "note: {}; trying again", told(&error))?;
+        writeln!(stderr, "note: {}; trying again", with_sources(&error))?;
         tokio::time::sleep(PAUSE).await;
     }
-}
-
-/// An error and what it stems from.
-pub(super) fn told(error: &StoreError) -> String {
-    crate::cli::with_sources(error)
 }
 
 const PATIENCE: Duration = Duration::from_secs(30);
