@@ -252,6 +252,25 @@ pub async fn weaknesses(url: &StoreUrl) -> Result<Vec<Weakness>, StoreError> {
     }
 }
 
+/// Whether the user that this address names may remove what is over, as sweeps do; `None` where a store knows no such rights, or
+/// cannot tell.
+///
+/// # Errors
+/// [`StoreError`] where it cannot be reached.
+pub async fn may_remove(url: &StoreUrl) -> Result<Option<bool>, StoreError> {
+    match url {
+        #[cfg(feature = "postgres")]
+        StoreUrl::Remote(url) if url.kind() == StoreKind::Postgres => {
+            Ok(Some(postgres(url).await?.facts().await?.may_remove))
+        }
+        #[cfg(feature = "mysql")]
+        StoreUrl::Remote(url) if url.kind() == StoreKind::Mysql => {
+            Ok(Some(mysql(url).await?.facts().await?.may_remove))
+        }
+        _ => Ok(None),
+    }
+}
+
 /// Whether trying again to open a store may help: it could not be reached, or did not answer, and nobody has to correct
 /// anything first.
 #[must_use]

@@ -154,6 +154,91 @@ fn a_move_to_a_store_that_cannot_count_comes_to_its_end() {
     assert!(!desk.path("cloakroom-data/store-migration.json").exists(), "nothing is left behind");
 }
 
+/// What a user of a server may not do, as the server's operator says it.
+struct Restricted {
+    /// The address of somebody who may do everything.
+    owner: String,
+    user: String,
+}
+
+fn who_may_not_delete(postgres: &Postgres, mariadb: &Mariadb) -> [Restricted; 2] {
+    let in_postgres = postgres.database("kept").unwrap();
+    let in_mariadb = mariadb.database("kept").unwrap();
+    [in_postgres, in_mariadb].map(|owner| Restricted { user: owner.replace("cloakroom@", "web@"), owner })
+}
+
+#[test]
+fn a_user_who_may_not_remove_what_is_over_is_found_by_check_and_by_doctor() {
+    let (postgres, mariadb) = (Postgres::start().unwrap(), Mariadb::start().unwrap());
+    let desk = Desk::new();
+    let stores = who_may_not_delete(&postgres, &mariadb);
+    for store in &stores {
+        checks_out(&desk, &store.owner);
+    }
+    let grants = "CREATE ROLE web LOGIN; GRANT USAGE ON SCHEMA cloakroom TO web;
+        GRANT SELECT, INSERT, UPDATE ON ALL TABLES IN SCHEMA cloakroom TO web;";
+    postgres.sql("kept", grants).unwrap();
+    let grants = "CREATE USER 'web'@'%' IDENTIFIED BY '';
+        GRANT SELECT, INSERT, UPDATE, EXECUTE ON kept.* TO 'web'@'%';";
+    mariadb.sql("mysql", grants).unwrap();
+    for Restricted { owner, user } in &stores {
+        let run = desk.run(&["store", "check", user]);
+        assert_eq!(run.code, Some(1), "{run:?}");
+        assert!(
+            run.stderr.contains("wrong: sweep may remove what is over: its user may not DELETE"),
+            "{run:?}"
+        );
+        assert!(run.stdout.contains("WRONG"), "{run:?}");
+        let doctor = desk.run(&["doctor", "--store", user]);
+        assert!(doctor.stdout.contains("may not DELETE"), "{doctor:?}");
+        assert!(!desk.run(&["doctor", "--store", owner]).stdout.contains("may not DELETE"), "{owner}");
+    }
+    // Where somebody is granted what is missing, nothing is wrong.
+    postgres.sql("kept", "GRANT DELETE ON ALL TABLES IN SCHEMA cloakroom TO web;").unwrap();
+    mariadb.sql("mysql", "GRANT DELETE ON kept.* TO 'web'@'%';").unwrap();
+    for store in &stores {
+        checks_out(&desk, &store.user);
+    }
+}
+
+/// Nobody has broken a rule who was not there to keep it.
+#[test]
+fn a_server_that_cannot_be_reached_breaks_no_rule() {
+    let (up, down) = (Memcached::start().unwrap(), Memcached::start().unwrap());
+    let desk = Desk::new();
+    let url = format!("memcached://{},{}", up.address(), down.address());
+    down.kill();
+    // Whether the sessions of a check fall to the one that is away is drawn anew each time.
+    let met = (0..40).map(|_| desk.run(&["store", "check", &url])).find(|run| run.code != Some(0));
+    let run = met.expect("one of two servers is away");
+    assert!(!format!("{}{}", run.stdout, run.stderr).to_lowercase().contains("wrong"), "{run:?}");
+    assert!(run.stderr.contains("no answer: ") && run.stderr.contains("cannot reach memcached"), "{run:?}");
+}
+
+/// Nobody has swept the old store since a day after people signed out.
+#[test]
+fn a_move_to_memcached_leaves_what_is_beyond_its_retention_and_comes_to_its_end() {
+    let memcached = Memcached::start().unwrap();
+    let desk = Desk::new();
+    let days_ago = SystemClock::default().now().minus(Duration::from_secs(3 * 86_400));
+    let store = SqliteStore::open(SqliteOptions::new(desk.path("first.db"))).unwrap();
+    let before = Sessions::builder(store).clock(ManualClock::at(days_ago)).build().unwrap();
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(async {
+        let alice = sign_in(&before, "alice").await;
+        let her = cloakroom::Selector::One(alice.session.id());
+        before.revoke(&her, cloakroom::Revocation::by_system(cloakroom::EndReason::SignedOut)).await.unwrap();
+        sign_in(&before, "bob").await;
+    });
+    drop(before);
+    let url = memcached.url();
+    let run = desk.run(&["store", "migrate", "--from", "sqlite:first.db", "--to", &url, "--json"]);
+    assert_eq!(run.code, Some(0), "{run:?}");
+    let report = run.json();
+    assert_eq!(report["verified"], true, "{report:#}");
+    assert_eq!(report["moved"]["tombstones"], 0, "{report:#}");
+}
+
 #[test]
 fn a_store_that_is_down_is_an_error_with_cause_and_remedy_and_without_its_password() {
     let redis = Redis::start().unwrap();

@@ -3,13 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use cloakroom::{Clock, EndReason, Timestamp};
+use cloakroom::{EndReason, Timestamp};
 use cloakroom_core::{Route, SessionId};
 use cloakroom_store::{Place, Reading, RevocationEntry, RevocationList, Scope, StoreError, Verb};
 use serde_json::json;
 
-use super::finding::Finding;
-use crate::cli::output::{counted, table};
+use super::finding::{Finding, Findings};
+use crate::cli::output::table;
 use crate::cli::{CliError, GlobalArgs, Host};
 use crate::config::{Config, StoreUrl};
 use crate::lists;
@@ -27,23 +27,19 @@ pub(super) async fn run(
     };
     let list = Box::pin(lists::open(place, config)).await?;
     Box::pin(lists::begin(&*list, host.clock.now(), config)).await?;
-    let mut trial = Trial { list: &*list, clock: Arc::clone(&host.clock), findings: Vec::new() };
+    let mut trial =
+        Trial { list: &*list, now: host.clock.now(), findings: Findings::new(Arc::clone(&host.clock)) };
     let tried = trial.run(entry(host)?).await;
     let findings = trial.findings;
     write(url, &*list, &findings, global, host)?;
     tried?;
-    let broken = findings.iter().filter(|finding| finding.wrong.is_some()).count();
-    if broken == 0 {
-        return Ok(());
-    }
-    let rules = counted(u64::try_from(broken).unwrap_or(u64::MAX), "rule");
-    Err(CliError::failed(format!("the list breaks {rules}"), "do not keep ends in it; see above"))
+    findings.verdict("list", "do not keep ends in it; see above")
 }
 
 struct Trial<'a> {
     list: &'a dyn RevocationList,
-    clock: Arc<dyn Clock>,
-    findings: Vec<Finding>,
+    now: Timestamp,
+    findings: Findings,
 }
 
 impl Trial<'_> {
@@ -62,7 +58,8 @@ impl Trial<'_> {
         let foreign = Place { nonce: after.nonce ^ 1, ..after };
         let is_lost = |reading: &Reading| *reading == Reading::Lost;
         self.rule(Verb::Watch, "knows a place that is none of its own", list.read(foreign, PAGE), is_lost)
-            .await
+            .await?;
+        self.rule(Verb::Sweep, "removes what is over", list.prune(self.now, 1), |_| true).await
     }
 
     /// The newest entry's place.
@@ -90,9 +87,7 @@ impl Trial<'_> {
         answer: impl Future<Output = Result<T, StoreError>>,
         is_right: impl FnOnce(&T) -> bool,
     ) -> Result<(), StoreError> {
-        let (finding, go_on) = Finding::of(&*self.clock, verb, rule, answer, is_right).await;
-        self.findings.push(finding);
-        go_on
+        self.findings.rule(verb, rule, answer, is_right).await
     }
 }
 
@@ -118,7 +113,7 @@ fn entry(host: &Host<'_>) -> Result<RevocationEntry, CliError> {
 fn write(
     url: &StoreUrl,
     list: &dyn RevocationList,
-    findings: &[Finding],
+    findings: &Findings,
     global: &GlobalArgs,
     host: &mut Host<'_>,
 ) -> Result<(), CliError> {
@@ -129,10 +124,8 @@ fn write(
     }];
     sentences.push(if standing.shared { "Servers may share it." } else { "It serves one server alone." });
     if global.json {
-        let checks: Vec<_> = findings.iter().map(|f| {
-            json!({ "verb": f.verb.as_str(), "rule": f.rule, "ok": f.wrong.is_none(), "answer": f.wrong, "milliseconds": millis(f.took) })
-        }).collect();
-        let report = json!({ "store": url.to_string(), "capabilities": sentences, "checks": checks });
+        let report =
+            json!({ "store": url.to_string(), "capabilities": sentences, "checks": findings.json() });
         writeln!(host.stdout, "{report:#}")?;
         return Ok(());
     }
@@ -140,24 +133,13 @@ fn write(
     for sentence in sentences {
         writeln!(host.stdout, "  {sentence}")?;
     }
-    let rows: Vec<[String; 4]> = findings.iter().map(row).collect();
+    let rows: Vec<[String; 4]> = findings.all.iter().map(row).collect();
     write!(host.stdout, "\n{}", table(["", "VERB", "RULE", "TIME"], &rows))?;
-    for finding in findings {
-        if let Some(wrong) = &finding.wrong {
-            writeln!(host.stderr, "wrong: {} {}: {wrong}", finding.verb, finding.rule)?;
-        }
-    }
-    Ok(())
+    findings.tell(host)
 }
 
 fn row(finding: &Finding) -> [String; 4] {
-    let mark = if finding.wrong.is_none() { "ok" } else { "WRONG" };
-    let time = format!("{:.2} ms", millis(finding.took));
-    [mark.to_owned(), finding.verb.to_string(), finding.rule.to_owned(), time]
-}
-
-fn millis(took: Duration) -> f64 {
-    took.as_secs_f64() * 1_000.0
+    [finding.mark(), finding.verb.to_string(), finding.rule.to_owned(), finding.time()]
 }
 
 const NONCE: usize = 8;
