@@ -44,7 +44,7 @@ pub(super) async fn run(
             finding.took = finding.took.min(before.took);
         }
     }
-    if outcome.is_ok() && stores::may_remove(url).await? == Some(false) {
+    if outcome.is_ok() && Box::pin(stores::may_remove(url)).await? == Some(false) {
         findings.all.push(Finding::broken(Verb::Sweep, "may remove what is over", MAY_NOT_REMOVE));
     }
     let report =
