@@ -150,7 +150,8 @@ impl Crowd {
 
     /// Nobody was let in beyond the limit; where it ends nobody, everybody who was let in still is.
     async fn check(&self, visit: Visit<'_>, seed: u64) {
-        for filing in self.out.lock().clone() {
+        let out = self.out.lock().clone();
+        for filing in out {
             let answer = visit.store.get(filing.digest, visit.now).await.unwrap();
             assert!(!matches!(answer, Lookup::Live(_)), "seed {seed}: {} is not signed out", self.name);
         }
@@ -214,7 +215,7 @@ impl World {
         let faults = [Fault::Delay, Fault::Delay, Fault::Delay, Fault::FailBefore, Fault::FailAfterApply];
         let faulty = |inner, seed| Arc::new(FaultyStore::seeded(inner, seed, &faults, 350));
         let mut new: Arc<dyn Store> = Arc::new(MemoryStore::default());
-        if seed % 3_000 == 0 {
+        if seed.is_multiple_of(3_000) {
             new = Arc::new(UnlistedStore::new(new));
         }
         let crowds = [
@@ -310,7 +311,8 @@ impl World {
         for crowd in &self.crowds {
             crowd.check(visit, seed).await;
         }
-        for filing in self.silent.lock().clone() {
+        let silent = self.silent.lock().clone();
+        for filing in silent {
             let answer = store.get(filing.digest, visit.now.plus(SHORT)).await.unwrap();
             assert!(!matches!(answer, Lookup::Live(_)), "seed {seed}: silence did not end a session");
         }
