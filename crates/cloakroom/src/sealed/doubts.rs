@@ -1,6 +1,6 @@
 //! Who came first of several that exchange one token, where that cannot be told at once.
 
-use cloakroom_core::Timestamp;
+use cloakroom_core::{EndReason, Timestamp};
 use cloakroom_store::{RevocationEntry, Scope, SealedContents, StoreError};
 
 use super::mirror::Covered;
@@ -35,6 +35,17 @@ pub(crate) struct Doubt {
     new: CoreName,
     /// By which the successor is over, if another came first.
     undoing: RevocationEntry,
+    /// By which the session is over, if the successor was exchanged meanwhile: nobody knows by whom, nor for what.
+    ending: RevocationEntry,
+}
+
+/// What is to be done where another came first.
+enum Remedy<'a> {
+    /// Nothing: it is over.
+    None,
+    /// What was done is on its way.
+    Coming,
+    Write(&'a RevocationEntry),
 }
 
 /// What has become of a doubt.
@@ -64,8 +75,12 @@ impl Exchange<'_> {
     pub(super) fn leave_in_doubt(self, seals: &Seals, mirror: &Mirror, now: Timestamp) {
         let Self { entry, old, contents, new } = self;
         let scope = Scope::Token { session: contents.record.id, core: new };
-        if let Ok(undoing) = seals.entry_of_copies(mirror, contents, scope, now) {
-            mirror.doubt(Doubt { entry, old, contents: contents.clone(), new, undoing });
+        let session = Scope::Session(contents.record.id);
+        let undoing = seals.entry_of_copies(mirror, contents, scope, now);
+        if let (Ok(undoing), Ok(ending)) = (undoing, seals.entry_of_copies(mirror, contents, session, now)) {
+            let (until, reason) = (contents.record.lifetime.absolute_expires_at, EndReason::Compromised);
+            let ending = RevocationEntry { until, reason, ..ending };
+            mirror.doubt(Doubt { entry, old, contents: contents.clone(), new, undoing, ending });
         }
     }
 }
@@ -81,9 +96,17 @@ impl Doubt {
         }
     }
 
-    /// Whether its successor is over.
-    fn is_undone(&self, mirror: &Mirror) -> bool {
-        mirror.covers(&Claim { contents: &self.contents, core: self.new }).is_some()
+    /// What ends the successor. One that was exchanged in its turn, before this came, lives on in another.
+    fn remedy(&self, mirror: &Mirror) -> Remedy<'_> {
+        match mirror.covers(&Claim { contents: &self.contents, core: self.new }) {
+            None => Remedy::Write(&self.undoing),
+            Some(Covered::Ended(_)) => Remedy::None,
+            Some(Covered::Retired(_)) if mirror.exchanged_before(&self.undoing).is_some() => {
+                Remedy::Write(&self.ending)
+            }
+            Some(Covered::Retired(_)) if mirror.is_due(&self.undoing) => Remedy::Coming,
+            Some(Covered::Retired(_)) => Remedy::None,
+        }
     }
 }
 
@@ -105,13 +128,16 @@ impl Mirror {
         self.doubts().lock().retain(|doubt| match doubt.turned(self) {
             Turned::Open => true,
             Turned::Won => false,
-            Turned::Lost if doubt.is_undone(self) => false,
-            Turned::Lost => {
-                if against.len() < UNDONE_AT_ONCE {
-                    against.push(doubt.undoing.clone());
+            Turned::Lost => match doubt.remedy(self) {
+                Remedy::None => false,
+                Remedy::Coming => true,
+                Remedy::Write(entry) => {
+                    if against.len() < UNDONE_AT_ONCE {
+                        against.push(entry.clone());
+                    }
+                    true
                 }
-                true
-            }
+            },
         });
         if against.is_empty() { Ok(()) } else { self.write(&against).await }
     }

@@ -1,6 +1,7 @@
 //! Sessions that travel in their tokens, and the list that ends them.
 
 mod bounds;
+mod doubts;
 mod histories;
 mod keys;
 mod life;
