@@ -42,7 +42,7 @@ pub const PRUNED: &str = "audit_pruned";
 pub const PRUNED_EARLY: &str = "audit_pruned_early";
 
 /// Every name of the log.
-pub const ALL: [&str; 35] = [
+pub const ALL: [&str; 36] = [
     SIGN_IN_SUCCESS,
     SIGN_IN_FAIL,
     SIGN_IN_FAIL_MAX,
@@ -65,6 +65,7 @@ pub const ALL: [&str; 35] = [
     "session_logout",
     "session_revoked",
     "session_use_after_expire",
+    "session_old_state",
     "session_unknown_token",
     "session_unreadable_record",
     "session_store_failed",
@@ -139,6 +140,7 @@ pub fn severity(event: &str) -> Severity {
         | "session_expired"
         | "session_logout"
         | "session_revoked"
+        | "session_old_state"
         | "session_resurrection_blocked"
         | PRUNED => Severity::Info,
         _ => Severity::Warn,
@@ -158,10 +160,11 @@ pub fn is_repetitive(event: &str) -> bool {
     event == SENSITIVE_READ
 }
 
-const NOISE: [&str; 12] = [
+const NOISE: [&str; 13] = [
     "session_unknown_token",
     "session_use_after_expire",
     "authn_token_reuse",
+    "session_old_state",
     "session_unreadable_record",
     "session_store_failed",
     "malicious_extraneous",
@@ -181,6 +184,23 @@ mod tests {
     use cloakroom_core::EndReason;
 
     use super::*;
+
+    /// Kinds of events, but for ends.
+    const KINDS: [EventKind; 13] = [
+        EventKind::Issued,
+        EventKind::Rotated,
+        EventKind::Reauthenticated,
+        EventKind::RetiredTokenUsed,
+        EventKind::OldStateUsed,
+        EventKind::UnknownToken,
+        EventKind::LimitReached,
+        EventKind::UnreadableRecord,
+        EventKind::StoreFailed,
+        EventKind::ResurrectionBlocked,
+        EventKind::ConflictingTokens,
+        EventKind::TokenInUrl,
+        EventKind::CrossSiteBlocked,
+    ];
 
     /// Every name of the log, with its severity: in OWASP's logging vocabulary where that has one (its table is the first
     /// part), else in its manner.
@@ -216,6 +236,7 @@ mod tests {
             (SIGN_IN_UNAVAILABLE, Warn),
             ("session_reauthenticated", Info),
             ("session_revoked", Info),
+            ("session_old_state", Info),
             ("session_unknown_token", Warn),
             ("session_unreadable_record", Warn),
             ("session_store_failed", Warn),
@@ -231,24 +252,10 @@ mod tests {
             assert_eq!(severity(name), *expected, "{name}");
         }
         assert_eq!(ALL.into_iter().collect::<BTreeSet<_>>(), table.keys().copied().collect());
-        let kinds = [
-            EventKind::Issued,
-            EventKind::Rotated,
-            EventKind::Reauthenticated,
-            EventKind::RetiredTokenUsed,
-            EventKind::UnknownToken,
-            EventKind::LimitReached,
-            EventKind::UnreadableRecord,
-            EventKind::StoreFailed,
-            EventKind::ResurrectionBlocked,
-            EventKind::ConflictingTokens,
-            EventKind::TokenInUrl,
-            EventKind::CrossSiteBlocked,
-        ];
         let ends = EndReason::ALL
             .into_iter()
             .flat_map(|reason| [EventKind::Ended(reason), EventKind::UsedAfterEnd(reason)]);
-        for kind in kinds.into_iter().chain(ends) {
+        for kind in KINDS.into_iter().chain(ends) {
             assert!(table.contains_key(kind.name()), "{} is not in the table", kind.name());
         }
         for noise in NOISE {

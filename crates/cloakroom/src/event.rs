@@ -90,6 +90,9 @@ pub enum EventKind {
     UsedAfterEnd(EndReason),
     /// A token was used that had been exchanged for another.
     RetiredTokenUsed,
+    /// A [sealed](crate::Sessions::sealed) token was used that holds a state from before a change, where those are refused
+    /// ([`Replay::Changes`](crate::Replay::Changes)): an answer was lost, a request was on its way, or a copy was put back.
+    OldStateUsed,
     /// A well-formed token was used that names nothing.
     UnknownToken,
     /// A sign-in was refused since the principal has as many sessions as allowed.
@@ -121,6 +124,7 @@ impl EventKind {
             Self::Ended(_) => "session_revoked",
             Self::UsedAfterEnd(_) => "session_use_after_expire",
             Self::RetiredTokenUsed => "authn_token_reuse",
+            Self::OldStateUsed => "session_old_state",
             Self::UnknownToken => "session_unknown_token",
             Self::LimitReached => "excess_sessions_exceeded",
             Self::UnreadableRecord => "session_unreadable_record",

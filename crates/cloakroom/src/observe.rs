@@ -198,6 +198,9 @@ impl Metrics {
                 self.unknown_tokens.increment(1);
                 tracing::debug!(event = name, "a token that names nothing was used");
             }
+            EventKind::OldStateUsed => {
+                tracing::debug!(event = name, %session, "a state of a session was presented that a change has replaced");
+            }
             EventKind::ResurrectionBlocked => {
                 self.resurrections_blocked.increment(1);
                 tracing::info!(event = name, %session, %principal, "a change of an ended session was refused");

@@ -77,6 +77,11 @@ impl Renewal {
         Self { roles: Some(roles), ..self }
     }
 
+    /// Whether identity was proven.
+    pub(crate) fn is_proof(&self) -> bool {
+        self.proof.is_some()
+    }
+
     pub(crate) fn apply(
         &mut self,
         record: &mut SessionRecord,

@@ -37,6 +37,25 @@ pub(super) struct Plan {
     pub(super) widened: Option<PrincipalId>,
 }
 
+/// How a token is exchanged for another.
+#[derive(Debug)]
+pub(super) enum Exchanged {
+    /// The old one is over by an entry about this, in this room; what follows has this version.
+    Written { scope: Scope, version: Version, rooms: Vec<Room> },
+    /// Nothing is written down, and nobody is signed in: copies of the old one are left to time.
+    LeftToTime(Version),
+    /// There is no room, and identity was proven: what it holds is new, and the token stays.
+    Kept(Version),
+}
+
+impl Exchanged {
+    pub(super) const fn version(&self) -> Version {
+        match self {
+            Self::Written { version, .. } | Self::LeftToTime(version) | Self::Kept(version) => *version,
+        }
+    }
+}
+
 impl Cause {
     /// For whom something ends that `actor` ends for this reason.
     pub(super) fn of(actor: &Actor, reason: EndReason) -> Option<Self> {
@@ -143,38 +162,66 @@ impl Seals {
         Ok(Plan { entries, room: Some(room), widened: Some(principal.clone()) })
     }
 
-    /// How a token of `old` is exchanged for another, under which version, and the room that this takes.
+    /// How a token of `old` is exchanged for another, and the room that this takes.
     ///
     /// The first few exchanges are of the token alone, each an entry in every node's memory. Further ones are a floor below which no
     /// state counts any more, however many there are: it lies above whatever a copy of the old token may have been changed into.
     ///
     /// # Errors
-    /// [`ErrorKind::Full`] where one principal, or strangers together, exchange so many tokens that the list would be theirs.
+    /// [`ErrorKind::Full`] where one principal exchanges so many tokens that the list would be theirs; with how long to wait.
     pub(super) fn exchange_of(
         &self,
         mirror: &Mirror,
         old: &SealedContents,
         core: CoreName,
+        why: Kind,
         now: Timestamp,
-    ) -> Result<(Scope, Version, Room), StoreError> {
+    ) -> Result<Exchanged, StoreError> {
         let session = old.record.id;
-        let room = self.room_for_copies(mirror, old, Kind::Exchange, now)?;
+        let room = match self.room_for_copies(mirror, old, why, now) {
+            Ok(room) => room,
+            Err(error) => return Self::exchange_without_room(mirror, old, why, error),
+        };
         let has_ample = || old.record.principal.is_none() || room.number <= PRINCIPAL_EXCHANGES_APART;
         let is_crowded =
             || mirror.entries() >= ENTRIES_MAX || mirror.exchanges_of(session) >= EXCHANGES_APART;
         let next = old.version.next();
         if era(next) == era(old.version) && has_ample() && !is_crowded() {
-            return Ok((Scope::Token { session, core }, next, room));
+            let scope = Scope::Token { session, core };
+            return Ok(Exchanged::Written { scope, version: next, rooms: vec![room] });
         }
-        let version = Version::from_u64((era(old.version) + 1) << ERA_BITS);
-        Ok((Scope::Floor { session, version }, version, room))
+        match self.room_for_floor(mirror, old, now) {
+            Ok(floor) => {
+                let version = Version::from_u64((era(old.version) + 1) << ERA_BITS);
+                let rooms = floor.into_iter().chain([room]).collect();
+                Ok(Exchanged::Written { scope: Scope::Floor { session, version }, version, rooms })
+            }
+            Err(error) => Self::exchange_without_room(mirror, old, why, error),
+        }
+    }
+
+    /// How a token is exchanged where nothing can be written down of it.
+    fn exchange_without_room(
+        mirror: &Mirror,
+        old: &SealedContents,
+        why: Kind,
+        error: StoreError,
+    ) -> Result<Exchanged, StoreError> {
+        if old.record.principal.is_none() {
+            mirror.metrics().left_to_time.increment(1);
+            return Ok(Exchanged::LeftToTime(old.version.next()));
+        }
+        if why == Kind::Proof {
+            return Self::changed(old.version).map(Exchanged::Kept).ok_or_else(used_up);
+        }
+        Err(error)
     }
 
     /// Room for an entry by which copies of `old` count for nothing any more.
     ///
     /// # Errors
     /// [`ErrorKind::Full`] where there is none.
-    pub(super) fn room_for_copies(
+    fn room_for_copies(
         &self,
         mirror: &Mirror,
         old: &SealedContents,
@@ -185,6 +232,33 @@ impl Seals {
         let principal = old.record.principal.as_ref().map(|principal| principal.id());
         let verb = if kind == Kind::Change { Verb::Replace } else { Verb::Rekey };
         self.tally.take(kind, principal, until, now).map_err(|wait| full(verb, wait))
+    }
+
+    /// Room for the floor of a session: one, however often it rises.
+    fn room_for_floor(
+        &self,
+        mirror: &Mirror,
+        old: &SealedContents,
+        now: Timestamp,
+    ) -> Result<Option<Room>, StoreError> {
+        if old.record.principal.is_none() || mirror.has_floor(old.record.id) {
+            return Ok(None);
+        }
+        self.room_for_copies(mirror, old, Kind::Floor, now).map(Some)
+    }
+
+    /// Room for the floor that comes with a change of a session.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Full`] where there is none.
+    pub(super) fn room_for_change(
+        &self,
+        mirror: &Mirror,
+        old: &SealedContents,
+        now: Timestamp,
+    ) -> Result<Vec<Room>, StoreError> {
+        let floor = self.room_for_floor(mirror, old, now)?;
+        Ok(floor.into_iter().chain([self.room_for_copies(mirror, old, Kind::Change, now)?]).collect())
     }
 
     /// The version after a change; `None` where the next exchange of the token has to come first.
@@ -264,7 +338,7 @@ fn all_of(principal: &PrincipalId, except: Option<SessionId>) -> Scope {
 pub(super) const CLOCKS_APART_MAX: Duration = Duration::from_secs(600);
 
 /// The part of a version that changes of a session leave as it is: only an exchange of its token by a floor begins another.
-const fn era(version: Version) -> u64 {
+pub(super) const fn era(version: Version) -> u64 {
     version.as_u64() >> ERA_BITS
 }
 

@@ -41,6 +41,10 @@ pub(super) enum Kind {
     Wide(Cause),
     /// A token was exchanged.
     Exchange,
+    /// The same, because its principal proved identity again.
+    Proof,
+    /// A session has a floor, however often it rises.
+    Floor,
     /// A session was changed, and copies from before count for nothing.
     Change,
 }
@@ -174,13 +178,15 @@ impl Kind {
             (Self::LastEnd(_), Some(_)) => PRINCIPAL_LAST_ENDS_MAX,
             (Self::Wide(_), Some(_)) => PRINCIPAL_WIDE_ENDS_MAX,
             (Self::Exchange, Some(_)) => PRINCIPAL_EXCHANGES_MAX,
+            (Self::Proof, Some(_)) => PRINCIPAL_PROOFS_MAX,
+            (Self::Floor, Some(_)) => PRINCIPAL_FLOORS_MAX,
             (Self::Change, Some(_)) => PRINCIPAL_CHANGES_MAX,
         }
     }
 
     /// Whether there is room for one more in a minute beyond that.
     const fn is_paced(self) -> bool {
-        matches!(self, Self::Wide(_) | Self::Exchange | Self::Change)
+        matches!(self, Self::Wide(_) | Self::Exchange | Self::Floor | Self::Change)
     }
 }
 
@@ -255,10 +261,15 @@ pub(super) const PRINCIPAL_EXCHANGES_APART: usize = 1_024;
 /// Exchanges of one principal's tokens that a node writes down at a time: one in twenty seconds, around the clock, of sessions that
 /// are idle after two weeks. Beyond that, one in a minute.
 pub(super) const PRINCIPAL_EXCHANGES_MAX: usize = 65_536;
+/// Exchanges by proofs of identity. Beyond them a proof counts as ever, and the token stays: nobody who has the password and uses it in
+/// a loop keeps its owner from proving identity, and so from changing it.
+pub(super) const PRINCIPAL_PROOFS_MAX: usize = 4_096;
+/// Sessions of one principal that have a floor, each an entry in every node's memory. Beyond that, one more in a minute.
+pub(super) const PRINCIPAL_FLOORS_MAX: usize = 4_096;
 /// Changes of one principal's sessions, in the same way, where older copies of a token are refused.
 pub(super) const PRINCIPAL_CHANGES_MAX: usize = 65_536;
-/// Entries for strangers that a node writes down at a time: five megabytes on every node. More ends are left to time: nobody is
-/// signed in there, and strangers can make as many as they like.
+/// Entries for strangers that a node writes down at a time: five megabytes on every node. More ends and exchanged tokens are left to
+/// time: nobody is signed in there, and strangers can make as many as they like.
 pub(super) const ANONYMOUS_ENDS_MAX: usize = 65_536;
 
 #[cfg(test)]
@@ -307,8 +318,12 @@ mod tests {
     #[test]
     fn each_kind_of_a_principals_entries_has_a_share_of_its_own() {
         let (tally, alice) = (Tally::default(), named("alice"));
-        let mut shares =
-            vec![(Kind::Exchange, PRINCIPAL_EXCHANGES_MAX), (Kind::Change, PRINCIPAL_CHANGES_MAX)];
+        let mut shares = vec![
+            (Kind::Exchange, PRINCIPAL_EXCHANGES_MAX),
+            (Kind::Proof, PRINCIPAL_PROOFS_MAX),
+            (Kind::Floor, PRINCIPAL_FLOORS_MAX),
+            (Kind::Change, PRINCIPAL_CHANGES_MAX),
+        ];
         for cause in [Cause::User, Cause::Password, Cause::System] {
             shares.extend([
                 (Kind::End(cause), PRINCIPAL_ENDS_MAX),

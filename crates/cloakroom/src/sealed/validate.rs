@@ -137,9 +137,11 @@ impl Sessions {
             (Some(Covered::Ended(tombstone)), None) | (None, Some(tombstone)) => Some(tombstone),
             (Some(Covered::Retired(retired)), _) => {
                 counters.retired.increment(1);
+                let is_exchanged =
+                    opened.seals.mirror().is_none_or(|mirror| mirror.was_exchanged(&opened.claim()));
                 let known = Some(Box::new(Known::of_record(record, opened.contents.last_seen_at)));
                 let retired = RetiredToken { known, ..retired.into() };
-                self.report_retired(&question, &retired);
+                self.report_retired(&question, &retired, is_exchanged);
                 return Validation::Retired(retired);
             }
             (None, None) => None,
@@ -192,8 +194,10 @@ impl Sessions {
     }
 
     #[cold]
-    fn report_retired(&self, question: &Question<'_>, retired: &RetiredToken) {
-        let mut event = question.event(EventKind::RetiredTokenUsed).since(retired.rotated_at);
+    fn report_retired(&self, question: &Question<'_>, retired: &RetiredToken, is_exchanged: bool) {
+        // Whoever presents an old state has lost an answer, or was on the way: that says nothing of a thief.
+        let kind = if is_exchanged { EventKind::RetiredTokenUsed } else { EventKind::OldStateUsed };
+        let mut event = question.event(kind).since(retired.rotated_at);
         // Unlike a store, the token itself says whose it was.
         event.known.clone_from(&retired.known);
         let principal = retired.known.as_ref().and_then(|known| known.principal.clone());

@@ -6,7 +6,7 @@ use cloakroom_core::{SessionRecord, Timestamp};
 use cloakroom_store::{Applied, Live, RevocationEntry, Scope, SealedContents, StoreError, Verb};
 
 use super::doubts::Exchange;
-use super::entries::{core_name, used_up};
+use super::entries::{Exchanged, core_name, used_up};
 use super::mirror::Covered;
 use super::seal::{Claim, Seal};
 use super::tally::{Kind, Room};
@@ -52,10 +52,9 @@ impl Sessions {
         let token = seals.seal(&contents, now)?;
         if let (Replay::Changes, true, Some(mirror)) = (seals.policy.replay(), is_signed_in, seals.mirror()) {
             let scope = Scope::Floor { session: contents.record.id, version };
-            let room =
-                seals.room_for_copies(mirror, &before, Kind::Change, now).map_err(SessionError::Store)?;
+            let rooms = seals.room_for_change(mirror, &before, now).map_err(SessionError::Store)?;
             let floor = seals.entry_of_copies(mirror, &before, scope, now)?;
-            self.write_or_owe(seals, mirror, floor, room).await.map_err(SessionError::Store)?;
+            self.write_or_owe(seals, mirror, floor, rooms).await.map_err(SessionError::Store)?;
         }
         let seal = Seal::of(&contents, Some(token));
         let session = ActiveSession::sealed(live(contents), seal);
@@ -86,27 +85,27 @@ impl Sessions {
         let mut record = SessionRecord::clone(&before.record);
         renewal.apply(&mut record, self, now)?;
         let old = session.binding().map(core_name).unwrap_or_default();
-        let (scope, version) = match seals.mirror() {
+        let exchanged = match seals.mirror() {
             Some(mirror) => {
-                let (scope, version, room) =
-                    seals.exchange_of(mirror, &before, old, now).map_err(SessionError::Store)?;
-                (Some((mirror, scope, room)), version)
+                let why = if renewal.is_proof() { Kind::Proof } else { Kind::Exchange };
+                seals.exchange_of(mirror, &before, old, why, now).map_err(SessionError::Store)?
             }
-            None => (None, before.version.next()),
+            None => Exchanged::LeftToTime(before.version.next()),
         };
+        let keeps = matches!(exchanged, Exchanged::Kept(_));
         let contents = SealedContents {
             record: Arc::new(record),
-            version,
+            version: exchanged.version(),
             last_seen_at: before.last_seen_at.max(now),
             known: before.known,
-            core: seals.new_core()?,
+            core: if keeps { before.core.clone() } else { seals.new_core()? },
         };
         let token = seals.seal(&contents, now)?;
         let seal = Seal::of(&contents, None);
         let exchange = self.streams().exchanging(session.id(), session.digest(), seal.binding.digest());
-        if let Some((mirror, scope, room)) = scope {
+        if let (Exchanged::Written { scope, rooms, .. }, Some(mirror)) = (exchanged, seals.mirror()) {
             let entry = seals.entry_of_copies(mirror, &before, scope, now)?;
-            self.write_or_owe(seals, mirror, entry.clone(), room).await.map_err(SessionError::Store)?;
+            self.write_or_owe(seals, mirror, entry.clone(), rooms).await.map_err(SessionError::Store)?;
             // The list decides between two exchanges of one token: the one that stands first in it. Where it cannot be read, the old
             // token is dead, and the new one has to be handed out; who came first turns out later.
             let read = mirror.refresh(Need::Fresh).await;
@@ -143,17 +142,17 @@ impl Sessions {
         seals: &Seals,
         mirror: &Mirror,
         entry: RevocationEntry,
-        mut room: Room,
+        mut rooms: Vec<Room>,
     ) -> Result<(), StoreError> {
         let entries = [entry];
-        room.keep();
+        rooms.iter_mut().for_each(Room::keep);
         let mut may_fail = seals.policy.when_unreachable() == WhenUnreachable::Closed;
         for _ in 0..TRIES {
             match self.ask(Verb::End, mirror.write(&entries)).await {
                 Ok(()) => return Ok(()),
                 Err(error) if error.applied() == Applied::Unknown => may_fail = false,
                 Err(error) if may_fail => {
-                    room.give_back();
+                    rooms.into_iter().for_each(Room::give_back);
                     return Err(error);
                 }
                 Err(_) => break,

@@ -8,6 +8,7 @@ use cloakroom_store::{Scope, Version};
 
 use super::ends::Ends;
 use super::mark::Mark;
+use crate::sealed::entries::era;
 use crate::sealed::seal::{Claim, CoreName};
 
 /// Ends of sessions and principals, merged: what is covered by a later entry is forgotten, so that one session takes at most an
@@ -40,6 +41,17 @@ impl Book {
         let exchanged = self.tokens.get(&session).and_then(|tokens| of_core(tokens, &claim.core));
         let floor = self.floors.get(&session).filter(|(floor, _)| claim.contents.version < *floor);
         exchanged.or_else(|| floor.map(|(_, mark)| mark))
+    }
+
+    pub(super) fn has_floor(&self, session: SessionId) -> bool {
+        self.floors.contains_key(&session)
+    }
+
+    /// Whether a token was exchanged. A floor of its own era says that it holds the state of before a change, and no more.
+    pub(super) fn was_exchanged(&self, claim: &Claim<'_>) -> bool {
+        let session = claim.contents.record.id;
+        let alone = self.tokens.get(&session).is_some_and(|tokens| of_core(tokens, &claim.core).is_some());
+        alone || self.floors.get(&session).is_some_and(|(floor, _)| era(claim.contents.version) < era(*floor))
     }
 
     /// How many tokens of a session were exchanged that might still be presented.

@@ -128,6 +128,15 @@ impl Copy {
         self.book(session.route()).read().exchanges_of(session)
     }
 
+    pub(crate) fn has_floor(&self, session: SessionId) -> bool {
+        self.book(session.route()).read().has_floor(session)
+    }
+
+    /// Whether a token was exchanged, as far as is known.
+    pub(crate) fn was_exchanged(&self, claim: &Claim<'_>) -> bool {
+        self.book(claim.contents.record.id.route()).read().was_exchanged(claim)
+    }
+
     /// What a new session of `principal` has to come after.
     pub(crate) fn after(&self, principal: Option<&PrincipalId>) -> After {
         let mut after = After::default();

@@ -221,6 +221,16 @@ impl Mirror {
         self.copy.exchanges_of(session)
     }
 
+    /// Whether states of a session count for nothing below a floor.
+    pub(crate) fn has_floor(&self, session: SessionId) -> bool {
+        self.copy.has_floor(session)
+    }
+
+    /// Whether a token was exchanged, as far as is known: what else is over of it is a state that a change has replaced.
+    pub(crate) fn was_exchanged(&self, claim: &Claim<'_>) -> bool {
+        self.copy.was_exchanged(claim)
+    }
+
     /// When what `entry` says was decided before by another entry, as far as was read.
     pub(crate) fn exchanged_before(&self, entry: &RevocationEntry) -> Option<Timestamp> {
         self.copy.decided_by_another(entry)

@@ -4,14 +4,15 @@ use std::future::IntoFuture as _;
 use std::time::Duration;
 
 use cloakroom::{
-    ActiveSession, Actor, Attribute, Changes, EndReason, ErrorKind, Event, EventKind, Refused, Renewal,
-    Replay, Revocation, SealedPolicy, Selector, SessionError, SessionToken, StoreError, Validation, Written,
+    ActiveSession, Actor, Attribute, AuthLevel, Changes, EndReason, ErrorKind, Event, EventKind, Method,
+    Refused, Renewal, Renewed, Replay, Revocation, SealedPolicy, Selector, SessionError, SessionToken,
+    StoreError, Validation, Written,
 };
 use cloakroom_store::{Applied, Scope};
 use metrics_util::debugging::{DebugValue, DebuggingRecorder};
 
 use super::bounds::{entries_of, exchanged, sign_out};
-use super::support::{Fate, Pair};
+use super::support::{Fate, LEASE, Pair};
 use crate::support::{ABSOLUTE, World, principal};
 
 /// Ends a session as detection does that saw a token of it used again: by what the event knows.
@@ -54,13 +55,18 @@ async fn the_end_of_a_session_by_a_token_that_was_exchanged_is_remembered_no_lon
 async fn whoever_signs_in_exchanges_and_replays_all_day_fills_neither_the_list_nor_any_memory() {
     let pair = Pair::new();
     let mut refused = 0;
-    for _ in 0..ENDS_AT_MOST + WIDE_AT_MOST + 1 + LAST_AT_MOST + 50 {
+    for number in 0..ENDS_AT_MOST + WIDE_AT_MOST + 1 + LAST_AT_MOST + 50 {
         let issued = pair.here.sign_in("alice").await;
-        exchanged(&pair.here, &issued.session, 1).await;
-        pair.here.look(&issued.token).await;
-        let events = pair.here.ears.events();
-        let replay = events.into_iter().find(|event| event.kind == EventKind::RetiredTokenUsed).unwrap();
-        let because = Revocation::by_system(EndReason::Compromised).about(&replay);
+        let because = Revocation::by_system(EndReason::Compromised);
+        let because = if number < APART_AT_MOST {
+            exchanged(&pair.here, &issued.session, 1).await;
+            pair.here.look(&issued.token).await;
+            let events = pair.here.ears.events();
+            let replay = events.into_iter().find(|event| event.kind == EventKind::RetiredTokenUsed).unwrap();
+            because.about(&replay)
+        } else {
+            because.of(&issued.session)
+        };
         match pair.here.sessions.revoke(&Selector::One(issued.session.id()), because).await {
             Ok(_) => {}
             Err(error) => {
@@ -175,6 +181,83 @@ async fn a_sign_out_finds_room_beyond_every_share() {
     pair.pass(MINUTE);
     user_signs_out(node, &last.session).await.unwrap();
     assert!(!pair.here.is_active(&last.token).await);
+}
+
+#[tokio::test]
+async fn whoever_proves_identity_in_a_loop_is_proven_all_the_same_and_keeps_the_token() {
+    let pair = Pair::new();
+    let issued = pair.here.sign_in("alice").await;
+    let mut present = issued.session;
+    let proof = || Renewal::new().reauthenticated(AuthLevel::One, Method::password());
+    for _ in 0..PROOFS_AT_MOST {
+        let renewed = pair.here.sessions.rotate(&present, proof()).await.unwrap();
+        let Renewed::Done { session, .. } = renewed else { panic!("it lives: {renewed:?}") };
+        present = session;
+    }
+    let entries = pair.wire.entries().await.len();
+    pair.pass(LEASE);
+    let renewed = pair.here.sessions.rotate(&present, proof()).await.unwrap();
+    let Renewed::Done { token, session } = renewed else { panic!("it lives: {renewed:?}") };
+    let proven = pair.there.active(&token).await;
+    assert_eq!(proven.authentication().unwrap().authenticated_at(), pair.here.sessions.now());
+    assert_eq!(proven.digest(), present.digest(), "the same token, as far as anybody has to know it");
+    assert_eq!(session.id(), present.id());
+    assert_eq!(pair.wire.entries().await.len(), entries);
+    // Another exchange has a share of its own.
+    let newer = exchanged(&pair.here, &session, 1).await.remove(0);
+    assert!(pair.here.is_active(&newer.0).await && !pair.here.is_active(&token).await);
+}
+
+#[tokio::test]
+async fn one_principals_sessions_have_so_many_floors_in_every_nodes_memory() {
+    let pair = Pair::new();
+    let mut refused = 0;
+    for number in 0..APART_AT_MOST + FLOORS_AT_MOST + 1 + 10 {
+        let issued = pair.here.sign_in("alice").await;
+        match pair.here.sessions.rotate(&issued.session, Renewal::new()).await {
+            Ok(Renewed::Done { session, .. }) => {
+                if number == APART_AT_MOST + 5 {
+                    // However often one of them is exchanged, that is one floor.
+                    exchanged(&pair.here, &session, 20).await;
+                }
+            }
+            Err(SessionError::Store(error)) => {
+                assert_eq!(share(&error), Some(MINUTE));
+                assert!(pair.here.is_active(&issued.token).await, "the token is as good as before");
+                refused += 1;
+            }
+            other => panic!("it lives: {other:?}"),
+        }
+    }
+    assert_eq!(refused, 10);
+    pair.read().await;
+    for node in [&pair.here, &pair.there] {
+        let entries = entries_of(node);
+        assert!(entries <= APART_AT_MOST + FLOORS_AT_MOST + 1, "{entries} entries");
+    }
+}
+
+#[tokio::test]
+async fn strangers_who_fill_their_room_keep_no_stranger_from_another_token() {
+    let pair = Pair::new();
+    for number in 0..STRANGERS_AT_MOST {
+        if number % 1_000 == 0 {
+            pair.read().await;
+        }
+        let visit = pair.here.visitor().await;
+        let because = Revocation::new(EndReason::SignedOut, Actor::User(None)).of(&visit.session);
+        pair.here.sessions.revoke(&Selector::One(visit.session.id()), because).await.unwrap();
+    }
+    let entries = pair.wire.entries().await.len();
+    assert_eq!(entries, STRANGERS_AT_MOST);
+    let visit = pair.here.visitor().await;
+    let (token, _) = exchanged(&pair.here, &visit.session, 1).await.remove(0);
+    assert!(pair.here.is_active(&token).await);
+    assert!(pair.here.is_active(&visit.token).await, "left to time, as an end would be");
+    assert_eq!(pair.wire.entries().await.len(), entries);
+    let alice = pair.here.sign_in("alice").await;
+    let (token, _) = exchanged(&pair.here, &alice.session, 1).await.remove(0);
+    assert!(pair.here.is_active(&token).await && !pair.here.is_active(&alice.token).await, "nobody else's");
 }
 
 #[tokio::test]
@@ -297,6 +380,14 @@ const ENDS_AT_MOST: usize = 256 + 768;
 const WIDE_AT_MOST: usize = 4_096;
 /// Ends of sessions that began since all of their principal's had ended for want of room, as in the engine.
 const LAST_AT_MOST: usize = 4_096;
+/// Proofs of identity by one principal that exchange the token, as in the engine.
+const PROOFS_AT_MOST: usize = 4_096;
+/// Exchanged tokens of one principal that are kept apart, as in the engine.
+const APART_AT_MOST: usize = 1_024;
+/// Sessions of one principal that have a floor, as in the engine.
+const FLOORS_AT_MOST: usize = 4_096;
+/// Entries of strangers, as in the engine.
+const STRANGERS_AT_MOST: usize = 65_536;
 const MINUTE: Duration = Duration::from_secs(60);
 /// Changes of one principal's sessions, as in the engine.
 const CHANGES_AT_MOST: usize = 65_536;

@@ -24,6 +24,7 @@ pub(super) fn event_words(event: &str) -> Badge {
         "session_revoked" => ("warn", "Session ended"),
         "session_use_after_expire" => ("bad", "Ended token used"),
         "authn_token_reuse" => ("bad", "Retired token used"),
+        "session_old_state" => ("plain", "Older state used"),
         "session_unknown_token" => ("warn", "Unknown token"),
         "excess_sessions_exceeded" => ("warn", "Session limit reached"),
         "session_unreadable_record" => ("bad", "Record unreadable"),
