@@ -1,5 +1,6 @@
 //! One of several servers away, behind a server that goes on: whose sessions are elsewhere notices nothing.
 
+use std::io::Write as _;
 use std::time::Duration;
 
 use cloakroom_servers::{Memcached, RedisCluster, Role};
@@ -7,13 +8,15 @@ use e2e::{Failure, Outcome, Server, World, eventually, run};
 use futures_util::future::join_all;
 use reqwest::Method;
 use serde_json::{Value, json};
+use tempfile::NamedTempFile;
 
 #[test]
 fn a_memcached_that_is_killed_or_hangs_takes_no_other_ones_sessions_along() {
     let servers = [(); 3].map(|()| Memcached::start().unwrap());
     let addresses: Vec<String> = servers.iter().map(Memcached::address).collect();
     let url = format!("memcached://{}", addresses.join(","));
-    run("parts_memcached", &["--store", &url], async |world| {
+    let config = config();
+    run("parts_memcached", &["--config", &path(&config), "--store", &url], async |world| {
         let [hanging, killed, _] = &servers;
         let people = all_signed_in(world).await?;
         hanging.pause();
@@ -50,7 +53,8 @@ fn a_memcached_that_is_killed_or_hangs_takes_no_other_ones_sessions_along() {
 #[test]
 fn a_part_of_a_redis_cluster_that_is_killed_or_hangs_takes_no_other_ones_sessions_along() {
     let cluster = RedisCluster::start_with(&["--cluster-require-full-coverage", "no"]).unwrap();
-    run("parts_cluster", &["--store", &cluster.url()], async |world| {
+    let config = config();
+    run("parts_cluster", &["--config", &path(&config), "--store", &cluster.url()], async |world| {
         let people = all_signed_in(world).await?;
         let nodes = failed(cluster.nodes())?;
         let primary =
@@ -66,6 +70,17 @@ fn a_part_of_a_redis_cluster_that_is_killed_or_hangs_takes_no_other_ones_session
         others_are_served(&world.server, &people).await.map_err(|f| f.while_doing("one is killed"))?;
         never_opened(&world.server).await
     });
+}
+
+/// Activity is worth writing down again after a second.
+fn config() -> NamedTempFile {
+    let mut config = NamedTempFile::new().expect("a temporary file can be made");
+    config.write_all(b"[session]\ntouch_interval = \"1s\"\n").expect("a temporary file can be written");
+    config
+}
+
+fn path(config: &NamedTempFile) -> String {
+    config.path().to_str().expect("temporary files have plain names").to_owned()
 }
 
 fn failed<T>(outcome: cloakroom_servers::Outcome<T>) -> Outcome<T> {
@@ -88,7 +103,8 @@ async fn all_signed_in(world: &World) -> Outcome<Vec<Person>> {
     Ok(people)
 }
 
-/// Once it is known who is away, everybody else is answered each time, however often the others ask, too.
+/// Once it is known who is away, everybody else is answered each time, however often the others ask, too; their activity is
+/// written down, and a balancer that asks is told that there is a store.
 async fn others_are_served(server: &Server, people: &[Person]) -> Outcome {
     let (well, away) = eventually("it to be known who is away", RECOVERY, async || {
         let (mut well, mut away) = (Vec::new(), Vec::new());
@@ -119,7 +135,29 @@ async fn others_are_served(server: &Server, people: &[Person]) -> Outcome {
             return Err(Failure::new(format!("round {round}: who is away was answered {others:?}")));
         }
     }
-    Ok(())
+    let before = written(server).await?;
+    eventually("everybody's activity to be written down twice", RECOVERY, async || {
+        for person in &well {
+            let status = look(server, person).await?;
+            if status != 200 {
+                return Err(Failure::new(format!("{} is answered {status}", person.name)));
+            }
+        }
+        let status = server.ask(Method::GET, "/readyz", &[]).await?.status;
+        if status != 200 {
+            return Err(Failure::new(format!("whether it is ready is answered {status}")));
+        }
+        Ok((written(server).await? >= before + 2 * well.len()).then_some(()))
+    })
+    .await
+}
+
+/// How often activity was written down.
+async fn written(server: &Server) -> Outcome<usize> {
+    let metrics = server.ask(Method::GET, "/metrics", &[]).await?.body;
+    let line = metrics.lines().find(|line| line.starts_with("cloakroom_touches_total{result=\"written\"}"));
+    let count = line.and_then(|line| line.rsplit(' ').next()?.parse().ok());
+    count.ok_or_else(|| Failure::new("nobody counts activity"))
 }
 
 async fn never_opened(server: &Server) -> Outcome {
