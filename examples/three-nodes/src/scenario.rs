@@ -104,10 +104,11 @@ pub(crate) enum Running {
 }
 
 impl Running {
-    /// The address that nodes are given.
+    /// The address that nodes are given, with more patience than a service would have: the scenarios are not about waiting,
+    /// and the machine has all of this at once.
     pub(crate) fn url(&self) -> String {
-        match self {
-            Self::Memory => "memory:".to_owned(),
+        let server = match self {
+            Self::Memory => return "memory:".to_owned(),
             Self::Redis(server) => server.url(),
             Self::RedisSentinel(servers) => servers.url(),
             Self::RedisCluster(servers) => servers.url(),
@@ -117,7 +118,8 @@ impl Running {
                 let addresses: Vec<String> = servers.iter().map(Memcached::address).collect();
                 format!("memcached://{}", addresses.join(","))
             }
-        }
+        };
+        format!("{server}?deadline=20s")
     }
 }
 
