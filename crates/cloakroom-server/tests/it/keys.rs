@@ -199,8 +199,8 @@ fn ends_are_written_down_beside_a_server_and_take_no_key() {
     );
     let check = desk.run(&["store", "check", "--json"]).json();
     let checks = check["checks"].as_array().unwrap();
-    assert!(checks.len() == 5 && checks.iter().all(|check| check["ok"] == true), "{check:#}");
-    assert_eq!(desk.run(&["store", "check"]).stdout.matches("\nok").count(), 5);
+    assert!(checks.len() == 6 && checks.iter().all(|check| check["ok"] == true), "{check:#}");
+    assert_eq!(desk.run(&["store", "check"]).stdout.matches("\nok").count(), 6);
     let revoked = desk.run(&["sessions", "revoke", "--principal", "bob", "--json"]).json();
     assert_eq!(revoked, json!({ "revoked": null, "settled": false }));
     let revoked = desk.run(&["sessions", "revoke", "--principal", "bob"]);
